@@ -1,0 +1,328 @@
+//! Reading what stands inside stored messages: attributes, events, links.
+//!
+//! What is read here was checked when it was accepted, so reading never fails: damage ends the message early,
+//! bytes that are not UTF-8 become U+FFFD.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+
+use super::MAX_VALUE_DEPTH;
+use super::wire::{Fields, Value};
+use crate::model::{SpanId, Timestamp, TraceId};
+
+/// A value of an attribute (`common.v1.AnyValue`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum AnyValue<'a> {
+    /// No value was set.
+    Empty,
+    /// Text.
+    String(Cow<'a, str>),
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A floating point number.
+    Double(f64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A list of values.
+    Array(Vec<Self>),
+    /// Named values, in the order they were sent.
+    Map(Vec<KeyValue<'a>>),
+}
+
+/// An attribute (`common.v1.KeyValue`). Keys may repeat.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyValue<'a> {
+    /// Its name.
+    pub key: Cow<'a, str>,
+    /// Its value.
+    pub value: AnyValue<'a>,
+}
+
+/// What a `trace.v1.Span` message says beside the indexed header.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SpanView<'a> {
+    /// The operation's name.
+    pub name: Cow<'a, str>,
+    /// W3C `tracestate`.
+    pub trace_state: Cow<'a, str>,
+    /// The status' message.
+    pub status_message: Cow<'a, str>,
+    /// Attributes in the order they were sent.
+    pub attributes: Vec<KeyValue<'a>>,
+    /// Events in the order they were sent.
+    pub events: Vec<EventView<'a>>,
+    /// Links in the order they were sent.
+    pub links: Vec<LinkView<'a>>,
+    /// Attributes the client dropped.
+    pub dropped_attributes: u32,
+    /// Events the client dropped.
+    pub dropped_events: u32,
+    /// Links the client dropped.
+    pub dropped_links: u32,
+}
+
+/// `trace.v1.Span.Event`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EventView<'a> {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub name: Cow<'a, str>,
+    /// Attributes in the order they were sent.
+    pub attributes: Vec<KeyValue<'a>>,
+    /// Attributes the client dropped.
+    pub dropped_attributes: u32,
+}
+
+/// `trace.v1.Span.Link`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LinkView<'a> {
+    /// The linked trace.
+    pub trace_id: TraceId,
+    /// The linked span.
+    pub span_id: SpanId,
+    /// W3C `tracestate` of the link.
+    pub trace_state: Cow<'a, str>,
+    /// Attributes in the order they were sent.
+    pub attributes: Vec<KeyValue<'a>>,
+    /// Attributes the client dropped.
+    pub dropped_attributes: u32,
+    /// The linked context's flags.
+    pub flags: u32,
+}
+
+/// `resource.v1.Resource`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ResourceView<'a> {
+    /// Attributes in the order they were sent.
+    pub attributes: Vec<KeyValue<'a>>,
+    /// Attributes the client dropped.
+    pub dropped_attributes: u32,
+}
+
+/// `common.v1.InstrumentationScope`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScopeView<'a> {
+    /// The instrumentation's name.
+    pub name: Cow<'a, str>,
+    /// Its version.
+    pub version: Cow<'a, str>,
+    /// Attributes in the order they were sent.
+    pub attributes: Vec<KeyValue<'a>>,
+    /// Attributes the client dropped.
+    pub dropped_attributes: u32,
+}
+
+impl<'a> SpanView<'a> {
+    /// Reads a whole span message.
+    pub fn read(body: &'a [u8]) -> Self {
+        let mut span = Self::default();
+        for field in Fields::new(body) {
+            match field {
+                (3, Value::Bytes(text)) => span.trace_state = String::from_utf8_lossy(text),
+                (5, Value::Bytes(text)) => span.name = String::from_utf8_lossy(text),
+                (9, Value::Bytes(message)) => span.attributes.push(KeyValue::read(message, 0)),
+                (10, Value::Varint(count)) => span.dropped_attributes = count as u32,
+                (11, Value::Bytes(message)) => span.events.push(EventView::read(message)),
+                (12, Value::Varint(count)) => span.dropped_events = count as u32,
+                (13, Value::Bytes(message)) => span.links.push(LinkView::read(message)),
+                (14, Value::Varint(count)) => span.dropped_links = count as u32,
+                (15, Value::Bytes(status)) => {
+                    for field in Fields::new(status) {
+                        if let (2, Value::Bytes(text)) = field {
+                            span.status_message = String::from_utf8_lossy(text);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        span
+    }
+
+    /// Only the name of a span message.
+    pub fn name_of(body: &'a [u8]) -> Cow<'a, str> {
+        let mut name = Cow::Borrowed("");
+        for field in Fields::new(body) {
+            if let (5, Value::Bytes(text)) = field {
+                name = String::from_utf8_lossy(text);
+            }
+        }
+        name
+    }
+}
+
+impl<'a> EventView<'a> {
+    fn read(message: &'a [u8]) -> Self {
+        let mut event = Self::default();
+        for field in Fields::new(message) {
+            match field {
+                (1, Value::Fixed64(nanos)) => event.time = Timestamp(nanos),
+                (2, Value::Bytes(text)) => event.name = String::from_utf8_lossy(text),
+                (3, Value::Bytes(message)) => event.attributes.push(KeyValue::read(message, 0)),
+                (4, Value::Varint(count)) => event.dropped_attributes = count as u32,
+                _ => {}
+            }
+        }
+        event
+    }
+}
+
+impl<'a> LinkView<'a> {
+    fn read(message: &'a [u8]) -> Self {
+        let mut link = Self::default();
+        for field in Fields::new(message) {
+            match field {
+                (1, Value::Bytes(id)) => link.trace_id = TraceId::from_slice(id).unwrap_or_default(),
+                (2, Value::Bytes(id)) => link.span_id = SpanId::from_slice(id).unwrap_or_default(),
+                (3, Value::Bytes(text)) => link.trace_state = String::from_utf8_lossy(text),
+                (4, Value::Bytes(message)) => link.attributes.push(KeyValue::read(message, 0)),
+                (5, Value::Varint(count)) => link.dropped_attributes = count as u32,
+                (6, Value::Fixed32(flags)) => link.flags = flags,
+                _ => {}
+            }
+        }
+        link
+    }
+}
+
+impl<'a> ResourceView<'a> {
+    /// Reads a whole resource message.
+    pub fn read(message: &'a [u8]) -> Self {
+        let mut resource = Self::default();
+        for field in Fields::new(message) {
+            match field {
+                (1, Value::Bytes(message)) => resource.attributes.push(KeyValue::read(message, 0)),
+                (2, Value::Varint(count)) => resource.dropped_attributes = count as u32,
+                _ => {}
+            }
+        }
+        resource
+    }
+}
+
+impl<'a> ScopeView<'a> {
+    /// Reads a whole scope message.
+    pub fn read(message: &'a [u8]) -> Self {
+        let mut scope = Self::default();
+        for field in Fields::new(message) {
+            match field {
+                (1, Value::Bytes(text)) => scope.name = String::from_utf8_lossy(text),
+                (2, Value::Bytes(text)) => scope.version = String::from_utf8_lossy(text),
+                (3, Value::Bytes(message)) => scope.attributes.push(KeyValue::read(message, 0)),
+                (4, Value::Varint(count)) => scope.dropped_attributes = count as u32,
+                _ => {}
+            }
+        }
+        scope
+    }
+}
+
+impl<'a> KeyValue<'a> {
+    fn read(message: &'a [u8], depth: usize) -> Self {
+        let mut pair = Self { key: Cow::Borrowed(""), value: AnyValue::Empty };
+        for field in Fields::new(message) {
+            match field {
+                (1, Value::Bytes(text)) => pair.key = String::from_utf8_lossy(text),
+                (2, Value::Bytes(message)) => pair.value = AnyValue::read(message, depth),
+                _ => {}
+            }
+        }
+        pair
+    }
+}
+
+impl<'a> AnyValue<'a> {
+    fn read(message: &'a [u8], depth: usize) -> Self {
+        let mut value = Self::Empty;
+        for field in Fields::new(message) {
+            value = match field {
+                (1, Value::Bytes(text)) => Self::String(String::from_utf8_lossy(text)),
+                (2, Value::Varint(bit)) => Self::Bool(bit != 0),
+                (3, Value::Varint(number)) => Self::Int(number as i64),
+                (4, Value::Fixed64(bits)) => Self::Double(f64::from_bits(bits)),
+                (5, Value::Bytes(list)) if depth < MAX_VALUE_DEPTH => {
+                    Self::Array(messages(list).map(|message| Self::read(message, depth + 1)).collect())
+                }
+                (6, Value::Bytes(list)) if depth < MAX_VALUE_DEPTH => {
+                    Self::Map(messages(list).map(|message| KeyValue::read(message, depth + 1)).collect())
+                }
+                (7, Value::Bytes(bytes)) => Self::Bytes(bytes),
+                _ => value,
+            };
+        }
+        value
+    }
+
+    /// The value as text, the form in which Jaeger compares tags: numbers in decimal, bytes in base64,
+    /// lists and maps as JSON.
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Empty => Cow::Borrowed(""),
+            Self::String(text) => Cow::Borrowed(text),
+            Self::Bool(true) => Cow::Borrowed("true"),
+            Self::Bool(false) => Cow::Borrowed("false"),
+            Self::Int(number) => Cow::Owned(number.to_string()),
+            Self::Double(number) => Cow::Owned(number.to_string()),
+            Self::Bytes(bytes) => Cow::Owned(base64::engine::general_purpose::STANDARD.encode(bytes)),
+            Self::Array(_) | Self::Map(_) => {
+                let mut json = String::new();
+                self.write_json(&mut json);
+                Cow::Owned(json)
+            }
+        }
+    }
+
+    /// The value as JSON: bytes in base64, numbers JSON cannot say as strings.
+    pub fn write_json(&self, json: &mut String) {
+        match self {
+            Self::Empty => json.push_str("null"),
+            Self::String(text) => write_json_string(json, text),
+            Self::Double(number) if !number.is_finite() => write_json_string(json, &number.to_string()),
+            Self::Bool(_) | Self::Int(_) | Self::Double(_) => {
+                // Writing to a String cannot fail.
+                let _infallible = write!(json, "{}", self.to_text());
+            }
+            Self::Bytes(_) => write_json_string(json, &self.to_text()),
+            Self::Array(values) => {
+                json.push('[');
+                for (place, value) in values.iter().enumerate() {
+                    if place > 0 {
+                        json.push(',');
+                    }
+                    value.write_json(json);
+                }
+                json.push(']');
+            }
+            Self::Map(pairs) => {
+                json.push('{');
+                for (place, pair) in pairs.iter().enumerate() {
+                    if place > 0 {
+                        json.push(',');
+                    }
+                    write_json_string(json, &pair.key);
+                    json.push(':');
+                    pair.value.write_json(json);
+                }
+                json.push('}');
+            }
+        }
+    }
+}
+
+/// The embedded messages of a list: field 1 of `ArrayValue` and of `KeyValueList`.
+fn messages(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Fields::new(list).filter_map(|field| match field {
+        (1, Value::Bytes(message)) => Some(message),
+        _ => None,
+    })
+}
+
+fn write_json_string(json: &mut String, text: &str) {
+    // serde_json escapes; a string always serializes.
+    json.push_str(&serde_json::Value::from(text).to_string());
+}
