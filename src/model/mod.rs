@@ -9,6 +9,8 @@
 //! Does not know: files, sockets, other people's formats, the time of day.
 
 mod id;
+#[cfg(test)]
+pub(crate) mod sketch;
 mod span;
 mod time;
 

@@ -3,17 +3,47 @@
 //! Promise: what is accepted is kept byte for byte; what is read is bounded by the bytes at hand. Nothing
 //! here allocates by a length that was only announced, recurses deeper than its limit, or panics.
 //!
-//! Limits: attribute values nest at most [`MAX_VALUE_DEPTH`] levels.
+//! Limits: attribute values nest at most [`MAX_VALUE_DEPTH`] levels, a span has at most
+//! [`Limits::max_span_bytes`]. A span beyond them, or one that could not be found again (no valid ids), is rejected
+//! alone; only damage around the spans fails a request as a whole.
 //!
 //! Does not know: I/O, who sent the bytes, where they go.
 //!
 //! Source: opentelemetry-proto 1.10, `trace/v1/trace.proto`, `common/v1/common.proto`, `resource/v1/resource.proto`.
 
+#[cfg(test)]
+mod arbitrary;
+mod check;
+mod count;
+mod damage;
+pub mod json;
+#[cfg(test)]
+mod parity;
+mod scan;
+mod text;
 mod view;
+mod walk;
 mod wire;
+pub mod write;
 
+pub use count::{count_data_points, count_log_records};
+pub use damage::ScanError;
+pub use scan::{Scanned, scan, spans, without_rejected};
 pub use view::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
 pub use wire::{Fields, Value, WireError, WireErrorKind};
 
 /// How many levels of array and key-value list an attribute's value may have.
 pub const MAX_VALUE_DEPTH: usize = 32;
+
+/// How much is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest `Span` message that is accepted, in bytes.
+    pub max_span_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_span_bytes: 4 << 20 }
+    }
+}

@@ -228,7 +228,7 @@ impl<'a> KeyValue<'a> {
         for field in Fields::new(message) {
             match field {
                 (1, Value::Bytes(text)) => pair.key = String::from_utf8_lossy(text),
-                (2, Value::Bytes(message)) => pair.value = AnyValue::read(message, depth),
+                (2, Value::Bytes(message)) => pair.value.merge(message, depth),
                 _ => {}
             }
         }
@@ -239,27 +239,42 @@ impl<'a> KeyValue<'a> {
 impl<'a> AnyValue<'a> {
     fn read(message: &'a [u8], depth: usize) -> Self {
         let mut value = Self::Empty;
-        for field in Fields::new(message) {
-            value = match field {
-                (1, Value::Bytes(text)) => Self::String(String::from_utf8_lossy(text)),
-                (2, Value::Varint(bit)) => Self::Bool(bit != 0),
-                (3, Value::Varint(number)) => Self::Int(number as i64),
-                (4, Value::Fixed64(bits)) => Self::Double(f64::from_bits(bits)),
-                (5, Value::Bytes(list)) if depth < MAX_VALUE_DEPTH => {
-                    Self::Array(messages(list).map(|message| Self::read(message, depth + 1)).collect())
-                }
-                (6, Value::Bytes(list)) if depth < MAX_VALUE_DEPTH => {
-                    Self::Map(messages(list).map(|message| KeyValue::read(message, depth + 1)).collect())
-                }
-                (7, Value::Bytes(bytes)) => Self::Bytes(bytes),
-                _ => value,
-            };
-        }
+        value.merge(message, depth);
         value
     }
 
-    /// The value as text, the form in which Jaeger compares tags: numbers in decimal, bytes in base64,
-    /// lists and maps as JSON.
+    /// Takes over what `message` says: the last member holds, but two lists of one kind are put end to end.
+    fn merge(&mut self, message: &'a [u8], depth: usize) {
+        for field in Fields::new(message) {
+            match field {
+                (1, Value::Bytes(text)) => *self = Self::String(String::from_utf8_lossy(text)),
+                (2, Value::Varint(bit)) => *self = Self::Bool(bit != 0),
+                (3, Value::Varint(number)) => *self = Self::Int(number as i64),
+                (4, Value::Fixed64(bits)) => *self = Self::Double(f64::from_bits(bits)),
+                (5, Value::Bytes(list)) if depth < MAX_VALUE_DEPTH => {
+                    let more = messages(list).map(|message| Self::read(message, depth + 1));
+                    match self {
+                        Self::Array(values) => values.extend(more),
+                        _ => *self = Self::Array(more.collect()),
+                    }
+                }
+                (6, Value::Bytes(list)) if depth < MAX_VALUE_DEPTH => {
+                    let more = messages(list).map(|message| KeyValue::read(message, depth + 1));
+                    match self {
+                        Self::Map(pairs) => pairs.extend(more),
+                        _ => *self = Self::Map(more.collect()),
+                    }
+                }
+                (7, Value::Bytes(bytes)) => *self = Self::Bytes(bytes),
+                // An index into a table of strings that only profiles have.
+                (8, Value::Varint(_)) => *self = Self::Empty,
+                _ => {}
+            }
+        }
+    }
+
+    /// The value as text, the form in which Jaeger compares tags: numbers as Go and JavaScript write them
+    /// (`0.25`, `1e+300`, `NaN`, `-Infinity`), bytes in base64, lists and maps as JSON.
     pub fn to_text(&self) -> Cow<'_, str> {
         match self {
             Self::Empty => Cow::Borrowed(""),
@@ -267,7 +282,7 @@ impl<'a> AnyValue<'a> {
             Self::Bool(true) => Cow::Borrowed("true"),
             Self::Bool(false) => Cow::Borrowed("false"),
             Self::Int(number) => Cow::Owned(number.to_string()),
-            Self::Double(number) => Cow::Owned(number.to_string()),
+            Self::Double(number) => Cow::Owned(double_text(*number)),
             Self::Bytes(bytes) => Cow::Owned(base64::engine::general_purpose::STANDARD.encode(bytes)),
             Self::Array(_) | Self::Map(_) => {
                 let mut json = String::new();
@@ -282,7 +297,7 @@ impl<'a> AnyValue<'a> {
         match self {
             Self::Empty => json.push_str("null"),
             Self::String(text) => write_json_string(json, text),
-            Self::Double(number) if !number.is_finite() => write_json_string(json, &number.to_string()),
+            Self::Double(number) if !number.is_finite() => write_json_string(json, &double_text(*number)),
             Self::Bool(_) | Self::Int(_) | Self::Double(_) => {
                 // Writing to a String cannot fail.
                 let _infallible = write!(json, "{}", self.to_text());
@@ -314,7 +329,28 @@ impl<'a> AnyValue<'a> {
     }
 }
 
-/// The embedded messages of a list: field 1 of `ArrayValue` and of `KeyValueList`.
+/// Shortest digits that read back as the same number; an exponent where the plain form would be long.
+fn double_text(number: f64) -> String {
+    let size = number.abs();
+    if size.is_infinite() {
+        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    if size >= 1e21 {
+        return format!("{number:e}").replace('e', "e+");
+    }
+    if size > 0.0 && size < 1e-6 { format!("{number:e}") } else { number.to_string() }
+}
+
+/// The attribute `service.name` of a `Resource` message: the first of that name; empty when it is not a string.
+pub(super) fn service_name(resource: &[u8]) -> String {
+    let mut pairs = messages(resource).map(|message| KeyValue::read(message, 0));
+    match pairs.find(|pair| pair.key == "service.name") {
+        Some(KeyValue { value: AnyValue::String(name), .. }) => name.into_owned(),
+        _ => String::new(),
+    }
+}
+
+/// The embedded messages of a list: field 1 of `ArrayValue`, `KeyValueList` and `Resource`.
 fn messages(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     Fields::new(list).filter_map(|field| match field {
         (1, Value::Bytes(message)) => Some(message),
@@ -325,4 +361,66 @@ fn messages(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn write_json_string(json: &mut String, text: &str) {
     // serde_json escapes; a string always serializes.
     json.push_str(&serde_json::Value::from(text).to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_has_a_text() {
+        let pair = |key, value| KeyValue { key: Cow::Borrowed(key), value };
+        let cases = [
+            (AnyValue::Empty, ""),
+            (AnyValue::String("a\"b".into()), "a\"b"),
+            (AnyValue::Bool(true), "true"),
+            (AnyValue::Int(i64::MIN), "-9223372036854775808"),
+            (AnyValue::Double(0.25), "0.25"),
+            (AnyValue::Double(3.0), "3"),
+            (AnyValue::Double(1e20), "100000000000000000000"),
+            (AnyValue::Double(1e300), "1e+300"),
+            (AnyValue::Double(-1.5e-9), "-1.5e-9"),
+            (AnyValue::Double(f64::NAN), "NaN"),
+            (AnyValue::Double(f64::INFINITY), "Infinity"),
+            (AnyValue::Double(f64::NEG_INFINITY), "-Infinity"),
+            (AnyValue::Bytes(&[0xfb, 0xff]), "+/8="),
+            (AnyValue::Array(vec![]), "[]"),
+            (
+                AnyValue::Array(vec![
+                    AnyValue::Int(1),
+                    AnyValue::String("a\"b".into()),
+                    AnyValue::Double(f64::NAN),
+                    AnyValue::Empty,
+                ]),
+                r#"[1,"a\"b","NaN",null]"#,
+            ),
+            (
+                AnyValue::Map(vec![pair("k", AnyValue::Bool(false)), pair("k", AnyValue::Bytes(b"\0"))]),
+                r#"{"k":false,"k":"AA=="}"#,
+            ),
+        ];
+        for (value, text) in cases {
+            assert_eq!(value.to_text(), text, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_named_by_its_first_service_name() {
+        use crate::otlp::write;
+        let attribute = |out: &mut Vec<u8>, key: &str, value: &dyn Fn(&mut Vec<u8>)| {
+            write::message(out, 1, |pair| {
+                write::string(pair, 1, key);
+                write::message(pair, 2, |any| value(any));
+            });
+        };
+        let mut resource = Vec::new();
+        attribute(&mut resource, "host.name", &|any| write::string(any, 1, "tinderbox"));
+        assert_eq!(service_name(&resource), "");
+        let mut number = resource.clone();
+        attribute(&mut number, "service.name", &|any| write::uint(any, 3, 7));
+        assert_eq!(service_name(&number), "");
+        attribute(&mut resource, "service.name", &|any| write::bytes(any, 1, b"sh\xffp"));
+        attribute(&mut resource, "service.name", &|any| write::string(any, 1, "other"));
+        assert_eq!(service_name(&resource), "sh\u{fffd}p");
+    }
 }

@@ -8,7 +8,7 @@
 pub struct WireError {
     /// What was found.
     pub kind: WireErrorKind,
-    /// Where, counted from the start of the message that was being read.
+    /// Where, counted from the start of the outermost message that was being read.
     pub offset: usize,
 }
 
@@ -53,19 +53,40 @@ const MAX_GROUP_DEPTH: usize = 32;
 /// The fields of a message, in the order they stand on the wire.
 #[derive(Debug, Clone)]
 pub struct Fields<'a> {
+    /// The outermost message, cut where this one ends: offsets stay those of the outermost.
     message: &'a [u8],
     at: usize,
+    /// Where the field that was read last starts.
+    field: usize,
 }
 
 impl<'a> Fields<'a> {
     /// Over one message, without its own length prefix.
     pub fn new(message: &'a [u8]) -> Self {
-        Self { message, at: 0 }
+        Self { message, at: 0, field: 0 }
     }
 
-    /// Where the next field starts, in bytes from the start of the message.
+    /// Over the embedded message that `next_field` has just returned; offsets go on counting from the
+    /// start of the outermost message.
+    #[inline]
+    pub(super) fn embedded(&self, message: &'a [u8]) -> Self {
+        let start = self.at - message.len();
+        Self { message: &self.message[..self.at], at: start, field: start }
+    }
+
+    /// Where the next field starts, in bytes from the start of the outermost message.
     pub fn offset(&self) -> usize {
         self.at
+    }
+
+    /// How many bytes of the message are still to be read.
+    pub(super) fn remaining(&self) -> usize {
+        self.message.len() - self.at
+    }
+
+    /// The field that `next_field` has just returned as it stands on the wire, and where it starts.
+    pub(super) fn last_field(&self) -> (&'a [u8], usize) {
+        (&self.message[self.field..self.at], self.field)
     }
 
     /// The next field's number and value, `None` at the end.
@@ -75,11 +96,12 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         let start = self.at;
+        self.field = start;
         let (number, wire_type) = self.key()?;
         let value = match wire_type {
+            2 => Value::Bytes(self.length_delimited()?),
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
-            2 => Value::Bytes(self.length_delimited()?),
             3 => {
                 self.skip_group(number, start)?;
                 Value::Group
@@ -105,6 +127,17 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
+        match self.message.get(self.at) {
+            // Field keys, most lengths and most counts are of one byte.
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let start = self.at;
         let mut value = 0u64;
         for shift in 0..10 {

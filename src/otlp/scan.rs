@@ -1,0 +1,157 @@
+//! Requests to export spans: are they sound, which spans do they hold, what is left without the unusable ones.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::check::{Check, Header};
+use super::damage::{Fault, ScanError};
+use super::view::service_name;
+use super::walk::{Envelope, Found, Visitor, walk};
+use super::wire::{Fields, Value};
+use super::{Limits, write};
+use crate::model::{Origin, Resource, Scope, Span, content_hash};
+
+/// What a request holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scanned {
+    /// Spans that can be stored.
+    pub accepted: u32,
+    /// Spans that cannot: malformed, without valid ids, too large or nested too deep.
+    pub rejected: u32,
+    /// Which the first of them is, and why: for the sender to read.
+    pub first_rejection: Option<String>,
+    /// Accepted spans with text that is not UTF-8, in themselves or around them; it reads as U+FFFD.
+    pub repaired: u32,
+}
+
+impl<'a> Visitor<'a> for Scanned {
+    fn span(&mut self, span: Found<'a>) {
+        match span.header {
+            Ok(_) => {
+                self.accepted += 1;
+                self.repaired += u32::from(span.broken_text);
+            }
+            Err(damage) => {
+                self.rejected += 1;
+                let fault = Fault { place: span.place, damage };
+                self.first_rejection.get_or_insert_with(|| fault.to_string());
+            }
+        }
+    }
+}
+
+/// Checks every byte of an `ExportTraceServiceRequest`; an error when it is not one as a whole.
+pub fn scan(request: &[u8], limits: &Limits) -> Result<Scanned, ScanError> {
+    let mut scanned = Scanned::default();
+    walk(request, limits, &mut scanned)?;
+    Ok(scanned)
+}
+
+/// The good spans of an `ExportTraceServiceRequest` in the order they stand; their bytes are slices of `request`.
+pub fn spans(request: &Bytes, limits: &Limits) -> Result<Vec<Span>, ScanError> {
+    let mut records = Records { request, resource: Arc::default(), scope: Arc::default(), spans: Vec::new() };
+    walk(request, limits, &mut records)?;
+    Ok(records.spans)
+}
+
+/// Makes span records.
+struct Records<'a> {
+    request: &'a Bytes,
+    resource: Arc<Resource>,
+    scope: Arc<Scope>,
+    spans: Vec<Span>,
+}
+
+impl<'a> Visitor<'a> for Records<'a> {
+    fn resource(&mut self, resource: Envelope<'a>) {
+        self.resource = Arc::new(Resource {
+            service: service_name(&resource.message),
+            schema_url: String::from_utf8_lossy(resource.schema_url).into_owned(),
+            bytes: self.bytes(resource.message),
+        });
+    }
+
+    fn scope(&mut self, scope: Envelope<'a>) {
+        self.scope = Arc::new(Scope {
+            schema_url: String::from_utf8_lossy(scope.schema_url).into_owned(),
+            bytes: self.bytes(scope.message),
+        });
+    }
+
+    fn span(&mut self, span: Found<'a>) {
+        if let Ok(header) = span.header {
+            let body = self.request.slice_ref(span.body);
+            self.spans.push(self.record(&header, body));
+        }
+    }
+}
+
+impl Records<'_> {
+    fn bytes(&self, message: Cow<'_, [u8]>) -> Bytes {
+        match message {
+            Cow::Borrowed(slice) => self.request.slice_ref(slice),
+            Cow::Owned(merged) => Bytes::from(merged),
+        }
+    }
+
+    fn record(&self, header: &Header, body: Bytes) -> Span {
+        Span {
+            trace_id: header.trace_id,
+            span_id: header.span_id,
+            parent_id: header.parent_id,
+            start: header.start,
+            end: header.end,
+            kind: header.kind,
+            status: header.status,
+            origin: Origin::Otlp,
+            flags: header.flags,
+            content_hash: content_hash(&self.resource, &self.scope, &body),
+            resource: Arc::clone(&self.resource),
+            scope: Arc::clone(&self.scope),
+            body,
+        }
+    }
+}
+
+/// The same request without the spans that `scan` rejects; everything else stays as it was sent, byte for byte.
+pub fn without_rejected(request: &[u8], limits: &Limits) -> Result<Vec<u8>, ScanError> {
+    scan(request, limits)?;
+    let mut kept = Vec::with_capacity(request.len());
+    keep(Fields::new(request), Level::Request, limits, &mut kept);
+    Ok(kept)
+}
+
+/// The messages that enclose spans.
+#[derive(Debug, Clone, Copy)]
+enum Level {
+    Request,
+    ResourceSpans,
+    ScopeSpans,
+}
+
+/// Copies the fields of a message that was scanned before.
+fn keep(mut fields: Fields<'_>, level: Level, limits: &Limits, kept: &mut Vec<u8>) {
+    while let Some(field) = fields.next() {
+        let inner = match (level, field) {
+            (Level::Request, (1, Value::Bytes(message))) => Some((Level::ResourceSpans, message)),
+            (Level::ResourceSpans, (2, Value::Bytes(message))) => Some((Level::ScopeSpans, message)),
+            _ => None,
+        };
+        if let Some((level, message)) = inner {
+            write::message(kept, field.0, |kept| keep(fields.embedded(message), level, limits, kept));
+        } else if !is_rejected(level, field, &fields, limits) {
+            kept.extend_from_slice(fields.last_field().0);
+        }
+    }
+}
+
+fn is_rejected(level: Level, field: (u32, Value<'_>), fields: &Fields<'_>, limits: &Limits) -> bool {
+    match (level, field) {
+        (Level::ScopeSpans, (2, Value::Bytes(span))) => {
+            Check::default().span(fields.embedded(span), limits).is_err()
+        }
+        _ => false,
+    }
+}

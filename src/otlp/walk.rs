@@ -1,0 +1,145 @@
+//! From a request down to its spans: resource first, then scope, then each span, in whatever order they were sent.
+
+use std::borrow::Cow;
+
+use super::Limits;
+use super::check::{Check, Header};
+use super::damage::{Damage, Place, ScanError};
+use super::wire::{Fields, Value};
+
+/// Names of the levels of an `ExportTraceServiceRequest`.
+const TRACES: Place = Place::request(&["resource_spans", "scope_spans", "spans"]);
+
+/// What encloses spans: a resource or a scope, with its schema.
+#[derive(Debug)]
+pub(super) struct Envelope<'a> {
+    /// The `Resource` or `InstrumentationScope` message. When it was sent in several pieces they are put
+    /// end to end, which is how protobuf merges messages.
+    pub(super) message: Cow<'a, [u8]>,
+    pub(super) schema_url: &'a [u8],
+    /// Some text in it is not UTF-8.
+    pub(super) broken_text: bool,
+}
+
+/// A span that was come by.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    /// The `Span` message.
+    pub(super) body: &'a [u8],
+    /// What it says, or why it cannot be taken.
+    pub(super) header: Result<Header, Damage>,
+    /// Some text of the span, of its resource or of its scope is not UTF-8.
+    pub(super) broken_text: bool,
+    pub(super) place: Place,
+}
+
+/// Is told what is come by, enclosing things first.
+pub(super) trait Visitor<'a> {
+    /// The resource of the spans that follow.
+    fn resource(&mut self, _resource: Envelope<'a>) {}
+    /// The scope of the spans that follow.
+    fn scope(&mut self, _scope: Envelope<'a>) {}
+    /// A span, good or not.
+    fn span(&mut self, span: Found<'a>);
+}
+
+/// Shows every span of a request to `visitor`; an error when something around the spans is damaged.
+pub(super) fn walk<'a>(
+    request: &'a [u8],
+    limits: &Limits,
+    visitor: &mut impl Visitor<'a>,
+) -> Result<(), ScanError> {
+    let mut fields = Fields::new(request);
+    let mut index = 0;
+    while let Some(field) = fields.next_field().map_err(|error| ScanError::new(TRACES, error.into()))? {
+        match field {
+            (1, Value::Bytes(message)) => {
+                resource_spans(fields.embedded(message), TRACES.entered(index), limits, visitor)?;
+                index += 1;
+            }
+            (1, _) => {
+                let damage = Damage::wrong_type("ExportTraceServiceRequest", 1, &fields);
+                return Err(ScanError::new(TRACES, damage));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn resource_spans<'a>(
+    fields: Fields<'a>,
+    place: Place,
+    limits: &Limits,
+    visitor: &mut impl Visitor<'a>,
+) -> Result<(), ScanError> {
+    let resource = envelope(fields.clone(), "ResourceSpans", Check::resource)
+        .map_err(|damage| ScanError::new(place, damage))?;
+    let broken_text = resource.broken_text;
+    visitor.resource(resource);
+    for (index, (message, _)) in children(fields).enumerate() {
+        scope_spans(message, place.entered(index), broken_text, limits, visitor)?;
+    }
+    Ok(())
+}
+
+fn scope_spans<'a>(
+    fields: Fields<'a>,
+    place: Place,
+    mut broken_text: bool,
+    limits: &Limits,
+    visitor: &mut impl Visitor<'a>,
+) -> Result<(), ScanError> {
+    let scope = envelope(fields.clone(), "ScopeSpans", Check::scope)
+        .map_err(|damage| ScanError::new(place, damage))?;
+    broken_text |= scope.broken_text;
+    visitor.scope(scope);
+    for (index, (message, body)) in children(fields).enumerate() {
+        let mut check = Check { broken_text };
+        let header = check.span(message, limits);
+        visitor.span(Found { body, header, broken_text: check.broken_text, place: place.entered(index) });
+    }
+    Ok(())
+}
+
+/// What `ResourceSpans` and `ScopeSpans` have alike: 1 is the enclosing thing, 2 the children, 3 the schema.
+fn envelope<'a>(
+    mut fields: Fields<'a>,
+    name: &'static str,
+    check_message: fn(&mut Check, Fields<'a>) -> Result<(), Damage>,
+) -> Result<Envelope<'a>, Damage> {
+    let mut check = Check::default();
+    let mut message: Cow<'a, [u8]> = Cow::default();
+    let mut schema_url: &'a [u8] = &[];
+    while let Some(field) = fields.next_field()? {
+        match field {
+            (1, Value::Bytes(piece)) => {
+                check_message(&mut check, fields.embedded(piece))?;
+                if message.is_empty() {
+                    message = Cow::Borrowed(piece);
+                } else {
+                    message.to_mut().extend_from_slice(piece);
+                }
+            }
+            (2, Value::Bytes(_)) => {}
+            (3, Value::Bytes(text)) => {
+                check.text(text);
+                schema_url = text;
+            }
+            (1..=3, _) => return Err(Damage::wrong_type(name, field.0, &fields)),
+            _ => {}
+        }
+    }
+    Ok(Envelope { message, schema_url, broken_text: check.broken_text })
+}
+
+/// The repeated messages of an envelope that was read through before.
+fn children<'a>(mut fields: Fields<'a>) -> impl Iterator<Item = (Fields<'a>, &'a [u8])> {
+    std::iter::from_fn(move || {
+        loop {
+            if let (2, Value::Bytes(message)) = fields.next()? {
+                return Some((fields.embedded(message), message));
+            }
+        }
+    })
+}

@@ -1,0 +1,6 @@
+//! OTLP as senders send it: what is taken, what is refused and with which words.
+
+mod count;
+mod json;
+mod scan;
+mod wire;
