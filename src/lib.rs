@@ -7,3 +7,5 @@
 pub mod model;
 
 pub mod otlp;
+
+pub mod buffer;

@@ -1,0 +1,287 @@
+//! Files cut at every byte and spoiled in every bit: always opened, one frame lost at most, and counted.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::buffer::consumer::Consumer;
+use crate::buffer::folder::Folder;
+use crate::buffer::journal::Journal;
+use crate::buffer::queue::{Answer, Pending};
+use crate::buffer::simulated_disk::SimulatedDisk;
+use crate::buffer::tests::{ALL, TestClock};
+use crate::buffer::{Error, Recovery, Settings, Signal};
+
+/// Payload sizes; a frame's items are its place, counted from one.
+const SIZES: [usize; 6] = [5, 8, 40, 0, 17, 33];
+/// Where frames begin in the file, and where the last one ends.
+const STARTS: [u64; 7] = [64, 112, 160, 240, 280, 344, 424];
+const LOCK: &str = "/buffer/LOCK";
+
+/// A folder with one file of six frames, and that file's path.
+fn folder(sealed: bool) -> (SimulatedDisk, PathBuf) {
+    let disk = SimulatedDisk::default();
+    let (journal, mut writer, _) = open(&disk).unwrap();
+    let group = (1..).zip(SIZES).map(|(items, size)| {
+        let payload = vec![items as u8; size];
+        Pending::new(payload.into(), items, 0, Box::new(|answer| assert!(answer.is_ok())))
+    });
+    let answers = writer.append(&journal, group.collect());
+    answers.into_iter().for_each(Answer::give);
+    if sealed {
+        writer.seal(&journal).unwrap();
+    }
+    drop((journal, writer));
+    let path = disk.paths().into_iter().find(|path| path != Path::new(LOCK)).unwrap();
+    (disk, path)
+}
+
+fn open(disk: &SimulatedDisk) -> Result<(Arc<Journal>, super::writer::Writer, Recovery), Error> {
+    let folder = Folder { path: "/buffer".into(), disk: Arc::new(disk.clone()) };
+    let (journal, writer, recovery) =
+        Journal::open(folder, Signal::Traces, Settings::appliance(), TestClock::new())?;
+    Ok((Arc::new(journal), writer, recovery))
+}
+
+/// What is found in a folder.
+struct Found {
+    recovery: Recovery,
+    /// By their items.
+    delivered: Vec<u32>,
+    damaged_frames: u64,
+    damaged_items: u64,
+}
+
+impl Found {
+    fn in_folder(disk: &SimulatedDisk) -> Self {
+        let (journal, _writer, recovery) = open(disk).unwrap();
+        let mut consumer = Consumer::attach(Arc::clone(&journal), "store", None).unwrap();
+        let mut delivered = Vec::new();
+        loop {
+            let frames = consumer.next(ALL, Duration::ZERO).unwrap();
+            if frames.is_empty() {
+                break;
+            }
+            for frame in frames {
+                assert_eq!(frame.payload, vec![frame.items as u8; SIZES[frame.items as usize - 1]]);
+                delivered.push(frame.items);
+            }
+        }
+        let counters = journal.stats().counters;
+        Self {
+            delivered,
+            damaged_frames: recovery.vanished_frames + counters.damaged_frames,
+            damaged_items: counters.damaged_items,
+            recovery,
+        }
+    }
+
+    fn lost(&self) -> Vec<u32> {
+        (1..=6).filter(|items| !self.delivered.contains(items)).collect()
+    }
+}
+
+fn with_each_bit_flipped(sealed: bool, mut check: impl FnMut(u64, Found)) {
+    let (disk, path) = folder(sealed);
+    let bits = disk.with_bytes(&path, |bytes| bytes.len() * 8);
+    for bit in 0..bits {
+        let copy = disk.copy();
+        copy.with_bytes(&path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+        check(bit as u64 / 8, Found::in_folder(&copy));
+    }
+}
+
+/// The place of the frame that a byte of the file belongs to.
+fn frame_at(byte: u64) -> Option<u32> {
+    let place = STARTS.iter().rposition(|start| *start <= byte)?;
+    (place < SIZES.len()).then_some(place as u32 + 1)
+}
+
+fn is_padding(byte: u64) -> bool {
+    frame_at(byte).is_some_and(|frame| {
+        let place = frame as usize - 1;
+        byte >= STARTS[place] + 40 + SIZES[place] as u64
+    })
+}
+
+#[test]
+fn a_flipped_bit_in_a_sealed_file_costs_the_frame_it_is_in() {
+    with_each_bit_flipped(true, |byte, found| {
+        let expected: Vec<_> = frame_at(byte).filter(|_| !is_padding(byte)).into_iter().collect();
+        assert_eq!(found.lost(), expected, "byte {byte}");
+        assert_eq!(found.damaged_frames, expected.len() as u64, "byte {byte}");
+        assert_eq!(
+            found.damaged_items,
+            expected.iter().map(|items| u64::from(*items)).sum::<u64>(),
+            "byte {byte}"
+        );
+        assert_eq!(found.recovery.next_sequence, 7, "byte {byte}");
+    });
+}
+
+#[test]
+fn a_flipped_bit_in_an_unfinished_file_costs_the_frame_it_is_in() {
+    with_each_bit_flipped(false, |byte, found| {
+        let expected: Vec<_> = frame_at(byte).filter(|_| !is_padding(byte)).into_iter().collect();
+        assert_eq!(found.lost(), expected, "byte {byte}");
+        // Damage to the last frame cannot be told from an append that was cut short.
+        let torn = expected == [6];
+        assert_eq!(found.damaged_frames, u64::from(!expected.is_empty() && !torn), "byte {byte}");
+        assert_eq!(found.recovery.torn_bytes, if torn { STARTS[6] - STARTS[5] } else { 0 }, "byte {byte}");
+    });
+}
+
+#[test]
+fn a_flipped_bit_in_the_lock_file_costs_nothing() {
+    let (disk, _) = folder(true);
+    for bit in 0..64 * 8 {
+        let copy = disk.copy();
+        copy.with_bytes(Path::new(LOCK), |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+        assert!(Found::in_folder(&copy).lost().is_empty(), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_keeps_the_frames_before_the_cut() {
+    for sealed in [true, false] {
+        let (disk, path) = folder(sealed);
+        let length = disk.with_bytes(&path, |bytes| bytes.len());
+        for cut in 0..length {
+            let copy = disk.copy();
+            copy.with_bytes(&path, |bytes| bytes.truncate(cut));
+            let found = Found::in_folder(&copy);
+            let whole = STARTS[1..].iter().filter(|end| **end <= cut as u64).count() as u32;
+            assert_eq!(found.delivered, (1..=whole).collect::<Vec<_>>(), "cut at {cut}");
+            assert_eq!(found.damaged_frames, 0, "cut at {cut}");
+            let again = Found::in_folder(&copy);
+            assert_eq!(again.delivered, found.delivered, "cut at {cut}, opened again");
+            assert_eq!(
+                again.recovery.recovered_files + again.recovery.empty_files,
+                0,
+                "cut at {cut}, opened again"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_zeroed_block_in_the_middle_costs_the_frames_it_covers() {
+    let (disk, path) = folder(true);
+    disk.with_bytes(&path, |bytes| bytes[150..300].fill(0));
+    let found = Found::in_folder(&disk);
+    assert_eq!(found.lost(), [2, 3, 4, 5]);
+    assert_eq!((found.damaged_frames, found.damaged_items), (4, 14));
+}
+
+#[test]
+fn a_repeated_block_is_read_once() {
+    let (disk, path) = folder(true);
+    disk.with_bytes(&path, |bytes| {
+        let block = bytes[64..240].to_vec();
+        bytes.splice(240..240, block);
+    });
+    let found = Found::in_folder(&disk);
+    assert_eq!(found.delivered, [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_file_of_another_buffer_is_put_out_of_the_way() {
+    let (disk, _) = folder(true);
+    let (other, path) = folder(true);
+    let foreign = other.with_bytes(&path, |bytes| bytes.clone());
+    let stray = Path::new("/buffer/1800000000000");
+    disk.place(stray, foreign);
+    let found = Found::in_folder(&disk);
+    assert_eq!((found.recovery.quarantined_files, found.delivered.len()), (1, 6));
+    assert!(disk.paths().contains(&PathBuf::from("/buffer/quarantine/1800000000000")));
+}
+
+#[test]
+fn what_is_no_data_file_is_left_alone() {
+    let (disk, _) = folder(true);
+    let strays = [".nomedia", "007", "12.tmp.bak", "99999999999999999999", "cursor.upstream"];
+    for name in strays {
+        disk.place(&Path::new("/buffer").join(name), b"not ours".to_vec());
+    }
+    let found = Found::in_folder(&disk);
+    assert_eq!(
+        (found.recovery.quarantined_files, found.recovery.empty_files, found.delivered.len()),
+        (0, 0, 6)
+    );
+    assert_eq!(disk.paths().len(), strays.len() + 2);
+}
+
+#[test]
+fn the_quarantine_keeps_the_newest_within_its_bound() {
+    let (disk, _) = folder(true);
+    for name in 1..=4 {
+        disk.place(&PathBuf::from(format!("/buffer/{name}")), vec![7; 30 << 20]);
+    }
+    assert_eq!(Found::in_folder(&disk).recovery.quarantined_files, 4);
+    let kept: Vec<_> =
+        disk.paths().into_iter().filter(|path| path.starts_with("/buffer/quarantine")).collect();
+    assert_eq!(kept, ["/buffer/quarantine/3", "/buffer/quarantine/4"].map(PathBuf::from));
+}
+
+/// Three files of one frame each, of one, two and three items.
+fn folder_of_three() -> (SimulatedDisk, Arc<Journal>, Consumer) {
+    let disk = SimulatedDisk::default();
+    let (journal, mut writer, _) = open(&disk).unwrap();
+    let consumer = Consumer::attach(Arc::clone(&journal), "store", None).unwrap();
+    for items in 1..=3 {
+        let payload = vec![items as u8; SIZES[items as usize - 1]];
+        writer.append(&journal, vec![Pending::new(payload.into(), items, 0, Box::new(|_| ()))]);
+        writer.seal(&journal).unwrap();
+    }
+    (disk, journal, consumer)
+}
+
+#[test]
+fn a_file_that_is_gone_before_opening_is_counted_and_stepped_over() {
+    let (disk, journal, consumer) = folder_of_three();
+    drop((journal, consumer));
+    disk.remove(Path::new("/buffer/1700000000001"));
+    let found = Found::in_folder(&disk);
+    assert_eq!((found.delivered, found.damaged_frames), (vec![1, 3], 1));
+}
+
+#[test]
+fn a_file_that_goes_while_it_is_needed_is_counted_and_stepped_over() {
+    let (disk, journal, consumer) = folder_of_three();
+    drop(consumer);
+    disk.remove(Path::new("/buffer/1700000000000"));
+    let mut consumer = Consumer::attach(Arc::clone(&journal), "store", Some(0)).unwrap();
+    let first = consumer.next(ALL, Duration::ZERO).unwrap();
+    assert_eq!(first[0].items, 2);
+    assert_eq!(journal.stats().counters.damaged_frames, 1);
+    consumer.release(2);
+    assert_eq!(journal.sweep().unwrap(), 2);
+}
+
+/// Files as the first version wrote them. They are never written anew: whoever changes the format adds others.
+#[test]
+fn files_of_version_1_are_read() {
+    let disk = SimulatedDisk::default();
+    disk.place(Path::new(LOCK), include_bytes!("golden/v1/LOCK").to_vec());
+    let sealed = include_bytes!("golden/v1/1700000000000").to_vec();
+    disk.place(Path::new("/buffer/1700000000000"), sealed.clone());
+    let unfinished = include_bytes!("golden/v1/1700000000001.tmp").to_vec();
+    disk.place(Path::new("/buffer/1700000000001.tmp"), unfinished);
+    let (journal, _writer, recovery) = open(&disk).unwrap();
+    assert_eq!((recovery.files, recovery.frames, recovery.recovered_files), (2, 5, 1));
+    assert_eq!(journal.about().id[..], include_bytes!("golden/v1/LOCK")[16..32]);
+    let mut consumer = Consumer::attach(journal, "store", None).unwrap();
+    let mut frames = consumer.next(ALL, Duration::ZERO).unwrap();
+    frames.extend(consumer.next(ALL, Duration::ZERO).unwrap());
+    let found: Vec<_> = frames.iter().map(|frame| (frame.sequence, &*frame.payload)).collect();
+    let expected: [(u64, &[u8]); 5] = [
+        (1, b"the first frame"),
+        (2, b""),
+        (3, b"\x00\x01\x02\xff of the sealed file"),
+        (4, b"two frames of a file"),
+        (5, b"that a crash left unfinished"),
+    ];
+    assert_eq!(found, expected);
+    assert!(frames.iter().all(|frame| frame.accepted == 1_700_000_000_000_000_000 && frame.items == 1));
+    assert_eq!(disk.with_bytes(Path::new("/buffer/1700000000000"), |bytes| bytes.clone()), sealed);
+}

@@ -1,0 +1,245 @@
+//! Keeps accepted bytes safe on disk until every consumer has made them durable elsewhere.
+//!
+//! Promise: an append that is answered with a sequence number is on the disk; it survives SIGKILL and a power cut and
+//! is given to each consumer, in order, until that consumer releases it. Opening always succeeds on a disk that can
+//! be written to, whatever a crash has left. One flipped bit costs one frame at most. No number is used twice.
+//!
+//! How: a folder per signal. One file is being written, `<unix ms>.tmp`; groups of frames go to it with one write and
+//! one `fdatasync` each. Full or old enough it is sealed: footer, sync, renamed to `<unix ms>`. Consumers read sealed
+//! files only, and take what is fresher from memory; who falls out of the memory has the open file sealed. Files are
+//! deleted whole, when every consumer has released all of them. Except for `LOCK`, the files are all the state there is.
+//!
+//! Limits: one payload fits one file; the folder never outgrows `max_folder_size`; 32 MiB wait for the disk at most;
+//! the memory for fresh frames is bounded. What goes beyond is refused, with the reason and when to try again. After
+//! a failed sync that a fresh file does not mend, everything is refused until the next start.
+//!
+//! Threads: one writes, one answers, one deletes. All of them sleep while nothing happens.
+//!
+//! Does not know: what the bytes are, who sent them, what consumers do with them.
+//!
+//! Source: OpenTelemetry Java contrib, disk-buffering (the names of files and settings, the disjoint files of writer
+//! and reader). `docs/formats.md` draws the bytes.
+
+mod clock;
+mod committer;
+mod consumer;
+mod disk;
+mod folder;
+mod frame;
+mod identity;
+mod journal;
+mod ledger;
+mod queue;
+mod recovery;
+mod segment;
+mod settings;
+mod stats;
+mod tail;
+mod writer;
+
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod simulated_disk;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+pub use clock::Clock;
+pub use consumer::Consumer;
+pub use disk::{Disk, DiskFile, Entry, HostDisk};
+pub use settings::{Durability, InvalidSetting, Settings};
+pub use stats::{ConsumerStats, Counters, Recovery, Stats};
+pub use tail::{Frame, Take};
+
+use folder::{Folder, failed};
+use journal::Journal;
+use queue::{Ending, Pending};
+
+/// What a buffer is for; each has a folder of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Log records.
+    Logs,
+    /// Data points.
+    Metrics,
+}
+
+impl Signal {
+    /// Its number in files.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Traces => 1,
+            Self::Logs => 2,
+            Self::Metrics => 3,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        [Self::Traces, Self::Logs, Self::Metrics].into_iter().find(|signal| signal.code() == code)
+    }
+}
+
+/// What can go wrong. Reads after "failed to".
+#[derive(Debug, Clone, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
+pub enum Error {
+    /// Nothing more goes in, or nothing more comes out.
+    #[error("use a closed buffer")]
+    Closed,
+    /// The payload would not fit into a file.
+    #[error("append {bytes} bytes: the limit is {limit} bytes, by max_file_size")]
+    TooLarge { bytes: usize, limit: usize },
+    /// The disk does not keep up.
+    #[error("append: {queued} of {limit} bytes are waiting for the disk, try again in {retry_after:?}")]
+    Busy { queued: usize, limit: usize, retry_after: Duration },
+    /// The consumers do not keep up.
+    #[error(
+        "append: {used} of {limit} bytes of max_folder_size hold unreleased data, try again in {retry_after:?}"
+    )]
+    Full { used: u64, limit: u64, retry_after: Duration },
+    /// Others have used the disk up.
+    #[error("append to {}: no space left on the disk", folder.display())]
+    NoSpace { folder: PathBuf },
+    /// The disk did not keep what it was given.
+    #[error("append to {}: the disk failed to sync, refusing until restart", folder.display())]
+    Degraded { folder: PathBuf },
+    /// Another process, or another handle in this one, has the folder.
+    #[error("lock {}: in use by another process", folder.display())]
+    Locked { folder: PathBuf },
+    /// The folder belongs to something else.
+    #[error("open {} for {wanted:?}: it holds {found:?}", folder.display())]
+    OtherSignal { folder: PathBuf, found: Signal, wanted: Signal },
+    /// The settings make no sense.
+    #[error("use the buffer settings: {0}")]
+    Setting(#[from] InvalidSetting),
+    /// A consumer of that name is reading.
+    #[error("attach consumer {name}: it is attached already")]
+    ConsumerTaken { name: String },
+    /// Frames got numbers that the consumer takes for ones it knows: attach consumers before appending.
+    #[error("attach consumer {name} at {applied}: appends have begun below that")]
+    ConsumerAhead { name: String, applied: u64 },
+    /// A file operation failed.
+    #[error("{doing} {}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: Arc<io::Error> },
+}
+
+/// An open buffer. Clones are handles on the same one; dropping the last without [`Buffer::close`] is safe, like a
+/// crash: appends that are not durable yet are answered with [`Error::Closed`].
+#[derive(Debug, Clone)]
+pub struct Buffer {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    journal: Arc<Journal>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Buffer {
+    /// Takes the folder, making it if need be, and repairs what a crash has left in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if someone else has it, [`Error::OtherSignal`], [`Error::Setting`], [`Error::Io`] if the disk
+    /// cannot be written to. Damaged files are none: they are counted.
+    pub fn open(
+        folder: &Path,
+        signal: Signal,
+        settings: Settings,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Recovery), Error> {
+        let folder = Folder { path: folder.to_owned(), disk };
+        let (journal, writer, recovery) = Journal::open(folder, signal, settings, clock)?;
+        let journal = Arc::new(journal);
+        let handle = Handle { journal: Arc::clone(&journal), threads: Mutex::default() };
+        let path = &journal.folder.path;
+        let (answers, answerer) = committer::spawn_answerer().map_err(failed("start a thread for", path))?;
+        handle.threads.lock().push(answerer);
+        let committer = committer::spawn_committer(Arc::clone(&journal), writer, answers);
+        handle.threads.lock().push(committer.map_err(failed("start a thread for", path))?);
+        let sweeper = committer::spawn_sweeper(Arc::clone(&journal));
+        handle.threads.lock().push(sweeper.map_err(failed("start a thread for", path))?);
+        Ok((Self { handle: Arc::new(handle) }, recovery))
+    }
+
+    /// Appends one payload of so many items. `done` is called once: with the sequence number when the payload is
+    /// durable, on a thread of the buffer; or with the reason why it was refused, perhaps before this returns. It must
+    /// not take long, since others wait for their answers, nor call [`Buffer::close`], which waits for it.
+    pub fn append(&self, payload: Bytes, items: u32, done: impl FnOnce(Result<u64, Error>) + Send + 'static) {
+        let journal = &self.handle.journal;
+        let (bytes, limit) = (payload.len(), journal.settings.max_payload_bytes());
+        let pending = Pending::new(payload, items, journal.clock.wall_nanos(), Box::new(done));
+        if bytes > limit {
+            return journal.refuse(pending, Error::TooLarge { bytes, limit }).give();
+        }
+        if let Err((pending, error)) = journal.queue.push(pending) {
+            journal.refuse(pending, error).give();
+        }
+    }
+
+    /// The buffer's own random name; sequence numbers mean something only beside it.
+    pub fn id(&self) -> [u8; 16] {
+        self.handle.journal.about().id
+    }
+
+    /// Attaches a consumer that keeps its position itself: everything up to `applied` is durable with it. Without a
+    /// position it begins with the oldest frame. Consumers are to be attached before the first append: whoever was
+    /// never attached holds nothing back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConsumerTaken`] while another one has the name; [`Error::ConsumerAhead`].
+    pub fn consumer(&self, name: &str, applied: Option<u64>) -> Result<Consumer, Error> {
+        Consumer::attach(Arc::clone(&self.handle.journal), name, applied)
+    }
+
+    /// The state at this moment.
+    pub fn stats(&self) -> Stats {
+        self.handle.journal.stats()
+    }
+
+    /// Refuses new appends, makes those that wait durable, seals the open file and ends the threads. Consumers still
+    /// get everything. May be called again.
+    pub fn close(&self) {
+        self.handle.end(Ending::Close);
+    }
+}
+
+impl Handle {
+    fn end(&self, ending: Ending) {
+        self.journal.queue.end(ending);
+        // Held while joining, so that whoever closes second returns no sooner.
+        let mut threads = self.threads.lock();
+        // A callback may drop the last handle or close, on the committer itself: it cannot wait for itself.
+        let on_own_thread = threads.iter().any(|thread| thread.thread().id() == thread::current().id());
+        if on_own_thread {
+            return;
+        }
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!(folder = %self.journal.folder.path.display(), "a buffer thread has panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.end(Ending::Abandon);
+    }
+}

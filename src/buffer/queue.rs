@@ -1,0 +1,228 @@
+//! Appends on their way to the committer: bounded in bytes, each answered exactly once.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use crate::buffer::Error;
+use crate::buffer::frame;
+
+/// Bytes that may wait for the disk, those being written included: a slow disk shall become back-pressure.
+pub(super) const MAX_QUEUED_BYTES: usize = 32 << 20;
+/// When to try again after [`Error::Busy`].
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// Most of what one sync makes durable.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+const MAX_GROUP_FRAMES: usize = 1_024;
+/// Memory that an append takes beside its payload.
+const APPEND_OVERHEAD_BYTES: usize = 128;
+
+/// Told once what became of an append: its sequence when it is durable.
+pub(super) type Done = Box<dyn FnOnce(Result<u64, Error>) + Send>;
+
+/// One append that has not been answered yet. Left unanswered, it says that the buffer is closed.
+pub(super) struct Pending {
+    pub(super) payload: Bytes,
+    pub(super) items: u32,
+    pub(super) accepted: u64,
+    /// Computed by the appender, not by the one committer.
+    pub(super) payload_crc: u32,
+    done: Option<Done>,
+}
+
+impl Pending {
+    pub(super) fn new(payload: Bytes, items: u32, accepted: u64, done: Done) -> Self {
+        let payload_crc = crc32c::crc32c(&payload);
+        Self { payload, items, accepted, payload_crc, done: Some(done) }
+    }
+
+    fn answer(mut self, answer: Result<u64, Error>) {
+        if let Some(done) = self.done.take() {
+            done(answer);
+        }
+    }
+
+    /// Bytes of its frame in the file.
+    pub(super) fn frame_bytes(&self) -> u64 {
+        frame::frame_bytes(self.payload.len()) as u64
+    }
+
+    fn cost(&self) -> usize {
+        self.payload.len() + APPEND_OVERHEAD_BYTES
+    }
+}
+
+/// An append and what became of it, still to be told.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) pending: Pending,
+    pub(super) outcome: Result<u64, Error>,
+}
+
+impl Answer {
+    /// Tells it. Not to be called while holding a lock: the other side may do as it likes, even panic.
+    pub(super) fn give(self) {
+        let Self { pending, outcome } = self;
+        if panic::catch_unwind(AssertUnwindSafe(|| pending.answer(outcome))).is_err() {
+            tracing::error!("whoever waited for an append has panicked");
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Err(Error::Closed));
+        }
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Pending").field("bytes", &self.payload.len()).finish_non_exhaustive()
+    }
+}
+
+/// Whether more will come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It will.
+    No,
+    /// What is queued is still to be written, then the file is sealed.
+    Close,
+    /// Stop at once, as a crash would.
+    Abandon,
+}
+
+/// What the committer does next.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) group: Vec<Pending>,
+    /// A consumer needs what is in the open file.
+    pub(super) seal_demanded: bool,
+    pub(super) ending: Ending,
+    cost: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    pending: VecDeque<Pending>,
+    /// Of what is pending and of the group that is being written.
+    bytes: usize,
+    seal_demanded: bool,
+    ending: Ending,
+}
+
+/// Between the appenders and the committer.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    work: Condvar,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        let waiting =
+            Waiting { pending: VecDeque::new(), bytes: 0, seal_demanded: false, ending: Ending::No };
+        Self { waiting: Mutex::new(waiting), work: Condvar::new() }
+    }
+
+    /// Queues an append, or gives it back with the reason.
+    pub(super) fn push(&self, pending: Pending) -> Result<(), (Pending, Error)> {
+        let mut waiting = self.waiting.lock();
+        if waiting.ending != Ending::No {
+            return Err((pending, Error::Closed));
+        }
+        if waiting.bytes > 0 && waiting.bytes + pending.cost() > MAX_QUEUED_BYTES {
+            let error =
+                Error::Busy { queued: waiting.bytes, limit: MAX_QUEUED_BYTES, retry_after: BUSY_RETRY };
+            return Err((pending, error));
+        }
+        waiting.bytes += pending.cost();
+        waiting.pending.push_back(pending);
+        // Whoever finds company knows that the committer has been told already.
+        let first = waiting.pending.len() == 1;
+        drop(waiting);
+        if first {
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(super) fn demand_seal(&self) {
+        self.waiting.lock().seal_demanded = true;
+        self.work.notify_one();
+    }
+
+    pub(super) fn end(&self, ending: Ending) {
+        let mut waiting = self.waiting.lock();
+        if waiting.ending != Ending::Abandon {
+            waiting.ending = ending;
+        }
+        drop(waiting);
+        self.work.notify_one();
+    }
+
+    /// Waits for something to do, until `deadline` where there is one, and takes one group of it.
+    pub(super) fn take(&self, deadline: Option<Instant>) -> Work {
+        let mut waiting = self.waiting.lock();
+        while waiting.pending.is_empty() && !waiting.seal_demanded && waiting.ending == Ending::No {
+            match deadline {
+                None => self.work.wait(&mut waiting),
+                Some(deadline) => {
+                    if self.work.wait_until(&mut waiting, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        let seal_demanded = std::mem::take(&mut waiting.seal_demanded);
+        let mut work = Work { group: Vec::new(), seal_demanded, ending: waiting.ending, cost: 0 };
+        let (mut bytes, mut frames) = (0, 0);
+        for pending in &waiting.pending {
+            bytes += pending.payload.len();
+            if frames == MAX_GROUP_FRAMES || (frames > 0 && bytes > MAX_GROUP_BYTES) {
+                break;
+            }
+            frames += 1;
+            work.cost += pending.cost();
+        }
+        work.group.extend(waiting.pending.drain(..frames));
+        if waiting.pending.is_empty() {
+            waiting.pending.shrink_to(MAX_GROUP_FRAMES);
+        } else if work.ending == Ending::Close {
+            work.ending = Ending::No;
+        }
+        work
+    }
+
+    /// Frees the room of a group that has been answered.
+    pub(super) fn finished(&self, cost: usize) {
+        self.waiting.lock().bytes -= cost;
+    }
+
+    /// Turns away whatever is still waiting.
+    pub(super) fn abandon(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.ending = Ending::Abandon;
+        let left = std::mem::take(&mut waiting.pending);
+        waiting.bytes = 0;
+        drop(waiting);
+        drop(left);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting.lock().bytes
+    }
+}
+
+impl Work {
+    /// What its group takes up in the queue.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+}

@@ -1,0 +1,302 @@
+//! Opening a folder: who it belongs to, what its files hold, and finishing what a crash left unfinished.
+//!
+//! Whatever stands in the folder, opening succeeds: damage is stepped over and counted, what holds nothing readable
+//! is put out of the way. Only a disk that cannot be written to keeps a buffer from opening.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use crate::buffer::disk::{DiskFile, read_up_to, write_all_at};
+use crate::buffer::folder::{Folder, Listing, Name, failed};
+use crate::buffer::frame::{FOOTER_BYTES, Footer, StorageId};
+use crate::buffer::identity::{self, Identity};
+use crate::buffer::ledger::{Moment, SealedFile};
+use crate::buffer::segment::{HEADER_BYTES, SegmentHeader, SegmentReader, Survey};
+use crate::buffer::{Error, Recovery, Settings, Signal};
+
+/// An opened folder.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Keeps other processes out while it lives.
+    pub(super) lock: Box<dyn DiskFile>,
+    pub(super) identity: Identity,
+    /// By sequence.
+    pub(super) sealed: Vec<SealedFile>,
+    pub(super) last_name: Name,
+    pub(super) folder_bytes: u64,
+    pub(super) report: Recovery,
+}
+
+/// Takes the folder, making it if need be, and leaves finished files only.
+pub(super) fn open(folder: &Folder, signal: Signal, settings: &Settings) -> Result<Opened, Error> {
+    folder.disk.create_folder(&folder.path).map_err(failed("create", &folder.path))?;
+    let lock = take_lock(folder)?;
+    let listing = folder.list()?;
+    let identity = identify(folder, &*lock, &listing, signal)?;
+    let (files, last_name) = newest_first(folder, &listing);
+    let mut opening = Opening {
+        folder,
+        id: identity.id,
+        limit: settings.max_quarantine_size(),
+        below: u64::MAX,
+        report: Recovery::default(),
+        sealed: Vec::new(),
+    };
+    for file in &files {
+        opening.take(file)?;
+    }
+    let Opening { mut sealed, report, .. } = opening;
+    sealed.sort_by_key(|file| (file.content.first, file.name));
+    let next = sealed.iter().map(|file| file.content.last + 1).max().unwrap_or(1).max(identity.next_sequence);
+    let bytes: u64 = sealed.iter().map(|file| file.bytes).sum();
+    Ok(Opened {
+        lock,
+        identity: Identity { next_sequence: next, ..identity },
+        last_name,
+        folder_bytes: bytes + identity::BYTES as u64 + folder.quarantined_bytes(),
+        report: Recovery {
+            files: sealed.len() as u64,
+            frames: sealed.iter().map(|file| u64::from(file.content.frames)).sum(),
+            items: sealed.iter().map(|file| file.content.items).sum(),
+            next_sequence: next,
+            ..report
+        },
+        sealed,
+    })
+}
+
+fn take_lock(folder: &Folder) -> Result<Box<dyn DiskFile>, Error> {
+    let path = folder.path.join(identity::FILE_NAME);
+    folder.disk.lock(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked { folder: folder.path.clone() },
+        _ => failed("lock", &path)(error),
+    })
+}
+
+/// Who the buffer is: by `LOCK`, else by its files, else someone new.
+fn identify(
+    folder: &Folder,
+    lock: &dyn DiskFile,
+    listing: &Listing,
+    signal: Signal,
+) -> Result<Identity, Error> {
+    let path = folder.path.join(identity::FILE_NAME);
+    if let Some(known) = Identity::read(lock).map_err(failed("read", &path))? {
+        return if known.signal == signal {
+            Ok(known)
+        } else {
+            Err(Error::OtherSignal { folder: folder.path.clone(), found: known.signal, wanted: signal })
+        };
+    }
+    let id = match id_in_files(folder, listing, signal) {
+        Some(id) => id,
+        None => random_id().map_err(failed("name", &folder.path))?,
+    };
+    let identity = Identity { id, signal, next_sequence: 1 };
+    identity.write(lock).map_err(failed("write", &path))?;
+    folder.sync()?;
+    Ok(identity)
+}
+
+/// The id that most files of the signal carry.
+fn id_in_files(folder: &Folder, listing: &Listing, signal: Signal) -> Option<StorageId> {
+    let sealed = listing.sealed.iter().map(|(name, _)| folder.sealed(*name));
+    let unfinished = listing.unfinished.iter().map(|(name, _)| folder.unfinished(*name));
+    let mut votes = BTreeMap::<StorageId, usize>::new();
+    for path in sealed.chain(unfinished) {
+        let header = folder.disk.open(&path).and_then(|file| SegmentHeader::read(&*file)).ok().flatten();
+        if let Some(header) = header.filter(|header| header.signal == signal) {
+            *votes.entry(header.id).or_default() += 1;
+        }
+    }
+    votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(id, _)| id)
+}
+
+fn random_id() -> io::Result<StorageId> {
+    let mut id = StorageId::default();
+    getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(id)
+}
+
+/// A file as it was left.
+struct Leftover {
+    path: PathBuf,
+    bytes: u64,
+    /// The name it has, or gets when it is finished.
+    name: Name,
+    finished: bool,
+}
+
+/// All data files, and the last name in use.
+fn newest_first(folder: &Folder, listing: &Listing) -> (Vec<Leftover>, Name) {
+    let mut last_name = listing.last_name();
+    let finished = |(name, bytes): &(Name, u64)| Leftover {
+        path: folder.sealed(*name),
+        bytes: *bytes,
+        name: *name,
+        finished: true,
+    };
+    let mut files: Vec<_> = listing.sealed.iter().map(finished).collect();
+    for (name, bytes) in &listing.unfinished {
+        let taken = listing.sealed.iter().any(|(sealed, _)| sealed == name);
+        last_name += u64::from(taken);
+        let sealed_as = if taken { last_name } else { *name };
+        let path = folder.unfinished(*name);
+        files.push(Leftover { path, bytes: *bytes, name: sealed_as, finished: false });
+    }
+    files.sort_by_key(|file| std::cmp::Reverse(file.name));
+    (files, last_name)
+}
+
+/// The header of a file, if it is sound and says that the file is this buffer's.
+type OwnHeader = Option<SegmentHeader>;
+
+/// What a file turns out to be.
+enum Finding {
+    /// Finished, as its footer says.
+    Sound(OwnHeader, Footer),
+    /// Anything else, read through.
+    Read(OwnHeader, Box<dyn DiskFile>, Survey),
+    Empty,
+    Unreadable,
+}
+
+/// The work on one folder, newest file first.
+struct Opening<'a> {
+    folder: &'a Folder,
+    id: StorageId,
+    /// Bytes that the quarantine may hold.
+    limit: u64,
+    /// What the next newer file begins with. Frames from there on in an older file are what a failed write or sync
+    /// has left: they were refused, or written again to the newer file, and some of them may be missing.
+    below: u64,
+    report: Recovery,
+    sealed: Vec<SealedFile>,
+}
+
+impl Opening<'_> {
+    fn take(&mut self, file: &Leftover) -> Result<(), Error> {
+        let (header, content, bytes, sound_end) = match self.inspect(file) {
+            Finding::Sound(header, content) => (header, content, file.bytes, file.bytes),
+            Finding::Read(header, _, survey) if survey.content.frames == 0 => {
+                return self.clear_away(file, header.is_some() && !file.finished);
+            }
+            Finding::Read(header, open, survey) => {
+                let (content, bytes) =
+                    self.mend(file, &*open, &survey).map_err(failed("mend", &file.path))?;
+                if !file.finished {
+                    self.folder.rename_sealed(&file.path, file.name)?;
+                }
+                (header, content, bytes, survey.sound_end)
+            }
+            Finding::Empty => return self.clear_away(file, true),
+            Finding::Unreadable => return self.clear_away(file, false),
+        };
+        let base = header.map_or(content.first, |header| header.base_sequence);
+        let created = created(header.as_ref(), file.name);
+        self.below = base;
+        self.sealed.push(SealedFile { name: file.name, base, content, bytes, sound_end, created });
+        Ok(())
+    }
+
+    fn inspect(&self, file: &Leftover) -> Finding {
+        let finding = if file.finished { self.read_finished(file) } else { self.read_unfinished(file) };
+        finding.unwrap_or_else(|error| {
+            // One bad sector is no reason not to start.
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(file = %file.path.display(), error, "unreadable buffer file");
+            Finding::Unreadable
+        })
+    }
+
+    fn read_finished(&self, leftover: &Leftover) -> io::Result<Finding> {
+        if leftover.bytes <= HEADER_BYTES as u64 {
+            return Ok(Finding::Empty);
+        }
+        let file = self.folder.disk.open(&leftover.path)?;
+        match read_footer(&*file, leftover.bytes, &self.id)? {
+            Some(content) => Ok(Finding::Sound(self.header(&*file)?, content)),
+            None => self.read_through(leftover),
+        }
+    }
+
+    /// A file whose header is not written was never synced.
+    fn read_unfinished(&self, leftover: &Leftover) -> io::Result<Finding> {
+        let mut start = [0; HEADER_BYTES];
+        let file = self.folder.disk.open(&leftover.path)?;
+        let read = read_up_to(&*file, &mut start, 0)?;
+        if leftover.bytes <= HEADER_BYTES as u64 || start[..read].iter().all(|byte| *byte == 0) {
+            return Ok(Finding::Empty);
+        }
+        self.read_through(leftover)
+    }
+
+    fn read_through(&self, leftover: &Leftover) -> io::Result<Finding> {
+        let file = self.folder.disk.open_to_mend(&leftover.path)?;
+        let header = self.header(&*file)?;
+        let base = header.map(|header| header.base_sequence);
+        let mut reader = SegmentReader::new(file, self.id, leftover.bytes).below(self.below);
+        let survey = Survey::of(&mut reader, base)?;
+        Ok(Finding::Read(header, reader.into_file(), survey))
+    }
+
+    fn header(&self, file: &dyn DiskFile) -> io::Result<OwnHeader> {
+        Ok(SegmentHeader::read(file)?.filter(|header| header.id == self.id))
+    }
+
+    /// What is sound in it is kept, and it is never written to again. A disk that refuses this is no reason to give
+    /// the file up: what is in it was promised.
+    fn mend(&mut self, file: &Leftover, open: &dyn DiskFile, survey: &Survey) -> io::Result<(Footer, u64)> {
+        self.report.vanished_frames += survey.vanished_frames;
+        self.report.recovered_files += 1;
+        let closed = if survey.sealed {
+            (survey.content, file.bytes)
+        } else {
+            self.report.torn_bytes += file.bytes - survey.sound_end;
+            close_off(open, survey, &self.id)?
+        };
+        open.sync_data()?;
+        Ok(closed)
+    }
+
+    /// A file without a sound frame. From an unfinished one of ours nothing was ever acknowledged; what else it is,
+    /// someone may want to look at.
+    fn clear_away(&mut self, file: &Leftover, worthless: bool) -> Result<(), Error> {
+        if worthless {
+            self.report.empty_files += 1;
+            self.report.torn_bytes += file.bytes;
+            return self.folder.unlink(&file.path);
+        }
+        tracing::warn!(file = %file.path.display(), "nothing readable in a buffer file: moved to quarantine");
+        self.report.quarantined_files += 1;
+        self.folder.quarantine(&file.path, self.limit)
+    }
+}
+
+fn read_footer(file: &dyn DiskFile, bytes: u64, id: &StorageId) -> io::Result<Option<Footer>> {
+    let Some(at) = bytes.checked_sub((HEADER_BYTES + FOOTER_BYTES) as u64) else { return Ok(None) };
+    let mut footer = [0; FOOTER_BYTES];
+    let read = read_up_to(file, &mut footer, at + HEADER_BYTES as u64)?;
+    Ok(Footer::decode(&footer[..read], id).filter(|footer| footer.frames > 0))
+}
+
+/// Cuts off what is not sound and says in a footer what is. Without room for the footer the file goes without: it
+/// is then read through at each start.
+fn close_off(file: &dyn DiskFile, survey: &Survey, id: &StorageId) -> io::Result<(Footer, u64)> {
+    let content = Footer { recovered: true, ..survey.content };
+    file.set_len(survey.sound_end)?;
+    if write_all_at(file, &content.encode(id), survey.sound_end).is_err() {
+        file.set_len(survey.sound_end)?;
+        return Ok((content, survey.sound_end));
+    }
+    Ok((content, survey.sound_end + FOOTER_BYTES as u64))
+}
+
+fn created(header: Option<&SegmentHeader>, name: Name) -> Moment {
+    header.map_or(Moment { wall_millis: name, boot_id: 0, boot_millis: 0 }, |header| Moment {
+        wall_millis: header.created_wall_millis,
+        boot_id: header.boot_id,
+        boot_millis: header.created_boot_millis,
+    })
+}

@@ -1,0 +1,177 @@
+//! The six knobs of the disk buffer, what they mean, and which values make no sense together.
+
+use std::time::Duration;
+
+use crate::buffer::frame;
+use crate::buffer::identity;
+use crate::buffer::segment;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// When an append counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// After an `fdatasync` that the frames of a whole group share: what was acknowledged survives a power cut.
+    #[default]
+    GroupCommit,
+}
+
+/// How one signal's buffer behaves. Sizes count every byte of a file: headers, padding and footer included.
+///
+/// The first six carry the names and, in [`Settings::default`], the documented values of OpenTelemetry Java's
+/// disk-buffering (`FileStorageConfiguration`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Bytes a file may reach before the next one is begun; also bounds one payload.
+    pub max_file_size: u64,
+    /// Bytes the folder may reach, files of all kinds together; never exceeded.
+    pub max_folder_size: u64,
+    /// How long one file is written to. An older one is sealed even if nothing more comes.
+    pub max_file_age_for_write: Duration,
+    /// How old a file must be before it is read; zero hands frames on as soon as they are durable, from memory.
+    /// Otherwise longer than `max_file_age_for_write`.
+    pub min_file_age_for_read: Duration,
+    /// How old a file may be for consumers whose backlog may expire. A consumer that keeps its own position
+    /// gets everything, however old.
+    pub max_file_age_for_read: Duration,
+    /// Whether asking for more releases what was given before; otherwise only `Consumer::release` does.
+    pub delete_items_on_iteration: bool,
+    /// When an append counts as done.
+    pub durability: Durability,
+    /// Bytes of fresh frames held in memory for consumers that keep up; older ones are read from files.
+    pub tail_bytes: usize,
+    /// The least time between two files sealed early because a consumer needs what is in them.
+    pub min_seal_interval: Duration,
+}
+
+impl Default for Settings {
+    /// The documented values of the original, meant for telephones.
+    fn default() -> Self {
+        Self {
+            max_file_size: MIB,
+            max_folder_size: 10 * MIB,
+            max_file_age_for_write: Duration::from_secs(30),
+            min_file_age_for_read: Duration::from_secs(33),
+            max_file_age_for_read: Duration::from_secs(18 * 60 * 60),
+            delete_items_on_iteration: true,
+            durability: Durability::GroupCommit,
+            tail_bytes: 4 << 20,
+            min_seal_interval: Duration::from_millis(250),
+        }
+    }
+}
+
+impl Settings {
+    /// Values for a server that persists what it buffers within moments and survives a weekend without upstream.
+    pub fn appliance() -> Self {
+        Self {
+            max_file_size: 32 * MIB,
+            max_folder_size: 2 * GIB,
+            min_file_age_for_read: Duration::ZERO,
+            max_file_age_for_read: Duration::from_secs(72 * 60 * 60),
+            delete_items_on_iteration: false,
+            tail_bytes: 32 << 20,
+            ..Self::default()
+        }
+    }
+
+    /// The longest payload that fits into a file of its own.
+    pub fn max_payload_bytes(&self) -> usize {
+        let room = self.max_file_size.saturating_sub((segment::OVERHEAD_BYTES + frame::HEADER_BYTES) as u64);
+        usize::try_from(room.min(u64::from(u32::MAX))).unwrap_or(usize::MAX) & !7
+    }
+
+    /// Bytes that damaged files may keep: 1/32 of the folder.
+    pub(super) fn max_quarantine_size(&self) -> u64 {
+        self.max_folder_size / 32
+    }
+
+    /// Says the first thing that makes no sense.
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        if self.max_file_size < 4 * KIB {
+            return Err(InvalidSetting::FileSize { given: self.max_file_size });
+        }
+        let least = self.max_file_size + self.max_quarantine_size() + identity::BYTES as u64;
+        if self.max_folder_size < least {
+            return Err(InvalidSetting::FolderSize { given: self.max_folder_size, least });
+        }
+        if self.max_file_age_for_write.is_zero() {
+            return Err(InvalidSetting::WriteAge);
+        }
+        let delay = self.min_file_age_for_read;
+        if !delay.is_zero() && delay <= self.max_file_age_for_write {
+            return Err(InvalidSetting::ReadDelay { given: delay, write: self.max_file_age_for_write });
+        }
+        if self.max_file_age_for_read <= delay.max(self.max_file_age_for_write) {
+            return Err(InvalidSetting::ReadAge { given: self.max_file_age_for_read });
+        }
+        Ok(())
+    }
+}
+
+/// A setting that makes no sense, alone or beside another.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
+pub enum InvalidSetting {
+    /// Too small to hold anything.
+    #[error("max_file_size is {given} bytes, the least is 4096")]
+    FileSize { given: u64 },
+    /// Not even one full file fits.
+    #[error("max_folder_size is {given} bytes, one full file and what is kept beside it need {least}")]
+    FolderSize { given: u64, least: u64 },
+    /// Every append would have a file of its own.
+    #[error("max_file_age_for_write is zero")]
+    WriteAge,
+    /// The original's rule: a file must be finished before it is old enough to be read.
+    #[error(
+        "min_file_age_for_read is {given:?}, it must be zero or more than max_file_age_for_write ({write:?})"
+    )]
+    ReadDelay { given: Duration, write: Duration },
+    /// Files would expire before they could be read.
+    #[error("max_file_age_for_read is {given:?}, less than a file is written to or waits")]
+    ReadAge { given: Duration },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InvalidSetting, Settings};
+    use std::time::Duration;
+
+    #[test]
+    fn both_ready_made_settings_make_sense() {
+        assert_eq!(Settings::default().check(), Ok(()));
+        assert_eq!(Settings::appliance().check(), Ok(()));
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_original() {
+        let settings = Settings::default();
+        assert_eq!((settings.max_file_size, settings.max_folder_size), (1_048_576, 10_485_760));
+        assert_eq!(settings.max_file_age_for_write.as_millis(), 30_000);
+        assert_eq!(settings.min_file_age_for_read.as_millis(), 33_000);
+        assert_eq!(settings.max_file_age_for_read.as_millis(), 64_800_000);
+        assert!(settings.delete_items_on_iteration);
+    }
+
+    #[test]
+    fn senseless_settings_are_named() {
+        let spoiled = |spoil: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            spoil(&mut settings);
+            settings.check().unwrap_err()
+        };
+        let cases = [
+            (spoiled(|s| s.max_file_size = 100), "max_file_size"),
+            (spoiled(|s| s.max_folder_size = s.max_file_size), "max_folder_size"),
+            (spoiled(|s| s.max_file_age_for_write = Duration::ZERO), "max_file_age_for_write"),
+            (spoiled(|s| s.min_file_age_for_read = s.max_file_age_for_write), "min_file_age_for_read"),
+            (spoiled(|s| s.max_file_age_for_read = s.min_file_age_for_read), "max_file_age_for_read"),
+        ];
+        for (error, name) in cases {
+            assert!(InvalidSetting::to_string(&error).starts_with(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! A disk in memory that fails on request and, when its power is cut, forgets what was not synced: whole sectors,
+//! names and all.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::buffer::disk::{Disk, DiskFile, Entry};
+
+const SECTOR_BYTES: usize = 512;
+
+/// How an operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// EIO; nothing is done. Of a sync: what it should have made durable never will be.
+    Failure,
+    /// ENOSPC, after half of the bytes of a write.
+    NoSpace,
+    /// From here on nothing works until the power is back.
+    PowerCut,
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    /// What a power cut leaves.
+    durable: Vec<u8>,
+    /// What readers see.
+    current: Vec<u8>,
+    /// Sectors written since the last sync.
+    dirty: BTreeSet<usize>,
+    /// A sync has failed: later ones succeed and keep nothing, as Linux has it.
+    forgetful: bool,
+}
+
+/// A change of names that is not durable yet.
+#[derive(Debug, Clone)]
+enum Change {
+    Link(PathBuf, u64),
+    Unlink(PathBuf),
+    Rename(PathBuf, PathBuf, u64),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inodes: BTreeMap<u64, Inode>,
+    names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    changes: Vec<Change>,
+    locked: BTreeSet<PathBuf>,
+    /// Operations until each fault, counted from the one before, and the fault.
+    faults: VecDeque<(u32, Fault)>,
+    off: bool,
+    opened: Vec<PathBuf>,
+}
+
+/// See the file's opening line. Clones are the same disk.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    disk: SimulatedDisk,
+    inode: u64,
+    locks: Option<PathBuf>,
+}
+
+impl SimulatedDisk {
+    /// Lets the operation after `passed` more ones fail, counted from the fault to come if there is one already.
+    /// Reading and listing do not count.
+    pub(super) fn fail_after(&self, passed: u32, fault: Fault) {
+        self.state.lock().faults.push_back((passed, fault));
+    }
+
+    pub(super) fn fail_no_more(&self) {
+        self.state.lock().faults.clear();
+    }
+
+    /// Whether the power is off.
+    pub(super) fn is_off(&self) -> bool {
+        self.state.lock().off
+    }
+
+    /// Turns it off and on again: each sector and each name that was not synced is kept or lost as `kept` says.
+    pub(super) fn cut_power(&self, mut kept: impl FnMut() -> bool) {
+        let mut state = self.state.lock();
+        let State { changes, durable_names, .. } = &mut *state;
+        for change in changes.drain(..).filter(|_| kept()) {
+            match change {
+                Change::Link(path, inode) => drop(durable_names.insert(path, inode)),
+                Change::Unlink(path) => drop(durable_names.remove(&path)),
+                Change::Rename(from, to, inode) => {
+                    durable_names.remove(&from);
+                    durable_names.insert(to, inode);
+                }
+            }
+        }
+        state.names = state.durable_names.clone();
+        for inode in state.inodes.values_mut() {
+            inode.lose(&mut kept);
+        }
+        state.off = false;
+        state.faults.clear();
+        state.locked.clear();
+    }
+
+    /// The file's bytes, to look at or to spoil.
+    pub(super) fn with_bytes<T>(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut state = self.state.lock();
+        let inode = state.names[path];
+        let inode = state.inodes.get_mut(&inode).unwrap();
+        let outcome = change(&mut inode.current);
+        inode.durable.clone_from(&inode.current);
+        outcome
+    }
+
+    /// Puts a file there, durably.
+    pub(super) fn place(&self, path: &Path, bytes: Vec<u8>) {
+        let mut state = self.state.lock();
+        let inode = state.link(path);
+        state.changes.pop();
+        state.durable_names.insert(path.to_owned(), inode);
+        state.inodes.insert(inode, Inode { durable: bytes.clone(), current: bytes, ..Inode::default() });
+    }
+
+    /// Takes a file away, durably.
+    pub(super) fn remove(&self, path: &Path) {
+        let mut state = self.state.lock();
+        state.names.remove(path);
+        state.durable_names.remove(path);
+    }
+
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.state.lock().names.keys().cloned().collect()
+    }
+
+    pub(super) fn total_bytes(&self) -> u64 {
+        let state = self.state.lock();
+        state.names.values().map(|inode| state.inodes[inode].current.len() as u64).sum()
+    }
+
+    /// What was opened to read since this was last asked.
+    pub(super) fn take_opened(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.state.lock().opened)
+    }
+
+    /// An independent copy with everything durable and nothing open.
+    pub(super) fn copy(&self) -> Self {
+        let state = self.state.lock();
+        let mut copy =
+            State { names: state.names.clone(), durable_names: state.names.clone(), ..State::default() };
+        for inode in state.names.values() {
+            let current = state.inodes[inode].current.clone();
+            copy.inodes.insert(*inode, Inode { durable: current.clone(), current, ..Inode::default() });
+        }
+        Self { state: Arc::new(Mutex::new(copy)) }
+    }
+
+    fn operate<T>(&self, act: impl FnOnce(&mut State, Option<Fault>) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state.lock();
+        let fault = match state.faults.front_mut() {
+            Some((0, fault)) => {
+                let fault = *fault;
+                state.faults.pop_front();
+                state.off |= fault == Fault::PowerCut;
+                Some(fault)
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                None
+            }
+            None => None,
+        };
+        if state.off {
+            return Err(io::Error::other("the power is off"));
+        }
+        act(&mut state, fault)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State) -> io::Result<()>) -> io::Result<()> {
+        self.operate(|state, fault| match fault {
+            Some(Fault::NoSpace) => Err(io::ErrorKind::StorageFull.into()),
+            Some(_) => Err(io::Error::other("injected failure")),
+            None => change(state),
+        })
+    }
+
+    fn handle(&self, inode: u64) -> Box<dyn DiskFile> {
+        Box::new(OpenFile { disk: self.clone(), inode, locks: None })
+    }
+
+    fn existing(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.state.lock();
+        state.opened.push(path.to_owned());
+        state.names.get(path).map(|inode| self.handle(*inode)).ok_or(io::ErrorKind::NotFound.into())
+    }
+}
+
+impl State {
+    fn link(&mut self, path: &Path) -> u64 {
+        let inode = self.inodes.keys().last().map_or(1, |last| last + 1);
+        self.inodes.insert(inode, Inode::default());
+        self.names.insert(path.to_owned(), inode);
+        self.changes.push(Change::Link(path.to_owned(), inode));
+        inode
+    }
+}
+
+impl Inode {
+    fn write(&mut self, bytes: &[u8], offset: usize) {
+        let end = offset + bytes.len();
+        self.current.resize(self.current.len().max(end), 0);
+        self.current[offset..end].copy_from_slice(bytes);
+        self.dirty.extend(offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
+    }
+
+    fn lose(&mut self, kept: &mut impl FnMut() -> bool) {
+        if self.current.len() != self.durable.len() && kept() {
+            self.durable.resize(self.current.len(), 0);
+        }
+        for sector in std::mem::take(&mut self.dirty) {
+            let start = sector * SECTOR_BYTES;
+            let end = (start + SECTOR_BYTES).min(self.current.len()).min(self.durable.len());
+            if start < end && kept() {
+                self.durable[start..end].copy_from_slice(&self.current[start..end]);
+            }
+        }
+        self.current.clone_from(&self.durable);
+        self.forgetful = false;
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn create_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        let state = self.state.lock();
+        let inside = state.names.iter().filter(|(path, _)| path.parent() == Some(folder));
+        Ok(inside
+            .map(|(path, inode)| Entry {
+                name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+                bytes: state.inodes[inode].current.len() as u64,
+            })
+            .collect())
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.change(|state| {
+            if state.names.contains_key(path) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            state.link(path);
+            Ok(())
+        })?;
+        Ok(self.handle(self.state.lock().names[path]))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.existing(path)
+    }
+
+    fn open_to_mend(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.existing(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.state.lock();
+        if !state.locked.insert(path.to_owned()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let known = state.names.get(path).copied();
+        let inode = known.unwrap_or_else(|| state.link(path));
+        Ok(Box::new(OpenFile { disk: self.clone(), inode, locks: Some(path.to_owned()) }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(|state| {
+            let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+            state.names.insert(to.to_owned(), inode);
+            state.changes.push(Change::Rename(from.to_owned(), to.to_owned(), inode));
+            Ok(())
+        })
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.change(|state| {
+            state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+            state.changes.push(Change::Unlink(path.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.change(|state| {
+            let inside = |path: &Path| path.parent() == Some(folder);
+            // A rename between two folders becomes durable with either.
+            state.changes.retain(|change| match change {
+                Change::Link(path, _) | Change::Unlink(path) => !inside(path),
+                Change::Rename(from, to, _) => !inside(from) && !inside(to),
+            });
+            let State { names, durable_names, .. } = state;
+            durable_names.retain(|path, _| !inside(path) || names.contains_key(path));
+            durable_names.extend(names.iter().filter(|(path, _)| inside(path)).map(|(p, i)| (p.clone(), *i)));
+            Ok(())
+        })
+    }
+}
+
+impl DiskFile for OpenFile {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.disk.state.lock();
+        let current = &state.inodes[&self.inode].current;
+        let start = usize::try_from(offset).unwrap().min(current.len());
+        let read = bytes.len().min(current.len() - start);
+        bytes[..read].copy_from_slice(&current[start..start + read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let offset = usize::try_from(offset).unwrap();
+        self.disk.operate(|state, fault| {
+            let inode = state.inodes.get_mut(&self.inode).unwrap();
+            match fault {
+                // The first write is short, the one that follows it finds no space at all.
+                Some(Fault::NoSpace) if bytes.len() > 1 => {
+                    inode.write(&bytes[..bytes.len() / 2], offset);
+                    state.faults.push_front((0, Fault::NoSpace));
+                    Ok(bytes.len() / 2)
+                }
+                Some(Fault::NoSpace) => Err(io::ErrorKind::StorageFull.into()),
+                Some(_) => Err(io::Error::other("injected failure")),
+                None => {
+                    inode.write(bytes, offset);
+                    Ok(bytes.len())
+                }
+            }
+        })
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.operate(|state, fault| {
+            let inode = state.inodes.get_mut(&self.inode).unwrap();
+            if fault.is_some() {
+                inode.forgetful = true;
+                return Err(io::Error::other("injected failure"));
+            }
+            if !inode.forgetful {
+                inode.durable.clone_from(&inode.current);
+                inode.dirty.clear();
+            }
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.disk.operate(|state, fault| {
+            if fault.is_some() {
+                return Err(io::Error::other("injected failure"));
+            }
+            let inode = state.inodes.get_mut(&self.inode).unwrap();
+            inode.current.resize(usize::try_from(bytes).unwrap(), 0);
+            Ok(())
+        })
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.locks {
+            self.disk.state.lock().locked.remove(path);
+        }
+    }
+}

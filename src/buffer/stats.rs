@@ -1,0 +1,100 @@
+//! Plain numbers about a buffer, for whoever shows them.
+
+/// What has been counted since the buffer was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Frames that were made durable.
+    pub appended_frames: u64,
+    /// Items in them.
+    pub appended_items: u64,
+    /// Their payload bytes.
+    pub appended_bytes: u64,
+    /// Groups of frames that shared one `fdatasync`.
+    pub groups: u64,
+    /// Syncs of files and of folders by the writer.
+    pub syncs: u64,
+    /// Syncs and writes by the writer that failed.
+    pub disk_failures: u64,
+    /// Files that were finished.
+    pub sealed_files: u64,
+    /// Files that were finished early because a consumer needed them.
+    pub demanded_seals: u64,
+    /// Files that were deleted because every consumer had released them.
+    pub deleted_files: u64,
+    /// Appends refused because the folder was full of unreleased data.
+    pub refused_full: u64,
+    /// Appends refused because too much was waiting for the disk.
+    pub refused_busy: u64,
+    /// Appends refused because of their size.
+    pub refused_too_large: u64,
+    /// Appends refused because the disk had no space or failed.
+    pub refused_by_disk: u64,
+    /// Frames handed to consumers from memory.
+    pub frames_from_memory: u64,
+    /// Frames handed to consumers from files.
+    pub frames_from_files: u64,
+    /// Frames that consumers were not given because they are damaged or their file is gone.
+    pub damaged_frames: u64,
+    /// Items in them, where that could be known.
+    pub damaged_items: u64,
+}
+
+/// The state of a buffer at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// What has been counted since it was opened.
+    pub counters: Counters,
+    /// Bytes of all its files, and of what the open one still needs to be sealed.
+    pub folder_bytes: u64,
+    /// The bound on that.
+    pub folder_limit: u64,
+    /// Finished files.
+    pub files: usize,
+    /// Frames held in memory for consumers.
+    pub tail_frames: usize,
+    /// Memory that they take.
+    pub tail_bytes: usize,
+    /// Bytes waiting for the disk.
+    pub queued_bytes: usize,
+    /// The last number that was given to a frame.
+    pub last_sequence: u64,
+    /// Whether the disk has failed and appends are refused until the next start.
+    pub degraded: bool,
+    /// Where each consumer is.
+    pub consumers: Vec<ConsumerStats>,
+}
+
+/// Where a consumer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerStats {
+    /// Its name.
+    pub name: String,
+    /// Numbers given to frames that it has not been handed.
+    pub waiting: u64,
+    /// Numbers given to frames that it has not released.
+    pub unreleased: u64,
+}
+
+/// What opening a buffer found and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// Files that hold frames.
+    pub files: u64,
+    /// Frames in them.
+    pub frames: u64,
+    /// Items in those.
+    pub items: u64,
+    /// Files that a crash had left unfinished and that were finished now.
+    pub recovered_files: u64,
+    /// Bytes of appends that were cut short.
+    pub torn_bytes: u64,
+    /// Frames with damaged headers in files that had to be read through. Those with damaged payloads are counted when
+    /// a consumer comes to them.
+    pub vanished_frames: u64,
+    /// Files in which nothing could be read, moved to `quarantine`.
+    pub quarantined_files: u64,
+    /// Files without a single frame, deleted.
+    pub empty_files: u64,
+    /// The number of the next frame.
+    pub next_sequence: u64,
+}

@@ -1,0 +1,254 @@
+//! The whole buffer, threads included, on the machine's own disk.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::buffer::{Buffer, Clock, Consumer, Error, Frame, HostDisk, Recovery, Settings, Signal, Take};
+
+/// A clock that tests turn.
+#[derive(Debug)]
+pub(super) struct TestClock {
+    millis: AtomicU64,
+}
+
+impl TestClock {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { millis: AtomicU64::new(1_700_000_000_000) })
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        self.millis.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    pub(super) fn turn_back(&self, time: Duration) {
+        self.millis.fetch_sub(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn wall_nanos(&self) -> u64 {
+        self.millis.load(Ordering::Relaxed) * 1_000_000
+    }
+
+    fn boot_millis(&self) -> u64 {
+        self.millis.load(Ordering::Relaxed)
+    }
+
+    fn boot_id(&self) -> u64 {
+        1
+    }
+}
+
+/// Everything at once.
+pub(super) const ALL: Take = Take { max_frames: usize::MAX, max_bytes: usize::MAX, max_items: u64::MAX };
+/// Long enough for a busy machine; passed only when something is wrong.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn open_with(folder: &Path, settings: Settings) -> Result<(Buffer, Recovery), Error> {
+    Buffer::open(folder, Signal::Traces, settings, Arc::new(HostDisk), TestClock::new())
+}
+
+fn open(folder: &Path) -> (Buffer, Recovery) {
+    open_with(folder, Settings::appliance()).unwrap()
+}
+
+fn append(buffer: &Buffer, payload: &'static [u8]) -> Receiver<Result<u64, Error>> {
+    let (answer, answered) = sync_channel(1);
+    buffer.append(Bytes::from_static(payload), 1, move |outcome| answer.send(outcome).unwrap());
+    answered
+}
+
+fn appended(buffer: &Buffer, payload: &'static [u8]) -> Result<u64, Error> {
+    append(buffer, payload).recv_timeout(PATIENCE).unwrap()
+}
+
+fn next(consumer: &mut Consumer) -> Vec<Frame> {
+    consumer.next(ALL, PATIENCE).unwrap()
+}
+
+fn payloads(frames: &[Frame]) -> Vec<&[u8]> {
+    frames.iter().map(|frame| &*frame.payload).collect()
+}
+
+fn file_names(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_appended_comes_out_of_memory_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(folder.path());
+    let mut consumer = buffer.consumer("store", None).unwrap();
+    assert_eq!(appended(&buffer, b"one").unwrap(), 1);
+    let frames = next(&mut consumer);
+    assert_eq!((frames[0].sequence, frames[0].items, &*frames[0].payload), (1, 1, &b"one"[..]));
+    assert_eq!(buffer.stats().counters.frames_from_memory, 1);
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(folder.path());
+    appended(&buffer, b"one").unwrap();
+    appended(&buffer, b"two").unwrap();
+    let id = buffer.id();
+    drop(buffer);
+    let (buffer, recovery) = open(folder.path());
+    assert_eq!((recovery.recovered_files, recovery.frames, recovery.next_sequence), (1, 2, 3));
+    assert_eq!(buffer.id(), id);
+    let mut consumer = buffer.consumer("store", Some(1)).unwrap();
+    assert_eq!(payloads(&next(&mut consumer)), [b"two"]);
+    assert_eq!(appended(&buffer, b"three").unwrap(), 3);
+    assert_eq!(payloads(&next(&mut consumer)), [b"three"]);
+}
+
+#[test]
+fn a_closed_buffer_gives_everything_and_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(folder.path());
+    let mut consumer = buffer.consumer("store", None).unwrap();
+    let waiting: Vec<_> = (0..10).map(|_| append(&buffer, b"queued")).collect();
+    buffer.close();
+    buffer.close();
+    for answered in waiting {
+        answered.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
+    assert!(matches!(appended(&buffer, b"late"), Err(Error::Closed)));
+    assert_eq!(next(&mut consumer).len(), 10);
+    assert!(matches!(consumer.next(ALL, PATIENCE), Err(Error::Closed)));
+    assert_eq!(file_names(folder.path()), ["1700000000000", "LOCK"]);
+    consumer.release(10);
+    assert_eq!(file_names(folder.path()), ["LOCK"]);
+}
+
+#[test]
+fn released_files_are_deleted_in_the_background() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { max_file_size: 4 << 10, ..Settings::appliance() };
+    let (buffer, _) = open_with(folder.path(), settings).unwrap();
+    let mut consumer = buffer.consumer("store", None).unwrap();
+    for _ in 0..3 {
+        appended(&buffer, &[5; 3_000]).unwrap();
+    }
+    let mut given = 0;
+    while given < 3 {
+        given += next(&mut consumer).len();
+    }
+    consumer.release(3);
+    buffer.close();
+    assert_eq!(file_names(folder.path()), ["LOCK"]);
+    assert_eq!(buffer.stats().counters.deleted_files, 3);
+}
+
+#[test]
+fn a_panicking_callback_harms_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(folder.path());
+    buffer.append(Bytes::from_static(b"one"), 1, |_| panic!("a test's own"));
+    assert_eq!(appended(&buffer, b"two").unwrap(), 2);
+}
+
+#[test]
+fn a_consumer_that_fell_out_of_memory_has_the_open_file_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { tail_bytes: 0, ..Settings::appliance() };
+    let (buffer, _) = open_with(folder.path(), settings).unwrap();
+    let mut consumer = buffer.consumer("store", None).unwrap();
+    appended(&buffer, b"one").unwrap();
+    assert_eq!(payloads(&next(&mut consumer)), [b"one"]);
+    let counters = buffer.stats().counters;
+    assert_eq!((counters.demanded_seals, counters.frames_from_files), (1, 1));
+}
+
+#[test]
+fn a_second_opening_of_a_folder_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_buffer, _) = open(folder.path());
+    let error = open_with(folder.path(), Settings::appliance()).unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }));
+    assert_eq!(error.to_string(), format!("lock {}: in use by another process", folder.path().display()));
+}
+
+#[test]
+fn a_folder_of_another_signal_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let opened = Buffer::open(
+        folder.path(),
+        Signal::Logs,
+        Settings::appliance(),
+        Arc::new(HostDisk),
+        TestClock::new(),
+    );
+    assert!(matches!(opened, Err(Error::OtherSignal { found: Signal::Traces, wanted: Signal::Logs, .. })));
+}
+
+#[test]
+fn a_payload_that_fits_no_file_is_refused_with_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { max_file_size: 4096, ..Settings::appliance() };
+    let limit = settings.max_payload_bytes();
+    let (buffer, _) = open_with(folder.path(), settings).unwrap();
+    let payload: &'static [u8] = vec![7; limit + 1].leak();
+    let error = appended(&buffer, payload).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("append {} bytes: the limit is {limit} bytes, by max_file_size", limit + 1)
+    );
+    appended(&buffer, &payload[..limit]).unwrap();
+    assert_eq!(buffer.stats().counters.refused_too_large, 1);
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_by_a_callback() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(folder.path());
+    let (answer, answered) = sync_channel(1);
+    let held = buffer.clone();
+    let (go, gone) = sync_channel::<()>(1);
+    buffer.append(Bytes::from_static(b"one"), 1, move |outcome| {
+        gone.recv_timeout(PATIENCE).unwrap();
+        drop(held);
+        answer.send(outcome.is_ok()).unwrap();
+    });
+    drop(buffer);
+    go.send(()).unwrap();
+    assert!(answered.recv_timeout(PATIENCE).unwrap());
+}
+
+#[test]
+fn many_producers_share_syncs_and_nothing_is_lost_or_reordered() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { max_file_size: 64 << 10, ..Settings::appliance() };
+    let (buffer, _) = open_with(folder.path(), settings).unwrap();
+    let mut consumer = buffer.consumer("store", None).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let waiting: Vec<_> = (0..100).map(|_| append(&buffer, &[9; 700])).collect();
+                for answered in waiting {
+                    answered.recv_timeout(PATIENCE).unwrap().unwrap();
+                }
+            });
+        }
+        let mut seen = 0;
+        while seen < 800 {
+            for frame in next(&mut consumer) {
+                seen += 1;
+                assert_eq!(frame.sequence, seen);
+            }
+            consumer.release(seen);
+        }
+    });
+    let counters = buffer.stats().counters;
+    assert!(counters.groups < 800, "{counters:?}");
+    assert_eq!(counters.appended_frames, 800);
+}

@@ -1,0 +1,408 @@
+//! Writes groups of frames to the open file, seals it, and stands by what is durable when the disk fails.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use crate::buffer::Error;
+use crate::buffer::disk::{DiskFile, is_no_space, write_all_at};
+use crate::buffer::folder::{Name, failed};
+use crate::buffer::frame::{ALIGNMENT, CODEC_RAW, FOOTER_BYTES, Footer, Header, Kind};
+use crate::buffer::journal::Journal;
+use crate::buffer::ledger::{Moment, SealedFile};
+use crate::buffer::queue::{Answer, Pending};
+use crate::buffer::segment::{self, OVERHEAD_BYTES, SegmentHeader};
+use crate::buffer::tail::Frame;
+
+/// When to try again after [`Error::Full`]: consumers need a moment to release something.
+const FULL_RETRY: Duration = Duration::from_secs(5);
+/// The scratch keeps this much between groups; more is given back.
+const SCRATCH_BYTES: usize = 5 << 20;
+/// Bytes that a new file takes beside its frames.
+const NEW_FILE_BYTES: u64 = OVERHEAD_BYTES as u64;
+
+/// The file that is being written.
+#[derive(Debug)]
+struct OpenFile {
+    file: Box<dyn DiskFile>,
+    name: Name,
+    base: u64,
+    created: Moment,
+    /// Where the last durable frame ends; zero before the first.
+    end: u64,
+    content: Footer,
+    /// Bytes set aside for it in the folder.
+    reserved: u64,
+    /// A sync of it has failed, or what a failed write left could not be cut off: nothing may follow.
+    poisoned: bool,
+}
+
+/// Frames that go to one file with one write and one sync.
+#[derive(Debug, Default)]
+struct Run {
+    pending: Vec<Pending>,
+    /// Bytes of their frames.
+    bytes: u64,
+    /// Bytes set aside for them, and for a new file where there is none.
+    reserved: u64,
+}
+
+/// Why a run is not durable.
+enum Failure {
+    /// It is not in the file as far as anyone can tell; the next one may work again.
+    Refused(io::Error),
+    /// It is in the file, but a sync has failed: no one can tell what the disk kept.
+    Unsure(io::Error),
+}
+
+/// Owned by the committer alone.
+#[derive(Debug)]
+pub(super) struct Writer {
+    open: Option<OpenFile>,
+    last_name: Name,
+    /// Room for a segment header, then the frames of a run.
+    scratch: Vec<u8>,
+    headers: Vec<Header>,
+    answers: Vec<Answer>,
+    seal_demanded: bool,
+    /// Time since boot before which no file is sealed early, or again after a failure.
+    next_seal_millis: u64,
+}
+
+impl Writer {
+    pub(super) fn new(last_name: Name) -> Self {
+        Self {
+            open: None,
+            last_name,
+            scratch: Vec::new(),
+            headers: Vec::new(),
+            answers: Vec::new(),
+            seal_demanded: false,
+            next_seal_millis: 0,
+        }
+    }
+
+    /// Makes a group durable, file by file; what each of its appends is to be told.
+    pub(super) fn append(&mut self, journal: &Journal, group: Vec<Pending>) -> Vec<Answer> {
+        self.answers.reserve(group.len());
+        self.append_all(journal, group);
+        std::mem::take(&mut self.answers)
+    }
+
+    fn append_all(&mut self, journal: &Journal, group: Vec<Pending>) {
+        let mut rest = VecDeque::from(group);
+        while !rest.is_empty() {
+            if journal.ledger.lock().degraded {
+                return self.refuse_all(journal, rest, &degraded(journal));
+            }
+            let run = self.next_run(journal, &mut rest);
+            if !run.pending.is_empty() {
+                self.append_run(journal, run);
+            } else if !rest.is_empty()
+                && let Err(error) = self.seal(journal)
+            {
+                return self.refuse_all(journal, rest, &error);
+            }
+        }
+    }
+
+    /// The appends that fit into the open file, or into a new one. Empty if the open file must be sealed first.
+    fn next_run(&mut self, journal: &Journal, rest: &mut VecDeque<Pending>) -> Run {
+        let mut run = Run::default();
+        while let Some(bytes) = rest.front().map(Pending::frame_bytes) {
+            if !self.fits(journal, run.bytes + bytes) {
+                break;
+            }
+            let begins_file = self.open.is_none() && run.pending.is_empty();
+            let reserved = bytes + if begins_file { NEW_FILE_BYTES } else { 0 };
+            if journal.ledger.lock().reserve(reserved) {
+                run.bytes += bytes;
+                run.reserved += reserved;
+                run.pending.extend(rest.pop_front());
+            } else if !run.pending.is_empty() {
+                // The folder is full. What still went in is written first.
+                break;
+            } else if !self.make_room(journal)
+                && let Some(pending) = rest.pop_front()
+            {
+                self.answers.push(journal.refuse(pending, full(journal)));
+            }
+        }
+        run
+    }
+
+    fn fits(&self, journal: &Journal, bytes: u64) -> bool {
+        let start = match &self.open {
+            Some(open) if open.poisoned => return false,
+            Some(open) => open.end,
+            None => segment::HEADER_BYTES as u64,
+        };
+        start + bytes + FOOTER_BYTES as u64 <= journal.settings.max_file_size
+    }
+
+    /// Deletes what is released, the open file included; whether that changed anything.
+    fn make_room(&mut self, journal: &Journal) -> bool {
+        let released = journal.ledger.lock().open_is_released();
+        let sealed = released && self.seal(journal).is_ok();
+        let before = journal.ledger.lock().folder_bytes;
+        let swept = journal.sweep().is_ok() && journal.ledger.lock().folder_bytes < before;
+        swept || sealed
+    }
+
+    fn append_run(&mut self, journal: &Journal, run: Run) {
+        let first = journal.ledger.lock().number(run.pending.len());
+        self.encode(journal, &run, first);
+        let outcome = match self.write_run(journal, run.reserved) {
+            Ok(()) => Ok(()),
+            Err(Failure::Refused(error)) => Err(refusal(journal, error)),
+            Err(Failure::Unsure(error)) => self.write_again(journal, &run, &error),
+        };
+        self.scratch.clear();
+        self.scratch.shrink_to(SCRATCH_BYTES);
+        match outcome {
+            Ok(()) => self.publish(journal, run, first),
+            Err(error) => self.refuse_all(journal, run.pending, &error),
+        }
+    }
+
+    /// Shows durable frames to consumers, and only then has those told who wait for them.
+    fn publish(&mut self, journal: &Journal, run: Run, first: u64) {
+        let frames = (first..).zip(&run.pending).map(|(sequence, pending)| Frame {
+            sequence,
+            accepted: pending.accepted,
+            items: pending.items,
+            payload: pending.payload.clone(),
+        });
+        journal.publish(frames.collect());
+        let answers = (first..).zip(run.pending);
+        self.answers.extend(answers.map(|(sequence, pending)| Answer { pending, outcome: Ok(sequence) }));
+    }
+
+    fn refuse_all(&mut self, journal: &Journal, pending: impl IntoIterator<Item = Pending>, error: &Error) {
+        let answers = pending.into_iter().map(|pending| journal.refuse(pending, error.clone()));
+        self.answers.extend(answers);
+    }
+
+    fn encode(&mut self, journal: &Journal, run: &Run, first: u64) {
+        let id = journal.about().id;
+        self.headers.clear();
+        self.scratch.resize(segment::HEADER_BYTES, 0);
+        for (sequence, pending) in (first..).zip(&run.pending) {
+            let header = header_of(pending, sequence);
+            self.scratch.extend_from_slice(&header.encode(&id));
+            self.scratch.extend_from_slice(&pending.payload);
+            self.scratch.resize(self.scratch.len().next_multiple_of(ALIGNMENT), 0);
+            self.headers.push(header);
+        }
+    }
+
+    /// Writes the scratch to the open file, or to a new one, and waits until it is durable.
+    fn write_run(&mut self, journal: &Journal, reserved: u64) -> Result<(), Failure> {
+        let mut open = match self.open.take().map_or_else(|| self.create(journal), Ok) {
+            Ok(open) => open,
+            Err(error) => {
+                journal.ledger.lock().give_back(reserved);
+                return Err(Failure::Refused(error));
+            }
+        };
+        open.reserved += reserved;
+        let outcome = self.write_to(journal, &mut open);
+        if outcome.is_err() && !open.poisoned {
+            open.reserved -= reserved;
+            journal.ledger.lock().give_back(reserved);
+        }
+        if open.end > 0 {
+            self.open = Some(open);
+        } else {
+            discard(journal, &open);
+        }
+        outcome
+    }
+
+    fn write_to(&mut self, journal: &Journal, open: &mut OpenFile) -> Result<(), Failure> {
+        let new = open.end == 0;
+        self.scratch[..segment::HEADER_BYTES].copy_from_slice(&open.header(journal).encode());
+        let bytes = if new { &self.scratch[..] } else { &self.scratch[segment::HEADER_BYTES..] };
+        if let Err(error) = write_all_at(&*open.file, bytes, open.end) {
+            journal.ledger.lock().counters.disk_failures += 1;
+            open.poisoned = open.file.set_len(open.end).is_err();
+            return Err(Failure::Refused(error));
+        }
+        // A name that is not durable yet would take everything in the file with it.
+        let named = |()| if new { journal.folder.disk.sync_folder(&journal.folder.path) } else { Ok(()) };
+        let synced = open.file.sync_data().and_then(named);
+        let mut ledger = journal.ledger.lock();
+        ledger.counters.syncs += 1 + u64::from(new);
+        if let Err(error) = synced {
+            ledger.counters.disk_failures += 1;
+            open.poisoned = true;
+            return Err(Failure::Unsure(error));
+        }
+        drop(ledger);
+        open.end += bytes.len() as u64;
+        for header in &self.headers {
+            open.content.count(header, &journal.about().id);
+        }
+        Ok(())
+    }
+
+    /// After a failed sync: the same frames once more, to a fresh file. If that fails too, the disk is not believed
+    /// any more until the next start.
+    fn write_again(&mut self, journal: &Journal, run: &Run, error: &io::Error) -> Result<(), Error> {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "sync of a buffer file failed: writing to a new one"
+        );
+        let reserved = run.bytes + NEW_FILE_BYTES;
+        let outcome = self.seal(journal).and_then(|()| {
+            if !journal.ledger.lock().reserve(reserved) {
+                return Err(full(journal));
+            }
+            self.write_run(journal, reserved).map_err(|failure| match failure {
+                Failure::Refused(error) | Failure::Unsure(error) => refusal(journal, error),
+            })
+        });
+        outcome.map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "buffer refuses appends until restarted"
+            );
+            journal.ledger.lock().degraded = true;
+            degraded(journal)
+        })
+    }
+
+    fn create(&mut self, journal: &Journal) -> io::Result<OpenFile> {
+        let created = Moment::now(&*journal.clock);
+        let name = created.wall_millis.max(self.last_name + 1);
+        self.last_name = name;
+        let file = journal.folder.create(name)?;
+        let base = journal.ledger.lock().published;
+        let content = Footer::default();
+        Ok(OpenFile { file, name, base, created, end: 0, content, reserved: 0, poisoned: false })
+    }
+
+    /// Finishes the open file, if there is one, and shows it to consumers. On an error it stays open.
+    pub(super) fn seal(&mut self, journal: &Journal) -> Result<(), Error> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let sound_end = open.close_off(journal);
+        let (from, to) = (journal.folder.unfinished(open.name), journal.folder.sealed(open.name));
+        if let Err(error) = journal.disk().rename(&from, &to) {
+            journal.ledger.lock().counters.disk_failures += 1;
+            self.open = Some(open);
+            return Err(failed("rename", &from)(error));
+        }
+        // Whichever of its names a power cut leaves, opening finds the file.
+        let synced = journal.folder.sync();
+        let mut ledger = journal.ledger.lock();
+        ledger.counters.syncs += 2;
+        ledger.counters.disk_failures += u64::from(synced.is_err());
+        drop(ledger);
+        self.seal_demanded = false;
+        let OpenFile { name, base, content, created, .. } = open;
+        let bytes = if open.poisoned { open.reserved } else { sound_end };
+        journal.publish_sealed(SealedFile { name, base, content, bytes, sound_end, created }, open.reserved);
+        Ok(())
+    }
+
+    /// Seals the open file if it is old enough, or if a consumer demands it and the last time is long enough ago.
+    pub(super) fn seal_if_due(&mut self, journal: &Journal, demanded: bool) {
+        let Some(open) = &self.open else { return };
+        self.seal_demanded |= demanded;
+        let expired = open.created.age(&*journal.clock) >= journal.settings.max_file_age_for_write;
+        let now = journal.clock.boot_millis();
+        if now < self.next_seal_millis || !(expired || self.seal_demanded) {
+            return;
+        }
+        self.next_seal_millis = now + millis(journal.settings.min_seal_interval);
+        if self.seal_demanded && !expired {
+            journal.ledger.lock().counters.demanded_seals += 1;
+        }
+        if let Err(error) = self.seal(journal) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "buffer file not sealed, trying again");
+        }
+    }
+
+    /// How long until a file may have to be sealed; none while there is no file.
+    pub(super) fn until_due(&self, journal: &Journal) -> Option<Duration> {
+        let open = self.open.as_ref()?;
+        let pause = Duration::from_millis(self.next_seal_millis.saturating_sub(journal.clock.boot_millis()));
+        let age = open.created.age(&*journal.clock);
+        let rest = journal.settings.max_file_age_for_write.saturating_sub(age);
+        Some(if self.seal_demanded { pause } else { pause.max(rest) })
+    }
+}
+
+impl OpenFile {
+    fn header(&self, journal: &Journal) -> SegmentHeader {
+        SegmentHeader {
+            created_wall_millis: self.created.wall_millis,
+            created_boot_millis: self.created.boot_millis,
+            base_sequence: self.base,
+            ..journal.about()
+        }
+    }
+
+    /// Ends the file with its footer, or with its last durable frame where that cannot be done; where it ends.
+    ///
+    /// Every frame is durable already: nothing depends on this.
+    fn close_off(&mut self, journal: &Journal) -> u64 {
+        let footer = self.content.encode(&journal.about().id);
+        let closed = if self.poisoned {
+            Err(io::ErrorKind::Other.into())
+        } else {
+            write_all_at(&*self.file, &footer, self.end).and_then(|()| self.file.sync_data())
+        };
+        if closed.is_ok() {
+            return self.end + FOOTER_BYTES as u64;
+        }
+        journal.ledger.lock().counters.disk_failures += 1;
+        self.poisoned = true;
+        if let Err(error) = self.file.set_len(self.end) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "poisoned buffer file keeps its end");
+        }
+        self.end
+    }
+}
+
+fn header_of(pending: &Pending, sequence: u64) -> Header {
+    let len = u32::try_from(pending.payload.len()).expect("payloads are bounded by `max_payload_bytes`");
+    Header {
+        kind: Kind::Data,
+        codec: CODEC_RAW,
+        len,
+        sequence,
+        accepted: pending.accepted,
+        items: pending.items,
+        raw_len: len,
+        payload_crc: pending.payload_crc,
+    }
+}
+
+/// Removes a file in which nothing is durable.
+fn discard(journal: &Journal, open: &OpenFile) {
+    let path = journal.folder.unfinished(open.name);
+    if let Err(error) = journal.folder.unlink(&path).and_then(|()| journal.free(open.reserved)) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "empty buffer file not deleted");
+    }
+}
+
+fn refusal(journal: &Journal, error: io::Error) -> Error {
+    if is_no_space(&error) {
+        return Error::NoSpace { folder: journal.folder.path.clone() };
+    }
+    failed("append to", &journal.folder.path)(error)
+}
+
+fn degraded(journal: &Journal) -> Error {
+    Error::Degraded { folder: journal.folder.path.clone() }
+}
+
+fn full(journal: &Journal) -> Error {
+    let ledger = journal.ledger.lock();
+    Error::Full { used: ledger.folder_bytes, limit: ledger.folder_limit, retry_after: FULL_RETRY }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
