@@ -9,3 +9,5 @@ pub mod model;
 pub mod otlp;
 
 pub mod buffer;
+
+pub mod store;

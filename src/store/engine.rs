@@ -1,0 +1,182 @@
+//! The redb file: opened, read, written, and opened again after it failed.
+//!
+//! redb refuses everything after its first I/O error until the file is opened anew, and a panic inside it leaves
+//! nothing to rely on either. Both end here: the failed call reports its error, the handle is dropped, and the next
+//! call opens the file again, which repairs it to the last commit.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, WriteTransaction};
+
+use crate::store::Error;
+
+/// Makes a handle of the file; the first call may create it.
+type Open = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
+/// One redb file.
+pub(super) struct Engine {
+    path: PathBuf,
+    open: Open,
+    /// `None` after a failure, until the next use.
+    handle: RwLock<Option<Handle>>,
+    /// Held while a write transaction lives, so that no handle is dropped or opened beside one.
+    writing: Mutex<()>,
+    failures: AtomicU64,
+}
+
+struct Handle {
+    database: Database,
+    /// The failures before it was opened: a late error of an older handle does not take this one down.
+    generation: u64,
+}
+
+impl Engine {
+    /// Opens the file, or makes it. Its pages take at most `cache_bytes` of memory.
+    pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, Error> {
+        let file = path.to_owned();
+        let open = move || {
+            let mut builder = Builder::new();
+            let repaired = file.clone();
+            builder.set_cache_size(cache_bytes).set_repair_callback(move |repair| {
+                tracing::info!(file = %repaired.display(), progress = repair.progress(), "repairing the span store");
+            });
+            builder.create(&file)
+        };
+        Self::open_with(path, Box::new(open))
+    }
+
+    /// The same with another way to the bytes.
+    pub(super) fn open_with(path: &Path, open: Open) -> Result<Self, Error> {
+        let engine = Self {
+            path: path.to_owned(),
+            open,
+            handle: RwLock::new(None),
+            writing: Mutex::new(()),
+            failures: AtomicU64::new(0),
+        };
+        drop(engine.handle()?);
+        Ok(engine)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How often a handle was given up.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Runs `work` in one write transaction and commits it: on disk when this returns `Ok`, undone otherwise.
+    /// Waits for other writers.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let alone = self.writing.lock();
+        let handle = self.handle()?;
+        let generation = handle.generation;
+        let written = guarded(|| {
+            // Durability is redb's default, `Immediate`: commit returns after the sync.
+            let transaction = handle.database.begin_write()?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        drop(handle);
+        written.inspect_err(|error| self.give_up_after(error, generation, &alone))
+    }
+
+    /// A view of the last commit that no later one changes. Never waits for a writer.
+    pub(super) fn begin_read(&self) -> Result<Reading<'_>, Error> {
+        let handle = self.handle()?;
+        let generation = handle.generation;
+        let begun = guarded(|| Ok(handle.database.begin_read()?));
+        drop(handle);
+        match begun {
+            Ok(transaction) => Ok(Reading { engine: self, transaction, generation }),
+            Err(error) => {
+                self.give_up_after(&error, generation, &self.writing.lock());
+                Err(error)
+            }
+        }
+    }
+
+    /// The open handle; opens the file when there is none.
+    fn handle(&self) -> Result<MappedRwLockReadGuard<'_, Handle>, Error> {
+        if let Ok(handle) = RwLockReadGuard::try_map(self.handle.read(), Option::as_ref) {
+            return Ok(handle);
+        }
+        let mut slot = self.handle.write();
+        if slot.is_none() {
+            let refused = |source| Error::Open { path: self.path.clone(), source: Box::new(source) };
+            let database = guarded(|| (self.open)().map_err(refused))?;
+            *slot = Some(Handle { database, generation: self.failures() });
+        }
+        let slot = RwLockWriteGuard::downgrade(slot);
+        Ok(RwLockReadGuard::map(slot, |slot| slot.as_ref().expect("it was filled under the same lock")))
+    }
+
+    /// Drops the handle if the error means that redb will not go on with it.
+    fn give_up_after(&self, error: &Error, generation: u64, _alone: &MutexGuard<'_, ()>) {
+        if !error.ends_the_handle() {
+            return;
+        }
+        let mut slot = self.handle.write();
+        if let Some(handle) = slot.take_if(|handle| handle.generation == generation) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            // Closing what is broken may fail or panic too; the error at hand is the one to tell.
+            let closed = guarded(move || {
+                drop(handle);
+                Ok(())
+            });
+            if let Err(error) = closed {
+                tracing::warn!(%error, file = %self.path.display(), "could not close the span store after a failure");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A read transaction.
+#[derive(Debug)]
+pub(super) struct Reading<'e> {
+    engine: &'e Engine,
+    transaction: ReadTransaction,
+    generation: u64,
+}
+
+impl Reading<'_> {
+    /// Runs `work` on the transaction; everything that touches the engine's pages goes through here.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        guarded(|| work(&self.transaction)).inspect_err(|error| {
+            if error.ends_the_handle() {
+                self.engine.give_up_after(error, self.generation, &self.engine.writing.lock());
+            }
+        })
+    }
+}
+
+/// Turns a panic inside the engine into an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // Unwind safety: what the engine touched is dropped with its handle before anyone looks at it again.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::Panicked(message_of(&*panic))))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

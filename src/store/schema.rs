@@ -1,0 +1,77 @@
+//! All tables on one page: the schema jaeger-dynamodb gave DynamoDB, and what a redb mirror needs beside it.
+//!
+//! | table | DynamoDB's hash and range | key | value |
+//! | --- | --- | --- | --- |
+//! | `jaeger.spans` | TraceID, SpanID | TraceID ‖ SpanID ‖ content hash | the span, ExpireTime |
+//! | `jaeger.spans.ServiceNameIndex` | ServiceName, StartTime | ServiceName ‖ 00 ‖ StartTime ‖ span key | OperationName, Duration, kind, status |
+//! | `jaeger.spans.StartTimeIndex` | – | StartTime ‖ span key | the same |
+//! | `jaeger.services` | Name | Name ‖ 00 | last seen |
+//! | `jaeger.operations` | ServiceName, Name | ServiceName ‖ 00 ‖ Name ‖ 00 ‖ SpanKind | last seen |
+//! | `jaeger.dependencies` | Key (`parent/child`), CallTimeBucket | parent ‖ 00 ‖ child ‖ 00 ‖ hour | calls |
+//! | `jaeger.pending_parents` | – | TraceID ‖ parent SpanID ‖ child SpanID ‖ content hash | child's service, hour |
+//! | `jaeger.archive` | – (a second `jaeger.spans`) | as `jaeger.spans` | as `jaeger.spans`, no ExpireTime |
+//! | `buffer.cursor` | – | buffer id ‖ signal | last applied sequence |
+//! | `expiry` | – (DynamoDB's own background) | ExpireTime ‖ table ‖ row key | for spans: StartTime, ServiceName |
+//! | `meta` | – | `format` | format number |
+//!
+//! `StartTimeIndex` is not in DynamoDB's schema, which cannot search without a service; merging one range per
+//! service instead would open thousands of ranges where there are thousands of services. `expiry` stands for
+//! DynamoDB's own sweeper: ordered by time, so that what is due is found without looking at anything else.
+//! Keys are [`crate::store::key`]'s, values [`crate::store::record`]'s; docs/formats.md draws every byte.
+
+use redb::TableDefinition;
+
+/// Bytes to bytes: the engine's own encodings are not part of our format.
+pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// The format this version writes, and the newest it reads.
+pub(super) const FORMAT: u32 = 1;
+
+pub(super) const SPANS: Definition = Definition::new("jaeger.spans");
+pub(super) const SERVICE_NAME_INDEX: Definition = Definition::new("jaeger.spans.ServiceNameIndex");
+pub(super) const START_TIME_INDEX: Definition = Definition::new("jaeger.spans.StartTimeIndex");
+pub(super) const SERVICES: Definition = Definition::new("jaeger.services");
+pub(super) const OPERATIONS: Definition = Definition::new("jaeger.operations");
+pub(super) const DEPENDENCIES: Definition = Definition::new("jaeger.dependencies");
+pub(super) const PENDING_PARENTS: Definition = Definition::new("jaeger.pending_parents");
+pub(super) const ARCHIVE: Definition = Definition::new("jaeger.archive");
+pub(super) const CURSOR: Definition = Definition::new("buffer.cursor");
+pub(super) const EXPIRY: Definition = Definition::new("expiry");
+pub(super) const META: Definition = Definition::new("meta");
+
+/// Key of the format number in `meta`.
+pub(super) const FORMAT_KEY: &[u8] = b"format";
+
+/// Every table; all are made when a file is made, so that readers never miss one.
+pub(super) const TABLES: [Definition; 11] = [
+    SPANS,
+    SERVICE_NAME_INDEX,
+    START_TIME_INDEX,
+    SERVICES,
+    OPERATIONS,
+    DEPENDENCIES,
+    PENDING_PARENTS,
+    ARCHIVE,
+    CURSOR,
+    EXPIRY,
+    META,
+];
+
+/// The tables whose rows have their day; the numbers stand in the keys of `expiry`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Expiring {
+    Spans = 1,
+    Services = 2,
+    Operations = 3,
+    Dependencies = 4,
+    PendingParents = 5,
+}
+
+impl Expiring {
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        [Self::Spans, Self::Services, Self::Operations, Self::Dependencies, Self::PendingParents]
+            .into_iter()
+            .find(|table| *table as u8 == number)
+    }
+}

@@ -1,0 +1,478 @@
+//! The store seen from outside: what goes in, what comes back, what time, retries and damage do to it.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use redb::backends::FileBackend;
+use redb::{Builder, ReadableTableMetadata as _, StorageBackend, TableHandle as _};
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
+use crate::model::{SpanKind, content_hash};
+
+const SETTINGS: Settings = Settings { cache_bytes: 16 << 20, max_age: DAY };
+const DAY: Duration = Duration::from_secs(86_400);
+const BUFFER: [u8; 16] = [7; 16];
+
+const CART: &str = "
+shop | GET /cart | server | 0-100
+  shop | load | client | 10-90
+    cart | GET | server | 20-80
+      redis | HGET | client | 30-40 | !error db.system=redis
+";
+
+/// A store in a folder of its own.
+struct Shelf {
+    folder: TempDir,
+    store: Option<Store>,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        let mut shelf = Self { folder: tempfile::tempdir().unwrap(), store: None };
+        shelf.reopen();
+        shelf
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(Store::open(self.folder.path(), &SETTINGS).unwrap());
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn append(&self, sequence: u64, spans: &[Span], now: Timestamp) -> Appended {
+        self.store().append(spans, &cursor(sequence), now).unwrap()
+    }
+
+    fn trace(&self, number: u64) -> Vec<Span> {
+        sorted(self.store().snapshot().unwrap().trace(trace_id(number), usize::MAX).unwrap().spans)
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let calls = self.store().snapshot().unwrap().dependencies(Timestamp::ZERO, Timestamp::MAX).unwrap();
+        calls.iter().map(|call| format!("{}>{} {}", call.parent, call.child, call.calls)).collect()
+    }
+}
+
+fn cursor(sequence: u64) -> Cursor {
+    Cursor { buffer: BUFFER, signal: 0, sequence }
+}
+
+fn sorted(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by_key(|span| (span.span_id, span.content_hash));
+    spans
+}
+
+/// The span with other bytes in its body, and so another identity.
+fn with_body(span: &Span, body: Vec<u8>) -> Span {
+    let body = Bytes::from(body);
+    Span { content_hash: content_hash(&span.resource, &span.scope, &body), body, ..span.clone() }
+}
+
+#[test]
+fn what_is_appended_comes_back_byte_for_byte() {
+    let mut shelf = Shelf::new();
+    let mut spans = trace(1, CART);
+    // An unknown field (number 1000, text), a megabyte of attribute, and a second span with a used id.
+    let unknown = [&spans[0].body[..], &[0xc2, 0x3e, 3], b"new"].concat();
+    spans.push(Span { span_id: span_id(10), ..with_body(&spans[0], unknown) });
+    let huge = trace(1, &format!("shop | big | internal | 5-6 | #11 text={}", "x".repeat(1 << 20)));
+    spans.extend(huge);
+    spans.push(with_body(&spans[1], b"\x2a\x05other".to_vec()));
+    assert_eq!(shelf.append(1, &spans, BASE), Appended { new: 7, duplicates: 0 });
+    shelf.append(2, &trace(2, CART), BASE);
+    assert_eq!(shelf.trace(1), sorted(spans));
+    shelf.reopen();
+    assert_eq!(shelf.trace(1).len(), 7);
+    assert_eq!(shelf.trace(2), sorted(trace(2, CART)));
+    assert_eq!(shelf.trace(3), []);
+}
+
+#[test]
+fn a_large_trace_is_read_as_far_as_there_is_room() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    let read = |bytes| shelf.store().snapshot().unwrap().trace(trace_id(1), bytes).unwrap();
+    let whole = read(usize::MAX);
+    assert_eq!((whole.spans.len(), whole.cut), (4, false));
+    assert_eq!(read(whole.bytes), whole);
+    let cut = read(whole.bytes - 1);
+    assert_eq!((cut.spans.len(), cut.cut), (3, true));
+    assert_eq!(read(0).spans.len(), 1);
+}
+
+#[test]
+fn storing_a_span_again_changes_nothing() {
+    let shelf = Shelf::new();
+    let spans = trace(1, CART);
+    let twice = [&spans[..], &spans[..1]].concat();
+    assert_eq!(shelf.append(1, &twice, BASE), Appended { new: 4, duplicates: 1 });
+    let calls = shelf.calls();
+    assert_eq!(shelf.append(2, &spans, BASE.plus(DAY)), Appended { new: 0, duplicates: 4 });
+    assert_eq!(shelf.calls(), calls);
+    assert_eq!(shelf.store().status().unwrap().spans, 4);
+    assert_eq!(shelf.store().snapshot().unwrap().newest(None, BASE..=Timestamp::MAX).unwrap().count(), 4);
+}
+
+#[test]
+fn names_are_listed_in_order() {
+    let shelf = Shelf::new();
+    let odd = "
+a/b | GET /x | server | 0-1
+  a\u{0}b | GET /x | client | 0-1
+  a | GET /y | server | 0-1
+  a | GET /x | server | 0-1
+  a | GET /x | client | 0-1
+   | nobody's | internal | 0-1";
+    shelf.append(1, &trace(1, odd), BASE);
+    let snapshot = shelf.store().snapshot().unwrap();
+    assert_eq!(snapshot.services().unwrap(), ["", "a", "a\u{0}b", "a/b"]);
+    let operations = snapshot.operations("a").unwrap();
+    let named = |name: &str, kind| (name.to_owned(), kind);
+    assert_eq!(
+        operations,
+        [
+            named("GET /x", SpanKind::Server),
+            named("GET /x", SpanKind::Client),
+            named("GET /y", SpanKind::Server)
+        ]
+    );
+    assert_eq!(snapshot.operations("").unwrap(), [named("nobody's", SpanKind::Internal)]);
+    assert_eq!(snapshot.operations("b").unwrap(), []);
+}
+
+#[test]
+fn a_call_is_counted_once_whichever_side_comes_first() {
+    let spans = trace(1, CART);
+    let expected = ["cart>redis 1", "shop>cart 1", "shop>shop 1"];
+    let orders: [&[usize]; 6] =
+        [&[0, 1, 2, 3], &[3, 2, 1, 0], &[1, 0, 3, 2], &[2, 0, 3, 1], &[3, 0, 1, 2], &[1, 3, 0, 2]];
+    for order in orders {
+        let mut shelf = Shelf::new();
+        for (sequence, &place) in order.iter().enumerate() {
+            shelf.append(sequence as u64, &spans[place..=place], BASE);
+            if sequence == 1 {
+                shelf.reopen();
+            }
+            // The sender repeats everything it has sent so far.
+            let so_far: Vec<Span> = order[..=sequence].iter().map(|&place| spans[place].clone()).collect();
+            shelf.append(sequence as u64, &so_far, BASE);
+        }
+        assert_eq!(shelf.calls(), expected, "{order:?}");
+    }
+    let shelf = Shelf::new();
+    shelf.append(1, &spans, BASE);
+    assert_eq!(shelf.calls(), expected, "in one batch");
+}
+
+#[test]
+fn a_second_span_with_the_parents_id_does_not_count_the_call_again() {
+    let spans = trace(1, CART);
+    let twin = &[with_body(&spans[2], b"\x2a\x04twin".to_vec())];
+    let (shop, redis) = (&spans[..2], &spans[3..]);
+    let orders: [&[&[Span]]; 3] = [
+        &[redis, &spans[2..3], twin],
+        &[twin, redis, &spans[2..3]],
+        &[redis, &[twin[0].clone(), spans[2].clone()]],
+    ];
+    for order in orders {
+        let shelf = Shelf::new();
+        shelf.append(1, shop, BASE);
+        for spans in order {
+            shelf.append(1, spans, BASE);
+        }
+        // Both spans of that id are children of `shop`; `redis` has one parent.
+        assert_eq!(shelf.calls(), ["cart>redis 1", "shop>cart 2", "shop>shop 1"]);
+    }
+}
+
+#[test]
+fn names_with_slashes_are_not_mixed_up_in_calls() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, "a/b | x | server | 0-9\n  c | y | server | 1-2"), BASE);
+    shelf.append(2, &trace(2, "a | x | server | 0-9\n  b/c | y | server | 1-2\n  | z | server | 1-2"), BASE);
+    assert_eq!(shelf.calls(), ["a> 1", "a>b/c 1", "a/b>c 1"]);
+}
+
+#[test]
+fn calls_are_asked_by_hour() {
+    let shelf = Shelf::new();
+    let hour = 3_600_000;
+    for (number, millis) in [(1, 0), (2, hour), (3, hour), (4, 3 * hour)] {
+        let sketch = format!("a | x | client | {millis}-{millis}\n  b | y | server | {millis}-{millis}");
+        shelf.append(number, &trace(number, &sketch), BASE);
+    }
+    let calls = |from: u64, until: u64| {
+        let calls = shelf.store().snapshot().unwrap().dependencies(at(from), at(until)).unwrap();
+        calls.iter().map(|call| call.calls).sum::<u64>()
+    };
+    assert_eq!((calls(0, 0), calls(0, hour), calls(hour, 2 * hour), calls(2 * hour, 9 * hour)), (1, 3, 2, 1));
+    assert_eq!(calls(4 * hour, 9 * hour), 0);
+}
+
+#[test]
+fn the_cursor_moves_with_the_spans_and_never_back() {
+    let mut shelf = Shelf::new();
+    let asked = |shelf: &Shelf, signal| shelf.store().cursor(BUFFER, signal).unwrap();
+    assert_eq!(asked(&shelf, 0), None);
+    shelf.append(41, &trace(1, CART), BASE);
+    shelf.append(40, &[], BASE);
+    shelf.reopen();
+    assert_eq!((asked(&shelf, 0), asked(&shelf, 1)), (Some(41), None));
+    assert_eq!(shelf.store().cursor([8; 16], 0).unwrap(), None);
+}
+
+#[test]
+fn what_is_due_goes_from_every_table_and_nothing_else() {
+    let shelf = Shelf::new();
+    let orphan = "late | reply | consumer | 0-1 | #9 ^77";
+    shelf.append(1, &trace(1, CART), BASE);
+    shelf.append(2, &trace(2, orphan), BASE);
+    let later = BASE.plus(Duration::from_secs(3_600));
+    shelf.append(3, &trace(3, "shop | GET /cart | server | 0-1"), later);
+    let due = BASE.plus(DAY);
+    assert_eq!(shelf.store().expire(Timestamp(due.nanos() - 1)).unwrap(), Expired::default());
+    assert_eq!(shelf.store().expire(due).unwrap(), Expired { spans: 5, more: false });
+    let snapshot = shelf.store().snapshot().unwrap();
+    assert_eq!(snapshot.services().unwrap(), ["shop"]);
+    assert_eq!(snapshot.operations("shop").unwrap().len(), 1);
+    assert_eq!(snapshot.newest(Some("cart"), BASE..=Timestamp::MAX).unwrap().count(), 0);
+    assert_eq!(snapshot.newest(None, BASE..=Timestamp::MAX).unwrap().count(), 1);
+    assert_eq!(shelf.calls(), [""; 0]);
+    assert_eq!(shelf.store().expire(later.plus(DAY)).unwrap(), Expired { spans: 1, more: false });
+    let stays = |table: &Definition| [CURSOR.name(), META.name()].contains(&table.name());
+    for table in TABLES.into_iter().filter(|table| !stays(table)) {
+        let left = shelf.store().engine.begin_read().unwrap();
+        let rows = left.read(|transaction| Ok(transaction.open_table(table)?.len()?)).unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+}
+
+#[test]
+fn expiry_is_done_in_bounded_batches() {
+    let shelf = Shelf::new();
+    let drawn = trace(1, "shop | GET /cart | server | 0-1").remove(0);
+    let batch = expiry::REMINDERS_PER_BATCH as u64;
+    let spans: Vec<Span> =
+        (1..=batch + 1).map(|number| Span { span_id: span_id(number), ..drawn.clone() }).collect();
+    shelf.append(1, &spans, BASE);
+    let due = BASE.plus(DAY);
+    assert_eq!(shelf.store().expire(due).unwrap(), Expired { spans: batch, more: true });
+    assert_eq!(shelf.store().expire(due).unwrap(), Expired { spans: 1, more: false });
+}
+
+#[test]
+fn a_pinned_trace_stays_with_its_late_spans() {
+    let shelf = Shelf::new();
+    let spans = trace(1, CART);
+    shelf.append(1, &spans[..3], BASE);
+    shelf.append(2, &trace(2, CART), BASE);
+    assert!(shelf.store().pin(trace_id(1)).unwrap());
+    assert!(!shelf.store().pin(trace_id(3)).unwrap());
+    shelf.append(3, &spans[3..], BASE);
+    shelf.store().expire(BASE.plus(DAY)).unwrap();
+    assert!(shelf.store().pin(trace_id(1)).unwrap(), "pinning again is fine");
+    let snapshot = shelf.store().snapshot().unwrap();
+    let kept = |number| snapshot.archived_trace(trace_id(number), usize::MAX).unwrap().spans;
+    assert_eq!(sorted(kept(1)), sorted(spans));
+    assert_eq!(kept(2), []);
+    assert_eq!(shelf.trace(1), []);
+    assert_eq!(shelf.store().status().unwrap().traces_pinned, 1);
+}
+
+#[test]
+fn status_tells_what_is_there() {
+    let shelf = Shelf::new();
+    assert_eq!(shelf.store().status().unwrap().oldest, None);
+    shelf.append(1, &trace(1, CART), BASE);
+    let unset = Span { start: Timestamp::ZERO, ..trace(2, "a | x | server | 0-1").remove(0) };
+    shelf.append(2, &[unset], BASE);
+    let status = shelf.store().status().unwrap();
+    assert_eq!((status.spans, status.oldest, status.damaged_rows), (5, Some(BASE), 0));
+    assert!(status.data_bytes > 0);
+}
+
+#[test]
+fn a_snapshot_does_not_change() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    let snapshot = shelf.store().snapshot().unwrap();
+    shelf.append(2, &trace(2, CART), BASE);
+    assert_eq!(snapshot.newest(None, BASE..=Timestamp::MAX).unwrap().count(), 4);
+    assert_eq!(snapshot.trace(trace_id(2), usize::MAX).unwrap().spans, []);
+    assert_eq!(shelf.trace(2).len(), 4);
+}
+
+#[test]
+fn readers_wait_for_no_writer() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    let read = shelf.store().engine.write(|_transaction| {
+        Ok(std::thread::scope(|scope| scope.spawn(|| shelf.trace(1).len()).join().unwrap()))
+    });
+    assert_eq!(read.unwrap(), 4);
+}
+
+#[test]
+fn a_crash_loses_nothing_that_was_appended() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    let left_behind = tempfile::tempdir().unwrap();
+    // The bytes on disk while the store is open are what a crash leaves.
+    fs::copy(shelf.folder.path().join(FILE), left_behind.path().join(FILE)).unwrap();
+    let store = Store::open(left_behind.path(), &SETTINGS).unwrap();
+    assert_eq!(store.snapshot().unwrap().trace(trace_id(1), usize::MAX).unwrap().spans.len(), 4);
+    assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(1));
+}
+
+/// Flips one bit of every place where the file holds these bytes.
+fn damage(shelf: &mut Shelf, needle: &[u8]) -> usize {
+    shelf.store = None;
+    let path = shelf.folder.path().join(FILE);
+    let mut bytes = fs::read(&path).unwrap();
+    let places: Vec<usize> = memchr::memmem::find_iter(&bytes, needle).collect();
+    places.iter().for_each(|&place| bytes[place] ^= 1);
+    fs::write(&path, bytes).unwrap();
+    shelf.reopen();
+    places.len()
+}
+
+#[test]
+fn a_damaged_span_is_counted_and_left_out() {
+    let mut shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    assert!(damage(&mut shelf, b"db.system") >= 1);
+    let rest = shelf.trace(1);
+    assert_eq!(rest, sorted(trace(1, CART)[..3].to_vec()));
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 1);
+    assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 4, "it goes in its time");
+}
+
+#[test]
+fn a_damaged_index_row_is_counted_and_left_out() {
+    let mut shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    assert!(damage(&mut shelf, b"redisHGET") >= 1);
+    let snapshot = shelf.store().snapshot().unwrap();
+    assert_eq!(snapshot.newest(None, BASE..=Timestamp::MAX).unwrap().count(), 3);
+    assert_eq!(snapshot.newest(Some("redis"), BASE..=Timestamp::MAX).unwrap().count(), 0);
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 2);
+    assert_eq!(shelf.trace(1).len(), 4);
+}
+
+#[test]
+fn a_file_of_a_later_format_is_refused_in_words() {
+    let mut shelf = Shelf::new();
+    let newer = record::seal(FORMAT_KEY, 2u32.to_le_bytes().to_vec());
+    let written = shelf.store().engine.write(|transaction| {
+        transaction.open_table(META)?.insert(FORMAT_KEY, &newer[..])?;
+        Ok(())
+    });
+    written.unwrap();
+    shelf.store = None;
+    let error = Store::open(shelf.folder.path(), &SETTINGS).unwrap_err();
+    assert!(error.to_string().contains("its format is 2, this version knows formats up to 1"), "{error}");
+}
+
+#[test]
+fn what_is_no_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    fs::write(&path, "not a database, but something of yours").unwrap();
+    assert!(matches!(Store::open(folder.path(), &SETTINGS), Err(Error::Open { .. })));
+    assert_eq!(fs::read(&path).unwrap(), b"not a database, but something of yours");
+}
+
+#[test]
+fn a_store_in_use_is_refused() {
+    let shelf = Shelf::new();
+    assert!(matches!(Store::open(shelf.folder.path(), &SETTINGS), Err(Error::Open { .. })));
+}
+
+/// A disk that does as it is told.
+#[derive(Debug)]
+struct Moody {
+    file: FileBackend,
+    mood: Arc<AtomicU8>,
+}
+
+const WELL: u8 = 0;
+const FULL: u8 = 1;
+const PANICKING: u8 = 2;
+
+impl Moody {
+    fn ask(&self) -> io::Result<()> {
+        match self.mood.load(Ordering::SeqCst) {
+            WELL => Ok(()),
+            FULL => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            _ => panic!("the disk is on fire"),
+        }
+    }
+}
+
+impl StorageBackend for Moody {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.ask()?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.ask()?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.ask()?;
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+#[test]
+fn a_failing_disk_is_reported_once_and_then_tried_again() {
+    for bad_mood in [FULL, PANICKING] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let mood = Arc::new(AtomicU8::new(WELL));
+        let (file, asked) = (path.clone(), Arc::clone(&mood));
+        let open = move || {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file)?;
+            Builder::new()
+                .create_with_backend(Moody { file: FileBackend::new(file)?, mood: Arc::clone(&asked) })
+        };
+        let engine = Engine::open_with(&path, Box::new(open)).unwrap();
+        let store = Store::with_engine(engine, &SETTINGS).unwrap();
+        store.append(&trace(1, CART), &cursor(1), BASE).unwrap();
+
+        mood.store(bad_mood, Ordering::SeqCst);
+        let error = store.append(&trace(2, CART), &cursor(2), BASE).unwrap_err();
+        assert_eq!(matches!(error, Error::Panicked(_)), bad_mood == PANICKING, "{error:?}");
+        mood.store(WELL, Ordering::SeqCst);
+
+        assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(1), "spans and cursor are undone together");
+        let found =
+            |number| store.snapshot().unwrap().trace(trace_id(number), usize::MAX).unwrap().spans.len();
+        assert_eq!((found(1), found(2)), (4, 0));
+        assert_eq!(store.append(&trace(2, CART), &cursor(2), BASE).unwrap().new, 4);
+        assert_eq!(store.status().unwrap().engine_failures, 1);
+    }
+}
