@@ -11,3 +11,5 @@ pub mod otlp;
 pub mod buffer;
 
 pub mod store;
+
+pub mod query;

@@ -1,0 +1,142 @@
+//! Questions about stored traces: services, operations, one trace, traces by conditions, who calls whom.
+//!
+//! Promise: each answer is from one moment and waits for no writer. A search gives whole traces, newest first, and
+//! says why it stopped.
+//!
+//! Limits: [`Limits`] bounds how long a search looks, how much it returns, and how large one trace may be.
+//!
+//! Does not know: HTTP, gRPC, JSON, the time of day.
+
+mod conditions;
+mod find;
+mod outline;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Span, SpanId, SpanKind, Timestamp, TraceId};
+use crate::store::{Snapshot, Store};
+
+pub use crate::store::{Dependency, Status};
+pub use conditions::Conditions;
+pub use find::{Found, FoundTrace, Stopped};
+pub use outline::{Outline, Row};
+pub use summary::{ServiceCount, Summary};
+pub use trace::Trace;
+
+/// What can go wrong with a question: only the store beneath it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(#[from] crate::store::Error);
+
+/// What one question may cost.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long a search looks before it returns what it has.
+    pub search_time: Duration,
+    /// Bytes of spans a search returns; the trace that crosses the line is still whole.
+    pub search_bytes: usize,
+    /// Bytes of spans read of one trace; what is beyond is left out and said ([`Trace::cut`]).
+    pub trace_bytes: usize,
+}
+
+impl Default for Limits {
+    /// Ten seconds; 32 MiB; 64 MiB, some 100 000 spans.
+    fn default() -> Self {
+        Self { search_time: Duration::from_secs(10), search_bytes: 32 << 20, trace_bytes: 64 << 20 }
+    }
+}
+
+/// A name that spans of a service go by, and their kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Operation {
+    /// The span name.
+    pub name: String,
+    /// The span kind.
+    pub kind: SpanKind,
+}
+
+/// Answers questions from a store.
+#[derive(Debug, Clone)]
+pub struct Query {
+    store: Arc<Store>,
+    limits: Limits,
+}
+
+impl Query {
+    /// Over this store, within the default [`Limits`].
+    pub fn new(store: Arc<Store>) -> Self {
+        Self::with_limits(store, Limits::default())
+    }
+
+    /// Over this store, within these limits.
+    pub fn with_limits(store: Arc<Store>, limits: Limits) -> Self {
+        Self { store, limits }
+    }
+
+    /// The names of all services, sorted. Spans that name none are those of the service `""`.
+    pub fn services(&self) -> Result<Vec<String>, Error> {
+        Ok(self.store.snapshot()?.services()?)
+    }
+
+    /// The operations of a service, sorted; those of one kind, if one is given.
+    pub fn operations(&self, service: &str, kind: Option<SpanKind>) -> Result<Vec<Operation>, Error> {
+        let operations = self.store.snapshot()?.operations(service)?.into_iter();
+        let operations = operations.map(|(name, kind)| Operation { name, kind });
+        Ok(operations.filter(|operation| kind.is_none_or(|kind| kind == operation.kind)).collect())
+    }
+
+    /// A trace, pinned spans included; `None` when nothing of it is stored.
+    pub fn trace(&self, id: TraceId) -> Result<Option<Trace>, Error> {
+        let (trace, _bytes) = read_trace(&self.store.snapshot()?, id, self.limits.trace_bytes)?;
+        Ok(Some(trace).filter(|trace| !trace.spans.is_empty()))
+    }
+
+    /// The spans of a trace that have one of these ids, without reading the others; several where an id is not
+    /// unique.
+    pub fn spans(&self, id: TraceId, span_ids: &[SpanId]) -> Result<Vec<Span>, Error> {
+        let snapshot = self.store.snapshot()?;
+        let mut spans = Vec::new();
+        for span_id in span_ids {
+            spans.extend(snapshot.spans_with_id(id, *span_id, self.limits.trace_bytes)?);
+        }
+        Ok(Trace::new(id, spans).spans)
+    }
+
+    /// Traces with at least one span that fulfils all conditions.
+    pub fn find(&self, conditions: &Conditions) -> Result<Found, Error> {
+        Ok(find::find(&self.store.snapshot()?, conditions, &self.limits)?)
+    }
+
+    /// Calls between services in the hours that overlap with the time between the bounds, sorted by names.
+    pub fn dependencies(&self, start: Timestamp, end: Timestamp) -> Result<Vec<Dependency>, Error> {
+        Ok(self.store.snapshot()?.dependencies(start, end)?)
+    }
+
+    /// Keeps a trace for good; false when there is no such trace.
+    pub fn pin(&self, id: TraceId) -> Result<bool, Error> {
+        Ok(self.store.pin(id)?)
+    }
+
+    /// How much is stored.
+    pub fn status(&self) -> Result<Status, Error> {
+        Ok(self.store.status()?)
+    }
+}
+
+/// What is stored of a trace and what is pinned of it, and the bytes of both.
+fn read_trace(
+    snapshot: &Snapshot<'_>,
+    id: TraceId,
+    max_bytes: usize,
+) -> Result<(Trace, usize), crate::store::Error> {
+    let mut rows = snapshot.trace(id, max_bytes)?;
+    let pinned = snapshot.archived_trace(id, max_bytes)?;
+    rows.spans.extend(pinned.spans);
+    let trace = Trace { cut: rows.cut || pinned.cut, ..Trace::new(id, rows.spans) };
+    Ok((trace, rows.bytes + pinned.bytes))
+}
