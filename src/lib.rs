@@ -12,4 +12,6 @@ pub mod buffer;
 
 pub mod store;
 
+pub mod translate;
+
 pub mod query;

@@ -1,0 +1,202 @@
+//! OTLP said in Jaeger's words: the mapping, field by field.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::record::{Log, Process, Reference, ReferenceType, Span, Tag, Trace, Value};
+use crate::model::{self, Resource, StatusCode, TraceId};
+use crate::otlp::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
+
+/// What stands for the name of a service that was not named, by what was wrong with the resource:
+/// it has no attributes at all (the name of Jaeger 1's OTLP receiver), no `service.name`, one that is not
+/// text, an empty one (the names of Jaeger 2's sanitizer).
+pub const NO_SERVICE: [&str; 4] =
+    ["OTLPResourceNoServiceName", "missing-service-name", "service-name-wrong-type", "empty-service-name"];
+
+/// Attributes of this prefix carry what OTLP has no field for; they are not shown as tags.
+const RESERVED: &str = "@jaeger@";
+const WARNINGS: &str = "@jaeger@warnings";
+const SERVICE_NAME: &str = "service.name";
+/// OpenTracing's shim and Jaeger's receiver say by this attribute what a link was.
+const REF_TYPE: &str = "opentracing.ref_type";
+
+/// The name a service is listed by: "" inside is a service that was not named.
+pub fn shown_service(name: &str) -> &str {
+    if name.is_empty() { NO_SERVICE[1] } else { name }
+}
+
+/// The service that is meant by a name: any of [`NO_SERVICE`] means the one that was not named, "" inside.
+pub fn asked_service(name: &str) -> &str {
+    if NO_SERVICE.contains(&name) { "" } else { name }
+}
+
+/// A trace id as Jaeger writes it: 16 digits when the high half is zero, otherwise 32.
+pub fn hex_trace_id(id: TraceId) -> String {
+    let mut text = id.to_string();
+    if id.0[..8] == [0; 8] {
+        text.drain(..16);
+    }
+    text
+}
+
+/// The trace as it was sent, not adjusted.
+pub(super) fn trace(spans: &[model::Span]) -> Trace<'_> {
+    let mut processes = Vec::new();
+    let mut places = HashMap::new();
+    let spans: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            // Spans of one request or one stored row share their resource, so its address finds it quickly;
+            // equal ones at other addresses meet when the keys are handed out.
+            let place = *places.entry(std::sync::Arc::as_ptr(&span.resource)).or_insert_with(|| {
+                processes.push(process(&span.resource));
+                processes.len() - 1
+            });
+            self::span(span, place)
+        })
+        .collect();
+    let trace_id = spans.first().map(|span| span.trace_id).unwrap_or_default();
+    Trace { trace_id, spans, processes, warnings: Vec::new() }
+}
+
+fn process(resource: &Resource) -> Process<'_> {
+    let attributes = ResourceView::read(&resource.bytes).attributes;
+    Process {
+        service_name: service_name(resource, &attributes),
+        tags: attributes.into_iter().filter(|pair| pair.key != SERVICE_NAME).filter_map(tag).collect(),
+    }
+}
+
+fn service_name<'a>(resource: &'a Resource, attributes: &[KeyValue<'_>]) -> Cow<'a, str> {
+    if !resource.service.is_empty() {
+        return Cow::Borrowed(&resource.service);
+    }
+    let [nothing, missing, wrong_type, empty] = NO_SERVICE;
+    Cow::Borrowed(match attributes.iter().find(|pair| pair.key == SERVICE_NAME) {
+        None if attributes.is_empty() => nothing,
+        None => missing,
+        Some(KeyValue { value: AnyValue::String(_), .. }) => empty,
+        Some(_) => wrong_type,
+    })
+}
+
+fn span(span: &model::Span, process: usize) -> Span<'_> {
+    let mut view = SpanView::read(&span.body);
+    let mut warnings = warnings(&view.attributes);
+    if span.end < span.start {
+        warnings.push("the span ends before it starts; its duration is shown as 0".into());
+    }
+    Span {
+        trace_id: span.trace_id,
+        span_id: span.span_id,
+        flags: span.flags & 1,
+        operation_name: std::mem::take(&mut view.name),
+        references: references(span, &view.links),
+        start: span.start,
+        duration: span.end.nanos().saturating_sub(span.start.nanos()),
+        logs: std::mem::take(&mut view.events).into_iter().map(log).collect(),
+        tags: tags(span, view),
+        process,
+        warnings,
+    }
+}
+
+fn references(span: &model::Span, links: &[LinkView<'_>]) -> Vec<Reference> {
+    let mut references = Vec::with_capacity(links.len() + 1);
+    references.extend(span.parent_id.map(|span_id| Reference {
+        ref_type: ReferenceType::ChildOf,
+        trace_id: span.trace_id,
+        span_id,
+    }));
+    for link in links {
+        let said = said_type(link);
+        let is_parent = link.trace_id == span.trace_id && Some(link.span_id) == span.parent_id;
+        if is_parent {
+            // The parent id already says it; such a link only tells what kind of parent.
+            references[0].ref_type = said.unwrap_or(references[0].ref_type);
+        } else {
+            references.push(Reference {
+                ref_type: said.unwrap_or(ReferenceType::FollowsFrom),
+                trace_id: link.trace_id,
+                span_id: link.span_id,
+            });
+        }
+    }
+    references
+}
+
+fn said_type(link: &LinkView<'_>) -> Option<ReferenceType> {
+    let said = link.attributes.iter().find(|pair| pair.key == REF_TYPE)?;
+    match &said.value {
+        AnyValue::String(word) if word == "child_of" => Some(ReferenceType::ChildOf),
+        AnyValue::String(word) if word == "follows_from" => Some(ReferenceType::FollowsFrom),
+        _ => None,
+    }
+}
+
+fn tags<'a>(span: &'a model::Span, view: SpanView<'a>) -> Vec<Tag<'a>> {
+    let scope = ScopeView::read(&span.scope.bytes);
+    let status = match span.status {
+        StatusCode::Unset => "",
+        StatusCode::Ok => "OK",
+        StatusCode::Error => "ERROR",
+    };
+    let error = (span.status == StatusCode::Error)
+        .then_some(Tag { key: Cow::Borrowed("error"), value: Value::Bool(true) });
+
+    let mut tags = Vec::with_capacity(view.attributes.len() + 4);
+    tags.extend(said("otel.scope.name", scope.name));
+    tags.extend(said("otel.scope.version", scope.version));
+    tags.extend(view.attributes.into_iter().filter_map(tag));
+    tags.extend(said("span.kind", span.kind.name()));
+    tags.extend(said("otel.status_code", status));
+    tags.extend(error);
+    tags.extend(said("otel.status_description", view.status_message));
+    tags.extend(said("w3c.tracestate", view.trace_state));
+    tags
+}
+
+/// A text tag, unless there is nothing to say.
+fn said<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Option<Tag<'a>> {
+    let value = value.into();
+    (!value.is_empty()).then(|| Tag::text(key, value))
+}
+
+fn log(event: EventView<'_>) -> Log<'_> {
+    let is_named = event.attributes.iter().any(|pair| pair.key == "event");
+    let name = if is_named { None } else { said("event", event.name) };
+    Log {
+        timestamp: event.time,
+        fields: name.into_iter().chain(event.attributes.into_iter().filter_map(tag)).collect(),
+    }
+}
+
+/// `None` for what is reserved.
+fn tag(pair: KeyValue<'_>) -> Option<Tag<'_>> {
+    if pair.key.starts_with(RESERVED) {
+        return None;
+    }
+    let value = match pair.value {
+        AnyValue::Bool(bit) => Value::Bool(bit),
+        AnyValue::Int(number) => Value::Int64(number),
+        AnyValue::Double(number) => Value::Float64(number),
+        AnyValue::Bytes(bytes) => Value::Binary(bytes.into()),
+        AnyValue::String(text) => Value::String(text),
+        AnyValue::Empty => Value::String(Cow::Borrowed("")),
+        list @ (AnyValue::Array(_) | AnyValue::Map(_)) => Value::String(list.to_text().into_owned().into()),
+    };
+    Some(Tag { key: pair.key, value })
+}
+
+fn warnings<'a>(attributes: &[KeyValue<'a>]) -> Vec<Cow<'a, str>> {
+    let mut warnings = Vec::new();
+    for pair in attributes.iter().filter(|pair| pair.key == WARNINGS) {
+        match &pair.value {
+            AnyValue::Array(values) => {
+                warnings.extend(values.iter().map(|value| Cow::Owned(value.to_text().into_owned())));
+            }
+            value => warnings.push(Cow::Owned(value.to_text().into_owned())),
+        }
+    }
+    warnings
+}
