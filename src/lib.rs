@@ -15,3 +15,5 @@ pub mod store;
 pub mod translate;
 
 pub mod query;
+
+pub mod serve;

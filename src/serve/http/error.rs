@@ -1,0 +1,126 @@
+//! What can go wrong with a question, and how it is said: in Jaeger's envelope or in the page's own form.
+
+use std::error::Error as _;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use super::answer::{Envelope, Item};
+use super::{desk, parameters};
+use crate::query;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Parameter(#[from] parameters::Error),
+    #[error("trace not found")]
+    NoSuchTrace,
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the body did not come within {seconds} s")]
+    BodyTooSlow { seconds: u64 },
+    #[error("unable to read the body: {0}")]
+    Body(String),
+    #[error("too many questions are being answered; ask again in a moment")]
+    Busy,
+    #[error("the answer took longer than {} s; ask for less, such as a shorter time", desk::MAX_ANSWER_TIME.as_secs())]
+    Slow,
+    #[error("the stored spans could not be read; the log has the details")]
+    Query(#[from] query::Error),
+    #[error("the answer could not be written; the log has the details")]
+    Write(#[from] serde_json::Error),
+    #[error("the answer could not be packed; the log has the details")]
+    Pack(#[source] std::io::Error),
+    #[error("a defect was met while answering; the log has the details")]
+    Defect(#[source] tokio::task::JoinError),
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Parameter(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::NoSuchTrace => StatusCode::NOT_FOUND,
+            Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Query(_) | Self::Write(_) | Self::Pack(_) | Self::Defect(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// What is the server's fault goes to the log with its cause, which the asker is not told.
+    fn log(&self) {
+        match self.status() {
+            StatusCode::INTERNAL_SERVER_ERROR => tracing::error!(error = self.source(), "{self}"),
+            StatusCode::SERVICE_UNAVAILABLE => tracing::warn!("a question was not answered: {self}"),
+            _ => {}
+        }
+    }
+
+    /// The rest of an answer in either form.
+    fn respond(&self, content_type: &'static str, body: String) -> Response {
+        self.log();
+        let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
+        let mut response = (self.status(), content_type, body).into_response();
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// An error in Jaeger's words: the envelope with the status as `code`, as plain text with a line's end, because
+/// Go's `http.Error` sends it so.
+#[derive(Debug)]
+pub(super) struct JaegerError(Error);
+
+impl<E: Into<Error>> From<E> for JaegerError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for JaegerError {
+    fn into_response(self) -> Response {
+        let item = Item { code: self.0.status().as_u16(), msg: self.0.to_string(), trace_id: String::new() };
+        let envelope = Envelope { errors: Some(vec![item]), ..Envelope::of((), 0) };
+        // The envelope holds two texts and numbers, which always serialize.
+        let mut body = serde_json::to_string(&envelope).unwrap_or_default();
+        body.push('\n');
+        self.0.respond("text/plain; charset=utf-8", body)
+    }
+}
+
+/// An error in the page's own words.
+#[derive(Debug)]
+pub(super) struct OwnError(Error);
+
+impl<E: Into<Error>> From<E> for OwnError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    detail: String,
+}
+
+impl IntoResponse for OwnError {
+    fn into_response(self) -> Response {
+        let status = self.0.status();
+        let problem = Problem {
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: self.0.to_string(),
+        };
+        // Two texts and a number always serialize.
+        let body = serde_json::to_string(&problem).unwrap_or_default();
+        self.0.respond("application/json", body)
+    }
+}

@@ -1,0 +1,114 @@
+//! Port 16686: the page, Jaeger's HTTP API (v1), and the page's own API.
+//!
+//! Handlers are thin: parse the question, ask [`crate::query`] on a thread that may block ([`desk`]), write the
+//! answer there too, in the asker's words.
+//!
+//! Limits: 16 questions at once, a further one waits 10 s for its turn; an answer may take 30 s; a search gives
+//! at most 1 500 traces; a body has at most 20 MiB and comes within 30 s, two are held at a time.
+//!
+//! Source: Jaeger `cmd/query/app` (HTTP v1); Grafana's Jaeger data source, for what is really asked.
+
+mod answer;
+mod archive;
+mod body;
+mod dependencies;
+mod desk;
+mod error;
+mod own_search;
+mod own_status;
+mod own_trace;
+mod parameters;
+mod services;
+mod skeleton;
+mod traces;
+mod transform;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, StatusCode, Uri};
+
+use self::desk::Desk;
+use super::guard::{self, AllowedHosts};
+use super::ui;
+use crate::model::Clock;
+use crate::query::Query;
+
+/// What the answers are made from.
+#[derive(Debug)]
+pub struct Answers {
+    /// Whom to ask.
+    pub query: Arc<Query>,
+    /// What "now" is in questions that leave the end out.
+    pub clock: Arc<dyn Clock>,
+    /// What the server says of itself.
+    pub about: About,
+    /// The names it may be asked by.
+    pub allowed_hosts: AllowedHosts,
+}
+
+/// What the server says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// Its version.
+    pub version: String,
+    /// Where spans can be sent and questions asked: a name for people, and an address.
+    pub doors: Vec<(String, String)>,
+}
+
+/// Every route of this port.
+pub fn router(answers: Arc<Answers>) -> Router {
+    let hosts = answers.allowed_hosts.clone();
+    let routes = Router::new()
+        // Jaeger's API, v1.
+        .route("/api/services", get(services::services))
+        .route("/api/services/{service}/operations", get(services::operation_names))
+        .route("/api/operations", get(services::operations))
+        .route("/api/traces", get(traces::search))
+        .route("/api/traces/{id}", get(traces::by_id))
+        .route("/api/archive/{id}", post(archive::pin))
+        .route("/api/dependencies", get(dependencies::dependencies))
+        .route("/api/transform", post(transform::transform))
+        // The page's own.
+        .route("/api/a1/search", get(own_search::search))
+        .route("/api/a1/status", get(own_status::status))
+        .route("/api/a1/trace/{id}/skeleton", get(own_trace::skeleton))
+        .route("/api/a1/trace/{id}/spans", get(own_trace::spans))
+        .route("/api/a1/trace/{id}/find", get(own_trace::find))
+        // The page: the addresses it gives itself are those of Jaeger's links.
+        .route("/", get(ui::page))
+        .route("/search", get(ui::page))
+        .route("/trace/{id}", get(ui::page))
+        .fallback(other)
+        .with_state(Desk::new(answers));
+    guard::protect(routes, hosts)
+}
+
+/// What has no route: gRPC clients at the wrong port, unknown API paths, files of the page.
+async fn other(uri: Uri, headers: HeaderMap) -> Response {
+    if is_grpc(&headers) {
+        return unimplemented();
+    }
+    if uri.path() == "/api" || uri.path().starts_with("/api/") {
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+    }
+    ui::file_or_not_found(&uri, &headers)
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// A gRPC answer without messages: the status stands in the headers (gRPC over HTTP/2, "Trailers-Only").
+fn unimplemented() -> Response {
+    let field = |text: &'static str| HeaderValue::from_static(text);
+    let headers = [
+        ("content-type", field("application/grpc")),
+        ("grpc-status", field("12")),
+        ("grpc-message", field("no gRPC service on this port")),
+    ];
+    (StatusCode::OK, headers).into_response()
+}

@@ -1,0 +1,127 @@
+//! The page's list of traces.
+
+use axum::extract::State;
+use serde::Serialize;
+
+use super::answer::Reply;
+use super::desk::Desk;
+use super::error::OwnError;
+use super::parameters::{self, Asked, DEFAULT_LOOKBACK, Parameters};
+use crate::model::Timestamp;
+use crate::query::{Conditions, FoundTrace, Stopped, Summary};
+use crate::translate::jaeger_json::{asked_service, shown_service};
+
+const DEFAULT_LIMIT: usize = 50;
+/// Matched spans that are named for each trace.
+const MAX_MATCHED: usize = 20;
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    traces: Vec<Line>,
+    inspected: u64,
+    stopped: &'static str,
+    limit: usize,
+}
+
+/// A trace in one line.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    trace_id: String,
+    root_service: String,
+    root_name: String,
+    /// ns, as text: JavaScript's numbers end at 2^53.
+    start: String,
+    /// ns.
+    duration: u64,
+    spans: u32,
+    errors: u32,
+    orphans: u32,
+    services: Vec<Share>,
+    matched: Vec<String>,
+}
+
+/// A service's share of a trace.
+#[derive(Debug, Serialize)]
+struct Share {
+    name: String,
+    spans: u32,
+    errors: u32,
+}
+
+/// `GET /api/a1/search?service=&operation=&where=key=value&min=&max=&start=&end=&limit=`.
+pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, OwnError> {
+    let reply = desk.ask(move |answers| {
+        let conditions = conditions(&asked.parameters, answers.clock.now())?;
+        let found = answers.query.find(&conditions)?;
+        let listed = Listed {
+            traces: found.traces.iter().map(line).collect(),
+            inspected: found.inspected_spans,
+            stopped: word(found.stopped),
+            limit: conditions.limit,
+        };
+        Reply::json(&listed, asked.form)
+    });
+    Ok(reply.await?)
+}
+
+fn conditions(parameters: &Parameters, now: Timestamp) -> Result<Conditions, parameters::Error> {
+    let (min_duration, max_duration) = parameters.durations("min", "max")?;
+    let end = parameters.moment("end", now)?.unwrap_or(now);
+    Ok(Conditions {
+        service: parameters.text("service").map(|service| asked_service(service).to_owned()),
+        operation: parameters.text("operation").map(str::to_owned),
+        attributes: parameters
+            .all("where")
+            .filter(|text| !text.is_empty())
+            .map(pair)
+            .collect::<Result<_, _>>()?,
+        min_duration,
+        max_duration,
+        start: parameters.moment("start", now)?.unwrap_or_else(|| end.minus(DEFAULT_LOOKBACK)),
+        end,
+        limit: parameters.limit(DEFAULT_LIMIT)?,
+        ..Conditions::default()
+    })
+}
+
+/// Splits at the first `=`.
+fn pair(text: &str) -> Result<(String, String), parameters::Error> {
+    let (key, value) = text.split_once('=').ok_or_else(|| parameters::Error::Malformed {
+        name: "where",
+        value: text.chars().take(64).collect(),
+        expected: "a condition such as http.route=/cart",
+    })?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn line(found: &FoundTrace) -> Line {
+    let summary = Summary::of(&found.trace);
+    let services = summary.services.iter().map(|service| Share {
+        name: shown_service(&service.name).to_owned(),
+        spans: service.spans,
+        errors: service.errors,
+    });
+    Line {
+        trace_id: found.trace.id.to_string(),
+        root_service: shown_service(&summary.root_service).to_owned(),
+        root_name: summary.root_name,
+        start: summary.start.nanos().to_string(),
+        duration: summary.end.nanos().saturating_sub(summary.start.nanos()),
+        spans: summary.spans,
+        errors: summary.errors,
+        orphans: summary.orphans,
+        services: services.collect(),
+        matched: found.matched.iter().take(MAX_MATCHED).map(ToString::to_string).collect(),
+    }
+}
+
+/// Why no more were looked for.
+fn word(stopped: Stopped) -> &'static str {
+    match stopped {
+        Stopped::End => "end",
+        Stopped::Limit => "limit",
+        Stopped::Time => "time",
+        Stopped::Bytes => "bytes",
+    }
+}

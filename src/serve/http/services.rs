@@ -1,0 +1,70 @@
+//! Services and their operations.
+
+use std::collections::BTreeSet;
+
+use axum::extract::{Path, State};
+use serde::Serialize;
+
+use super::answer::{Envelope, Reply};
+use super::desk::Desk;
+use super::error::JaegerError;
+use super::parameters::{self, Asked};
+use crate::model::SpanKind;
+use crate::translate::jaeger_json::{asked_service, shown_service};
+
+/// An operation, as Jaeger says it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Operation {
+    name: String,
+    span_kind: &'static str,
+}
+
+/// `GET /api/services`, by name.
+pub(super) async fn services(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
+    let reply = desk.ask(move |answers| {
+        let services = answers.query.services()?;
+        let names: BTreeSet<&str> = services.iter().map(|name| shown_service(name)).collect();
+        Reply::json(&Envelope::of(&names, names.len()), asked.form)
+    });
+    Ok(reply.await?)
+}
+
+/// `GET /api/services/{service}/operations`: names only, each once.
+pub(super) async fn operation_names(
+    State(desk): State<Desk>,
+    Path(service): Path<String>,
+    asked: Asked,
+) -> Result<Reply, JaegerError> {
+    let reply = desk.ask(move |answers| {
+        let operations = answers.query.operations(asked_service(&service), None)?;
+        let names: BTreeSet<String> = operations.into_iter().map(|operation| operation.name).collect();
+        Reply::json(&Envelope::of(&names, names.len()), asked.form)
+    });
+    Ok(reply.await?)
+}
+
+/// `GET /api/operations?service=…&spanKind=…`: names with their kinds.
+pub(super) async fn operations(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
+    let service = asked_service(asked.parameters.required("service")?).to_owned();
+    let kind = span_kind(&asked.parameters)?;
+    let reply = desk.ask(move |answers| {
+        let operations = answers.query.operations(&service, kind)?;
+        let operations: Vec<_> = operations
+            .into_iter()
+            .map(|operation| Operation { name: operation.name, span_kind: operation.kind.name() })
+            .collect();
+        Reply::json(&Envelope::of(&operations, operations.len()), asked.form)
+    });
+    Ok(reply.await?)
+}
+
+fn span_kind(parameters: &parameters::Parameters) -> Result<Option<SpanKind>, parameters::Error> {
+    let Some(value) = parameters.text("spanKind") else { return Ok(None) };
+    let kind = SpanKind::from_name(&value.to_ascii_lowercase());
+    kind.map(Some).ok_or_else(|| parameters::Error::Malformed {
+        name: "spanKind",
+        value: value.chars().take(64).collect(),
+        expected: "one of unspecified, internal, server, client, producer, consumer",
+    })
+}

@@ -1,0 +1,117 @@
+//! Traces by conditions and by id, in Jaeger's words.
+
+use axum::extract::{Path, State};
+
+use super::Answers;
+use super::answer::{Envelope, Item, Reply};
+use super::desk::Desk;
+use super::error::{Error, JaegerError};
+use super::parameters::{self, Asked, DEFAULT_LOOKBACK, MAX_LIMIT, Parameters};
+use crate::model::{Timestamp, TraceId};
+use crate::query::{Conditions, Trace};
+use crate::translate::jaeger_json::{self, View, asked_service, hex_trace_id};
+
+/// Jaeger's own default.
+const DEFAULT_LIMIT: usize = 100;
+
+/// Bytes of spans after which no further trace of a list of ids is read.
+const MAX_BYTES: usize = 32 << 20;
+const TOO_MUCH: &str = "left out, the answer holds 32 MiB of spans; ask for fewer traces at once";
+
+/// `GET /api/traces`: by conditions, or by ids when there are any.
+pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
+    let reply = desk.ask(move |answers| {
+        let parameters = &asked.parameters;
+        let ids = trace_ids(parameters)?;
+        let (traces, errors) = if ids.is_empty() {
+            (found(answers, &conditions(parameters, answers.clock.now())?)?, Vec::new())
+        } else {
+            several(answers, &ids)?
+        };
+        Reply::json(&envelope(&traces, errors, view(parameters)), asked.form)
+    });
+    Ok(reply.await?)
+}
+
+/// `GET /api/traces/{id}`. Times are only hints where to look (Jaeger's in µs, Grafana's in ms): the lookup here
+/// does not need them, so they are checked and otherwise not used, and can never hide a trace.
+pub(super) async fn by_id(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    asked: Asked,
+) -> Result<Reply, JaegerError> {
+    let id = parameters::trace_id("traceID", &id)?;
+    let _hints = (asked.parameters.micros("start")?, asked.parameters.micros("end")?);
+    let reply = desk.ask(move |answers| {
+        let trace = answers.query.trace(id)?.ok_or(Error::NoSuchTrace)?;
+        Reply::json(&envelope(&[trace], Vec::new(), view(&asked.parameters)), asked.form)
+    });
+    Ok(reply.await?)
+}
+
+fn found(answers: &Answers, conditions: &Conditions) -> Result<Vec<Trace>, Error> {
+    Ok(answers.query.find(conditions)?.traces.into_iter().map(|found| found.trace).collect())
+}
+
+/// The traces of these ids, and an item for each that is not among them.
+fn several(answers: &Answers, ids: &[TraceId]) -> Result<(Vec<Trace>, Vec<Item>), Error> {
+    let (mut traces, mut errors, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for &id in ids {
+        let msg = if bytes >= MAX_BYTES {
+            TOO_MUCH.to_owned()
+        } else if let Some(trace) = answers.query.trace(id)? {
+            bytes += trace.spans.iter().map(|span| span.body.len()).sum::<usize>();
+            traces.push(trace);
+            continue;
+        } else {
+            Error::NoSuchTrace.to_string()
+        };
+        errors.push(Item { code: 0, msg, trace_id: hex_trace_id(id) });
+    }
+    Ok((traces, errors))
+}
+
+/// The envelope of traces: its numbers are 0 whatever is in it.
+fn envelope(traces: &[Trace], errors: Vec<Item>, view: View) -> Envelope<Vec<jaeger_json::Trace<'_>>> {
+    let traces = traces.iter().map(|trace| said(trace, view)).collect();
+    Envelope { errors: (!errors.is_empty()).then_some(errors), ..Envelope::of(traces, 0) }
+}
+
+fn said(trace: &Trace, view: View) -> jaeger_json::Trace<'_> {
+    let mut said = jaeger_json::trace(&trace.spans, view);
+    if trace.cut {
+        said.warnings.push("the trace is larger than one answer may be; spans are missing".into());
+    }
+    said
+}
+
+fn view(parameters: &Parameters) -> View {
+    if parameters.flag("raw") { View::Raw } else { View::Adjusted }
+}
+
+fn trace_ids(parameters: &Parameters) -> Result<Vec<TraceId>, parameters::Error> {
+    let name = "traceID";
+    let ids: Vec<_> =
+        parameters.all(name).map(|text| parameters::trace_id(name, text)).collect::<Result<_, _>>()?;
+    if ids.len() > MAX_LIMIT {
+        return Err(parameters::Error::TooMany { name, given: ids.len(), limit: MAX_LIMIT });
+    }
+    Ok(ids)
+}
+
+fn conditions(parameters: &Parameters, now: Timestamp) -> Result<Conditions, parameters::Error> {
+    let (min_duration, max_duration) = parameters.durations("minDuration", "maxDuration")?;
+    let end = parameters.micros("end")?.unwrap_or(now);
+    let lookback = parameters.lookback().unwrap_or(DEFAULT_LOOKBACK);
+    Ok(Conditions {
+        service: parameters.text("service").map(|service| asked_service(service).to_owned()),
+        operation: parameters.text("operation").map(str::to_owned),
+        attributes: parameters::tags(parameters)?,
+        min_duration,
+        max_duration,
+        start: parameters.micros("start")?.unwrap_or_else(|| end.minus(lookback)),
+        end,
+        limit: parameters.limit(DEFAULT_LIMIT)?,
+        ..Conditions::default()
+    })
+}

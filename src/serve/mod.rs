@@ -1,0 +1,13 @@
+//! The doors answers go out by: the page and Jaeger's HTTP API ([`http`]), health and metrics ([`admin`]).
+//!
+//! Promise: routers without sockets. Every door that a browser can reach stands behind [`guard`]. A panic in one
+//! request is that request's 500. Nothing that is asked with GET changes anything.
+//!
+//! Limits: see [`http`].
+//!
+//! Does not know: ingestion, the buffer, which ports there are.
+
+pub mod admin;
+pub mod guard;
+pub mod http;
+mod ui;

@@ -1,0 +1,15 @@
+/** `GET /api/a1/status`. */
+import type { ServerStatus } from '../model/server-status';
+import { getJson } from './request';
+import { Fields } from './wire';
+
+export async function serverStatus(signal?: AbortSignal): Promise<ServerStatus> {
+  const fields = new Fields(await getJson('/api/a1/status', signal), 'status');
+  return {
+    spans: fields.optionalNumber('spans'),
+    doors: fields.list('doors', (value, where) => {
+      const door = new Fields(value, where);
+      return { name: door.text('name'), address: door.text('address') };
+    }),
+  };
+}

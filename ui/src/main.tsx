@@ -1,0 +1,66 @@
+/** Mounts the page: the top bar, and below it what the address says. */
+import { render } from 'preact';
+import { useState } from 'preact/hooks';
+import { ANYTHING } from './model/search-query';
+import { SearchPage } from './pages/search/search-page';
+import { KeyHelp } from './pages/trace/key-help';
+import { TracePage } from './pages/trace/trace-page';
+import { useKeys } from './parts/letter-keys';
+import { Link } from './parts/link';
+import { Notice } from './parts/notice';
+import { TopBar } from './parts/top-bar';
+import { traceAddress, wholeTraceId } from './route/route';
+import { useLive } from './state/live';
+import { followAddressBar, go, route } from './state/location';
+import { followTheme, letterKeys, theme } from './state/preferences';
+import './style/tokens.css';
+import './style/base.css';
+import './style/search.css';
+import './style/trace.css';
+
+function App() {
+  const [help, showHelp] = useState(false);
+  const shownTheme = useLive(theme);
+  useKeys((key) => {
+    if (key !== '?' || !letterKeys.value) return false;
+    showHelp(true);
+    return true;
+  });
+  return (
+    <>
+      <TopBar
+        theme={shownTheme}
+        onTheme={(next) => theme.set(next)}
+        onHome={home}
+        traceId={wholeTraceId}
+        onTrace={(id) => go({ page: 'trace', address: traceAddress(id) })}
+        onHelp={() => showHelp(true)}
+      />
+      <Page />
+      {help && <KeyHelp onClose={() => showHelp(false)} />}
+    </>
+  );
+}
+
+function Page() {
+  const shown = useLive(route);
+  if (shown.page === 'search') return <SearchPage query={shown.query} />;
+  if (shown.page === 'trace') return <TracePage address={shown.address} />;
+  return (
+    <main class="search-page">
+      <Notice icon="search" title="There is no such page">
+        <p>Looked for <code class="wrap">{shown.path}</code></p>
+        <Link class="button" href="/" onFollow={home}>Recent traces</Link>
+      </Notice>
+    </main>
+  );
+}
+
+function home(): void {
+  go({ page: 'search', query: ANYTHING });
+}
+
+followTheme();
+followAddressBar();
+const app = document.getElementById('app');
+if (app !== null) render(<App />, app);

@@ -1,0 +1,89 @@
+/** The searched time: up to now, or from one moment to another. */
+import { useId } from 'preact/hooks';
+import { fromInputTime, toInputTime } from '../../format/time';
+
+interface Props {
+  readonly start: string;
+  readonly end: string;
+  readonly onChange: (start: string, end: string) => void;
+}
+
+const PRESETS: readonly (readonly [string, string])[] = [
+  ['-5m', 'Last 5 minutes'],
+  ['-15m', 'Last 15 minutes'],
+  ['-1h', 'Last hour'],
+  ['-3h', 'Last 3 hours'],
+  ['-6h', 'Last 6 hours'],
+  ['-12h', 'Last 12 hours'],
+  ['-24h', 'Last 24 hours'],
+  ['-48h', 'Last 2 days'],
+  ['-168h', 'Last 7 days'],
+];
+
+const CUSTOM = 'custom';
+const HOUR = 3_600_000_000_000n;
+
+export function TimeRange({ start, end, onChange }: Props) {
+  const id = useId();
+  const preset = end === '' && start.startsWith('-');
+  const known = PRESETS.some(([value]) => value === start);
+  const pick = (value: string): void => {
+    if (value !== CUSTOM) return onChange(value, '');
+    const now = BigInt(Date.now()) * 1_000_000n;
+    onChange(String(now - HOUR), String(now));
+  };
+  return (
+    <>
+      <div class="field time-range">
+        <label for={id}>Time</label>
+        <select id={id} value={preset ? start : CUSTOM} onChange={(event) => pick(event.currentTarget.value)}>
+          {PRESETS.map(([value, label]) => (
+            <option key={value} value={value}>{label}</option>
+          ))}
+          {preset && !known && <option value={start}>{`Last ${start.slice(1)}`}</option>}
+          <option value={CUSTOM}>Custom range</option>
+        </select>
+      </div>
+      {!preset && (
+        <>
+          <Moment label="From" value={start} onChange={(moment) => onChange(moment, end)} />
+          <Moment label="To" value={end} onChange={(moment) => onChange(start, moment)} />
+        </>
+      )}
+    </>
+  );
+}
+
+interface MomentProps {
+  readonly label: string;
+  readonly value: string;
+  readonly onChange: (nanoseconds: string) => void;
+}
+
+function Moment({ label, value, onChange }: MomentProps) {
+  const id = useId();
+  const shown = moment(value);
+  return (
+    <div class="field moment">
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        type="datetime-local"
+        step="1"
+        value={shown === undefined ? '' : toInputTime(shown)}
+        onChange={(event) => {
+          const picked = fromInputTime(event.currentTarget.value);
+          if (picked !== undefined) onChange(String(picked));
+        }}
+      />
+    </div>
+  );
+}
+
+/** Nanoseconds by magnitude, as the server reads integers; RFC 3339 otherwise. */
+function moment(text: string): bigint | undefined {
+  if (!/^\d+$/.test(text)) return fromInputTime(text);
+  const units = [1_000_000_000n, 1_000_000n, 1000n, 1n];
+  const unit = units[Math.min(Math.max(Math.ceil((text.length - 11) / 3), 0), 3)] ?? 1n;
+  return BigInt(text) * unit;
+}

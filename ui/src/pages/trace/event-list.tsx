@@ -1,0 +1,63 @@
+/** The events of a span in order of time; exceptions read like exceptions. */
+import { formatDuration, formatExactDuration } from '../../format/duration';
+import type { SpanEvent } from '../../model/span-detail';
+import { CopyButton } from '../../parts/copy-button';
+import { AttributeTable } from './attribute-table';
+
+interface Props {
+  readonly events: readonly SpanEvent[];
+  readonly spanStart: bigint;
+  readonly filter: string;
+}
+
+export function EventList({ events, spanStart, filter }: Props) {
+  const ordered = [...events].sort((one, other) => (one.time < other.time ? -1 : one.time > other.time ? 1 : 0));
+  return (
+    <ol class="events">
+      {ordered.map((event, index) => (
+        <li key={index}>
+          <header>
+            <time title={formatExactDuration(Number(event.time - spanStart))}>
+              +{formatDuration(Number(event.time - spanStart))}
+            </time>
+            <strong>{event.name}</strong>
+          </header>
+          <EventBody event={event} filter={filter} />
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+/** Keys of OpenTelemetry's semantic conventions for exceptions. */
+const EXCEPTION_KEYS = ['exception.type', 'exception.message', 'exception.stacktrace'] as const;
+
+function EventBody({ event, filter }: { readonly event: SpanEvent; readonly filter: string }) {
+  const [type, message, stack] = EXCEPTION_KEYS.map(
+    (key) => event.attributes.find((attribute) => attribute.key === key)?.value ?? '',
+  );
+  const exception = event.name === 'exception' && (type !== '' || message !== '');
+  const rest = exception
+    ? event.attributes.filter(({ key }) => !EXCEPTION_KEYS.some((known) => known === key))
+    : event.attributes;
+  return (
+    <>
+      {exception && (
+        <div class="exception">
+          <p>
+            {type !== '' && <b>{type}</b>}
+            {type !== '' && message !== '' && ': '}
+            {message}
+          </p>
+          {stack !== undefined && stack !== '' && (
+            <div class="stack">
+              <pre>{stack}</pre>
+              <CopyButton text={() => stack} label="Copy the stack trace" />
+            </div>
+          )}
+        </div>
+      )}
+      {rest.length > 0 && <AttributeTable attributes={rest} filter={filter} />}
+    </>
+  );
+}

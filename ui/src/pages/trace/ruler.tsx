@@ -1,0 +1,76 @@
+/** The times above the bars; dragging over them zooms. */
+import { useRef, useState } from 'preact/hooks';
+import { formatDuration, formatExactDuration } from '../../format/duration';
+import { ticks, within } from '../../model/time-window';
+import { useLive } from '../../state/live';
+import type { TraceView } from '../../state/open-trace';
+import { BARS_AIR } from './geometry';
+
+interface Props {
+  readonly view: TraceView;
+  readonly width: number;
+}
+
+const TICK_WIDTH = 120;
+/** Free pixels a text right of its line needs. */
+const LAST_WIDTH = 60;
+const SMALLEST_DRAG = 4;
+
+export function Ruler({ view, width }: Props) {
+  const window = useLive(view.window);
+  const element = useRef<HTMLDivElement>(null);
+  const [drag, setDrag] = useState<{ readonly from: number; readonly to: number } | undefined>(undefined);
+  const scale = width / (window.to - window.from);
+  const times = ticks(window, width / TICK_WIDTH);
+  const exact = window.to - window.from < window.from / 500;
+  const told = (time: number): string => (time === 0 ? '0' : exact ? formatExactDuration(time) : formatDuration(time));
+  const roomy = ((times[1] ?? 0) - (times[0] ?? 0)) * scale > TICK_WIDTH + LAST_WIDTH / 2;
+  const x = (event: PointerEvent): number => {
+    const left = element.current?.getBoundingClientRect().left ?? 0;
+    return Math.min(Math.max(event.clientX - left - BARS_AIR.left, 0), width);
+  };
+  return (
+    <div
+      ref={element}
+      class="ruler"
+      onPointerDown={(event) => {
+        if (event.button !== 0) return;
+        event.currentTarget.setPointerCapture(event.pointerId);
+        setDrag({ from: x(event), to: x(event) });
+      }}
+      onPointerMove={(event) => {
+        if (drag !== undefined) setDrag({ from: drag.from, to: x(event) });
+      }}
+      onPointerUp={() => {
+        if (drag !== undefined && Math.abs(drag.to - drag.from) > SMALLEST_DRAG) {
+          const from = window.from + drag.from / scale;
+          view.setWindow(within(from, window.from + drag.to / scale, view.trace.duration));
+        }
+        setDrag(undefined);
+      }}
+      onPointerCancel={() => setDrag(undefined)}
+    >
+      {times.map((time) => {
+        const place = (time - window.from) * scale;
+        // Its text stands left of it, where the one before may need the room.
+        const last = place > width - LAST_WIDTH;
+        return (
+          <span
+            key={time}
+            class="ruler-tick"
+            data-last={last}
+            style={{ left: `${place + BARS_AIR.left}px` }}
+          >
+            {(!last || roomy) && told(time)}
+          </span>
+        );
+      })}
+      {drag !== undefined && (
+        <span
+          class="ruler-drag"
+          style={{ left: `${Math.min(drag.from, drag.to) + BARS_AIR.left}px`, width: `${Math.abs(drag.to - drag.from)}px` }}
+        />
+      )}
+    </div>
+  );
+}
