@@ -14,6 +14,8 @@ pub mod store;
 
 pub mod translate;
 
+pub mod ingest;
+
 pub mod query;
 
 pub mod serve;

@@ -1,0 +1,81 @@
+//! Bytes of requests that may be in memory at once, for the whole process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{RETRY_AFTER, Refused};
+
+/// A counter of free bytes.
+#[derive(Debug)]
+pub struct Budget {
+    total: usize,
+    free: AtomicUsize,
+}
+
+impl Budget {
+    /// All of it free.
+    pub fn new(total: usize) -> Self {
+        Self { total, free: AtomicUsize::new(total) }
+    }
+
+    /// Takes bytes, or refuses at once: a queue of waiting bodies would only hide the overload.
+    pub fn reserve(budget: &Arc<Self>, bytes: usize) -> Result<Reservation, Refused> {
+        budget.take(bytes)?;
+        Ok(Reservation { budget: Arc::clone(budget), bytes })
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), Refused> {
+        let taken =
+            self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(bytes));
+        taken.map(drop).map_err(|free| Refused::Later {
+            why: format!(
+                "{bytes} more bytes of requests would exceed receive.in_flight_bytes = {} ({free} are free)",
+                self.total
+            ),
+            retry_after: RETRY_AFTER,
+        })
+    }
+}
+
+/// Bytes taken from a [`Budget`], given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// Makes it at least this large.
+    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Refused> {
+        let more = bytes.saturating_sub(self.bytes);
+        self.budget.take(more)?;
+        self.bytes += more;
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.free.fetch_add(self.bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_comes_back() {
+        let budget = Arc::new(Budget::new(100));
+        let mut first = Budget::reserve(&budget, 40).unwrap();
+        first.grow_to(60).unwrap();
+        first.grow_to(10).unwrap();
+        let refused = Budget::reserve(&budget, 41).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "41 more bytes of requests would exceed receive.in_flight_bytes = 100 (40 are free); send it again in 1 s"
+        );
+        drop(first);
+        assert!(Budget::reserve(&budget, 100).is_ok());
+    }
+}

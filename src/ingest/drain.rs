@@ -1,0 +1,179 @@
+//! Carries what is safe in the buffer into the store, batch by batch, each span once.
+//!
+//! One thread. The buffer's position is written in the store's own transaction, so a crash at any moment
+//! repeats nothing and skips nothing. While one batch is committed the next one gathers, so batches grow with
+//! the load and an idle server commits at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::buffer::{self, Buffer, Consumer, Frame, Take};
+use crate::model::{Clock, Span};
+use crate::otlp;
+use crate::store::{self, Cursor, Store};
+
+use super::DrainCounts;
+
+/// The most one commit takes: a row-per-span commit of this size stays near a tenth of a second.
+const BATCH: Take = Take { max_frames: 4_096, max_bytes: 16 << 20, max_items: 10_000 };
+
+/// How long the thread sleeps at most before it looks whether it should stop.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Waits after a failed commit, doubling up to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How often spans whose time is over are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// The signal's number in the store's cursor; the buffer's segment headers have the same.
+const TRACES: u8 = 1;
+
+/// Why the drain could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    /// The store does not say how far it has come.
+    #[error("read the buffer's position from the store")]
+    Cursor(#[from] store::Error),
+    /// The buffer does not let itself be read.
+    #[error("read the buffer")]
+    Buffer(#[from] buffer::Error),
+    /// No thread could be started.
+    #[error("start the drain's thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The running drain.
+#[derive(Debug)]
+pub struct Drain {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drain {
+    /// Starts where the store says it stopped.
+    pub fn start(
+        buffer: &Buffer,
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        counts: Arc<DrainCounts>,
+    ) -> Result<Self, DrainError> {
+        let applied = store.cursor(buffer.id(), TRACES)?;
+        let consumer = buffer.consumer("store", applied)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let worker = Worker { buffer: buffer.id(), consumer, store, clock, counts, stop: Arc::clone(&stop) };
+        let thread = std::thread::Builder::new().name("drain".into()).spawn(move || worker.run())?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Applies what a closed buffer still holds, for at most this long. What is left stays in the buffer and
+    /// is applied after the next start. Returns whether all of it was applied.
+    pub fn finish(mut self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        let thread = self.thread.take();
+        let Some(thread) = thread else { return true };
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        let finished = thread.is_finished();
+        self.stop.store(true, Ordering::Release);
+        // The thread ends after the commit it is in; a panic in it was reported by its own hook.
+        let _ended = thread.join();
+        finished
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+struct Worker {
+    buffer: [u8; 16],
+    consumer: Consumer,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    counts: Arc<DrainCounts>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut expire_at = Instant::now();
+        while !self.stop.load(Ordering::Acquire) {
+            if Instant::now() >= expire_at && !self.expire() {
+                expire_at = Instant::now() + EXPIRE_EVERY;
+            }
+            match self.consumer.next(BATCH, WAIT) {
+                Ok(frames) => self.apply(&frames),
+                Err(buffer::Error::Closed) => break,
+                Err(error) => {
+                    tracing::error!(%error, "the buffer could not be read; trying again");
+                    std::thread::park_timeout(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, frames: &[Frame]) {
+        let Some(last) = frames.last() else { return };
+        let spans: Vec<Span> = frames.iter().flat_map(|frame| self.spans(frame)).collect();
+        let cursor = Cursor { buffer: self.buffer, signal: TRACES, sequence: last.sequence };
+        if self.commit(&spans, &cursor) {
+            self.consumer.release(last.sequence);
+        }
+    }
+
+    /// Frames were checked when they were accepted; one that cannot be read any more is counted and passed,
+    /// because it would stand in the way of all that follow.
+    fn spans(&self, frame: &Frame) -> Vec<Span> {
+        // The limit was applied at the door; a lower one since then must not lose what was accepted.
+        otlp::spans(&frame.payload, &otlp::Limits { max_span_bytes: usize::MAX }).unwrap_or_else(|error| {
+            self.counts.damaged_frames.add(1);
+            tracing::error!(frame.sequence, frame.items, %error, "an accepted frame holds no spans");
+            Vec::new()
+        })
+    }
+
+    /// Until it succeeds or the program ends. Returns whether it succeeded.
+    fn commit(&self, spans: &[Span], cursor: &Cursor) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.store.append(spans, cursor, self.clock.now()) {
+                Ok(appended) => {
+                    self.counts.commits.add(1);
+                    self.counts.stored_spans.add(appended.new);
+                    self.counts.duplicate_spans.add(appended.duplicates);
+                    return true;
+                }
+                Err(error) => {
+                    self.counts.failed_commits.add(1);
+                    tracing::error!(%error, "the store refused a batch; it stays in the buffer and is tried again");
+                }
+            }
+            if self.stop.load(Ordering::Acquire) {
+                return false;
+            }
+            std::thread::park_timeout(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One bounded batch; returns whether more may be due. What came in meanwhile goes first.
+    fn expire(&self) -> bool {
+        match self.store.expire(self.clock.now()) {
+            Ok(expired) => {
+                self.counts.expired_spans.add(expired.spans);
+                expired.more
+            }
+            Err(error) => {
+                tracing::error!(%error, "expired spans could not be removed");
+                false
+            }
+        }
+    }
+}

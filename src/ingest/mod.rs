@@ -1,0 +1,235 @@
+//! The way in: a request is admitted, checked, made safe in the buffer, and only then acknowledged.
+//!
+//! Promise: [`Ingest::accept`] answers once. `Ok` means that every accepted span is on disk; a refusal says
+//! why, and what limit or setting decided. Spans that cannot be used are left out and counted in the answer;
+//! the others of the same request are kept. [`drain`] then carries what is safe into the store, each span once.
+//!
+//! Limits: bytes in flight ([`Budget`]), bytes of a span, the buffer's own folder.
+//!
+//! Does not know: protocols, connections, status codes.
+
+mod budget;
+mod counts;
+mod drain;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::buffer::{self, Buffer};
+use crate::otlp;
+
+pub use budget::{Budget, Reservation};
+pub use counts::{Counter, DoorCounts, DrainCounts, SignalCounts};
+pub use drain::{Drain, DrainError};
+
+/// What OTLP carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signal {
+    /// Spans: buffered and stored.
+    Traces,
+    /// Log records: counted and discarded.
+    Logs,
+    /// Metric data points: counted and discarded.
+    Metrics,
+}
+
+/// A request that is safe.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// Items (spans, log records, data points) taken.
+    pub items: u32,
+    /// Items left out because they cannot be used.
+    pub rejected: u32,
+    /// What the sender should know: the first rejection, or a warning.
+    pub message: Option<String>,
+}
+
+/// A request that was not taken, none of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The bytes are not what they claim to be; sending them again cannot help.
+    #[error("{0}")]
+    Malformed(String),
+    /// More than a limit allows; sending it again cannot help.
+    #[error("{what} of {bytes} bytes is larger than the {limit} bytes that {key} allows")]
+    TooLarge {
+        /// What was measured.
+        what: &'static str,
+        /// How large it is, as far as it was read.
+        bytes: u64,
+        /// What is allowed.
+        limit: u64,
+        /// The setting that says so.
+        key: &'static str,
+    },
+    /// Not now; the same request may be taken later.
+    #[error("{why}; send it again in {} s", retry_after.as_secs())]
+    Later {
+        /// What stands in the way.
+        why: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+}
+
+/// How long a sender is asked to wait when nothing better is known.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The settings of this floor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The largest request, inflated, in bytes.
+    pub max_request_bytes: usize,
+    /// The largest single span, in bytes.
+    pub max_span_bytes: usize,
+    /// Bytes of requests that may be in memory at once.
+    pub in_flight_bytes: usize,
+}
+
+/// Takes requests of all doors.
+#[derive(Debug)]
+pub struct Ingest {
+    buffer: Buffer,
+    settings: Settings,
+    limits: otlp::Limits,
+    budget: Arc<Budget>,
+    stopping: AtomicBool,
+    counts: SignalCounts,
+}
+
+impl Ingest {
+    /// Into this buffer.
+    pub fn new(buffer: Buffer, settings: Settings) -> Self {
+        let limits = otlp::Limits { max_span_bytes: settings.max_span_bytes };
+        let budget = Arc::new(Budget::new(settings.in_flight_bytes));
+        Self {
+            buffer,
+            settings,
+            limits,
+            budget,
+            stopping: AtomicBool::new(false),
+            counts: SignalCounts::default(),
+        }
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What was counted and discarded.
+    pub fn counts(&self) -> &SignalCounts {
+        &self.counts
+    }
+
+    /// Room for a body, taken before it is read and kept until its request is answered.
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, Refused> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(stopping());
+        }
+        Budget::reserve(&self.budget, bytes)
+    }
+
+    /// Refuses everything from now on; what was accepted before is finished.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether requests are refused because the program is ending.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Takes one export request in OTLP's protobuf encoding. `done` is called once: for spans when they are
+    /// on disk, from the buffer's thread.
+    pub fn accept(
+        &self,
+        signal: Signal,
+        request: Bytes,
+        done: impl FnOnce(Result<Accepted, Refused>) + Send + 'static,
+    ) {
+        if self.is_stopping() {
+            return done(Err(stopping()));
+        }
+        match signal {
+            Signal::Traces => self.accept_spans(request, done),
+            Signal::Logs => done(count(otlp::count_log_records(&request), &self.counts.log_records)),
+            Signal::Metrics => done(count(otlp::count_data_points(&request), &self.counts.data_points)),
+        }
+    }
+
+    fn accept_spans(&self, request: Bytes, done: impl FnOnce(Result<Accepted, Refused>) + Send + 'static) {
+        let (request, accepted) = match self.check(request) {
+            Ok(checked) => checked,
+            Err(refused) => return done(Err(refused)),
+        };
+        if accepted.items == 0 {
+            return done(Ok(accepted));
+        }
+        self.buffer.append(request, accepted.items, move |appended| {
+            done(appended.map(|_sequence| accepted).map_err(Refused::from));
+        });
+    }
+
+    /// The request as it will be kept, and what its sender is told.
+    fn check(&self, request: Bytes) -> Result<(Bytes, Accepted), Refused> {
+        let malformed = |error: otlp::ScanError| Refused::Malformed(error.to_string());
+        let scanned = otlp::scan(&request, &self.limits).map_err(malformed)?;
+        let first = scanned.first_rejection;
+        let accepted = |message| Accepted { items: scanned.accepted, rejected: scanned.rejected, message };
+        match (scanned.accepted, scanned.rejected) {
+            (_, 0) => Ok((request, accepted(repair_warning(scanned.repaired)))),
+            (0, _) => Err(Refused::Malformed(first.unwrap_or_default())),
+            _ => {
+                let kept = otlp::without_rejected(&request, &self.limits).map_err(malformed)?;
+                Ok((kept.into(), accepted(first)))
+            }
+        }
+    }
+}
+
+impl From<buffer::Error> for Refused {
+    /// All that keeps the buffer from taking a frame passes, but a frame that no file of it could hold.
+    fn from(error: buffer::Error) -> Self {
+        let (why, retry_after) = match error {
+            buffer::Error::Closed => return stopping(),
+            buffer::Error::TooLarge { bytes, limit } => {
+                let (bytes, limit) = (bytes as u64, limit as u64);
+                return Self::TooLarge { what: "a request", bytes, limit, key: "buffer.max_file_size" };
+            }
+            buffer::Error::Full { used, limit, retry_after } => {
+                let why = format!("{used} of the {limit} bytes of buffer.max_folder_size wait to be stored");
+                (why, retry_after)
+            }
+            buffer::Error::Busy { queued, limit, retry_after } => {
+                (format!("{queued} of {limit} bytes wait for the disk"), retry_after)
+            }
+            buffer::Error::NoSpace { .. } => ("no space is left on the disk".to_owned(), RETRY_AFTER),
+            error => (format!("the buffer could not {error}"), RETRY_AFTER),
+        };
+        Self::Later { why, retry_after }
+    }
+}
+
+fn stopping() -> Refused {
+    Refused::Later { why: "the server is stopping".to_owned(), retry_after: RETRY_AFTER }
+}
+
+fn repair_warning(repaired: u32) -> Option<String> {
+    (repaired > 0).then(|| {
+        format!("{repaired} spans hold text that is not UTF-8; they are kept as sent and shown with U+FFFD in its place")
+    })
+}
+
+/// Log records and data points have no store here: they are counted, and the sender hears "ok", because a
+/// client that sends all three signals to one address would otherwise report an error every interval.
+fn count(counted: Result<u32, otlp::ScanError>, counter: &Counter) -> Result<Accepted, Refused> {
+    let items = counted.map_err(|error| Refused::Malformed(error.to_string()))?;
+    if counter.add(u64::from(items)) == 0 && items > 0 {
+        tracing::info!("logs and metrics are accepted and discarded: only spans are stored");
+    }
+    Ok(Accepted { items, ..Accepted::default() })
+}
