@@ -18,4 +18,6 @@ pub mod ingest;
 
 pub mod query;
 
+pub mod receive;
+
 pub mod serve;

@@ -1,0 +1,166 @@
+//! OTLP over HTTP: `POST /v1/{traces,logs,metrics}`, protobuf or JSON.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
+
+use super::answer::{Code, Encoding, Status};
+use super::{Door, body, grpc, header as header_text, media_type};
+use crate::ingest::{Accepted, Ingest, Refused, Reservation, Signal};
+use crate::otlp;
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+/// Whatever no gRPC route took.
+pub(super) async fn export(State(door): State<Arc<Door>>, request: Request<Body>) -> Response<Body> {
+    let (head, mut body) = request.into_parts();
+    let response = answer(&door, &head, &mut body).await;
+    if !response.status().is_success() {
+        body::discard(&mut body, door.ingest.settings().max_request_bytes).await;
+    }
+    response
+}
+
+async fn answer(door: &Arc<Door>, head: &Parts, body: &mut Body) -> Response<Body> {
+    let media_type = media_type(&head.headers);
+    let path = head.uri.path();
+    if media_type.starts_with(grpc::MEDIA_TYPE) {
+        return grpc::unknown_service(path);
+    }
+    let Some(signal) = signal(path, &media_type) else {
+        return plain(StatusCode::NOT_FOUND, "OTLP/HTTP is served at /v1/traces, /v1/logs and /v1/metrics");
+    };
+    if head.method != Method::POST {
+        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "send OTLP with POST");
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        return answer;
+    }
+    let encoding = match media_type.as_str() {
+        PROTOBUF => Encoding::Protobuf,
+        JSON => Encoding::Json,
+        _ => return unsupported_type(&media_type),
+    };
+    let coding = header_text(&head.headers, &header::CONTENT_ENCODING);
+    let Some(coding) = body::Coding::from_name(coding) else { return unsupported_coding(coding, encoding) };
+    let announced = header_text(&head.headers, &header::CONTENT_LENGTH).parse().ok();
+    let read = read(&door.ingest, coding, announced, body).await;
+    let outcome = match read {
+        Ok((bytes, reservation)) => {
+            let to_protobuf = match encoding {
+                Encoding::Protobuf => |_: Signal, bytes| Ok(bytes),
+                Encoding::Json => from_json,
+            };
+            let outcome = Arc::clone(door).accept(signal, bytes, to_protobuf).await;
+            drop(reservation);
+            outcome
+        }
+        Err(refused) => Err(refused),
+    };
+    super::count(&door.counts.http, signal, &outcome);
+    match outcome {
+        Ok(accepted) => success(signal, encoding, &accepted),
+        Err(refused) => refusal(&refused, encoding),
+    }
+}
+
+/// The body, inflated, and the room it takes.
+async fn read(
+    ingest: &Ingest,
+    coding: body::Coding,
+    announced: Option<u64>,
+    body: &mut Body,
+) -> Result<(Bytes, Reservation), Refused> {
+    let limit = ingest.settings().max_request_bytes;
+    let mut reservation = body::reserve(ingest, announced)?;
+    let bytes = body::read(body, limit, &mut reservation).await?;
+    if coding == body::Coding::Identity {
+        return Ok((bytes, reservation));
+    }
+    // Even a small body can inflate for long.
+    let inflating = tokio::task::spawn_blocking(move || {
+        body::inflate(coding, bytes, limit, &mut reservation).map(|bytes| (bytes, reservation))
+    });
+    inflating
+        .await
+        .unwrap_or_else(|_panicked| Err(Refused::Malformed("the body could not be inflated".to_owned())))
+}
+
+/// The signal a path means. Exporters that were given a full path append theirs to it, and some send to the
+/// root what belongs to `/v1/traces`; both are understood.
+fn signal(path: &str, media_type: &str) -> Option<Signal> {
+    let path = path.trim_end_matches('/');
+    match path {
+        _ if path.ends_with("/v1/traces") => Some(Signal::Traces),
+        _ if path.ends_with("/v1/logs") => Some(Signal::Logs),
+        _ if path.ends_with("/v1/metrics") => Some(Signal::Metrics),
+        "" if media_type == PROTOBUF || media_type == JSON => Some(Signal::Traces),
+        _ => None,
+    }
+}
+
+fn from_json(signal: Signal, json: Bytes) -> Result<Bytes, Refused> {
+    let transcoded = match signal {
+        Signal::Traces => otlp::json::traces(&json),
+        Signal::Logs => otlp::json::logs(&json),
+        Signal::Metrics => otlp::json::metrics(&json),
+    };
+    transcoded.map(Bytes::from).map_err(|error| Refused::Malformed(error.to_string()))
+}
+
+fn success(signal: Signal, encoding: Encoding, accepted: &Accepted) -> Response<Body> {
+    respond(StatusCode::OK, encoding, encoding.response(signal, accepted))
+}
+
+fn refusal(refused: &Refused, encoding: Encoding) -> Response<Body> {
+    let status = Status::from(refused);
+    let code = match refused {
+        Refused::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Refused::Later { .. } => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut response = respond(code, encoding, encoding.status(&status));
+    if let Some(retry_after) = status.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+    }
+    response
+}
+
+fn unsupported_type(media_type: &str) -> Response<Body> {
+    let message = format!("content type '{}' is not {PROTOBUF} or {JSON}", shown(media_type));
+    let status = Status { code: Code::InvalidArgument, message, retry_after: None };
+    respond(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Json, Encoding::Json.status(&status))
+}
+
+fn unsupported_coding(coding: &str, encoding: Encoding) -> Response<Body> {
+    let message = format!("content encoding '{}' is not gzip, deflate, zstd or identity", shown(coding));
+    let status = Status { code: Code::InvalidArgument, message, retry_after: None };
+    let mut response = respond(StatusCode::UNSUPPORTED_MEDIA_TYPE, encoding, encoding.status(&status));
+    // RFC 9110, section 12.5.3: a 415 for a coding says which ones would do.
+    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, zstd"));
+    response
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+fn respond(code: StatusCode, encoding: Encoding, bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.media_type()));
+    response
+}
+
+fn plain(code: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{text}\n")));
+    *response.status_mut() = code;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
