@@ -21,3 +21,5 @@ pub mod query;
 pub mod receive;
 
 pub mod serve;
+
+pub mod app;

@@ -1,0 +1,440 @@
+//! Settings: as written (defaults, file, environment, flags) and then as meant.
+//!
+//! `config/default.toml` is the list of all keys, their defaults and their types; nothing else lists them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+use super::Args;
+
+/// The reference: every key, its default and its meaning.
+pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// What settings in the environment begin with.
+const ENVIRONMENT_PREFIX: &str = "TRACELODGE_";
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is not there, or not readable.
+    #[error("read the settings file {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML.
+    #[error("read {place}")]
+    Syntax {
+        /// Which file or flag.
+        place: String,
+        /// What and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A key that does not exist.
+    #[error("{place}: there is no setting '{key}'{}", nearest.as_ref().map(|near| format!("; did you mean '{near}'?")).unwrap_or_default())]
+    UnknownKey {
+        /// Which file, variable or flag.
+        place: String,
+        /// As written.
+        key: String,
+        /// The key that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A value that does not say what its key needs.
+    #[error("{key} = {value}: {why}")]
+    Value {
+        /// Which.
+        key: String,
+        /// As written.
+        value: String,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
+    /// Settings of the buffer that make no sense together.
+    #[error("buffer.{0}")]
+    Buffer(crate::buffer::InvalidSetting),
+    /// A flag without `=`.
+    #[error("--set {0}: write KEY=VALUE")]
+    Flag(String),
+    /// Neither given nor to be guessed.
+    #[error("there is no home folder to keep data in: give one with --data-dir")]
+    NoDataDir,
+}
+
+/// Settings as meant: checked, with nothing left open.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// The OTLP door that is known for gRPC.
+    pub otlp_grpc: Door,
+    /// The OTLP door that is known for HTTP.
+    pub otlp_http: Door,
+    /// The page and the query APIs.
+    pub ui: Door,
+    /// Health and metrics.
+    pub admin: Door,
+    /// Names browsers may use.
+    pub allowed_hosts: Vec<String>,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// The way in.
+    pub receive: crate::ingest::Settings,
+    /// Pages whose scripts may send.
+    pub allowed_origins: Vec<String>,
+    /// The disk buffer.
+    pub buffer: crate::buffer::Settings,
+    /// The store.
+    pub store: crate::store::Settings,
+    /// A filter of `tracing`.
+    pub log_level: String,
+    /// Whether logs are JSON.
+    pub log_json: bool,
+}
+
+/// Where a door listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// Its key.
+    pub key: &'static str,
+    /// What it is, for people.
+    pub name: &'static str,
+    /// Host and port, or `None` when it is off.
+    pub address: Option<(String, u16)>,
+}
+
+impl Config {
+    /// Reads file, environment and flags over the defaults.
+    pub fn load(args: &Args, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+        let mut settings = defaults();
+        if let Some(path) = &args.config {
+            let text =
+                std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+            let place = path.display().to_string();
+            let table = text
+                .parse::<Table>()
+                .map_err(|source| Error::Syntax { place: place.clone(), source: Box::new(source) })?;
+            for (key, value) in flatten(&table) {
+                set(&mut settings, &place, &key, value)?;
+            }
+        }
+        for (name, text) in environment {
+            if let Some(name) = name.strip_prefix(ENVIRONMENT_PREFIX) {
+                let place = format!("{ENVIRONMENT_PREFIX}{name}");
+                let key = environment_key(name, &place)?;
+                set(&mut settings, &place, &key, value_of(&text))?;
+            }
+        }
+        for flag in &args.settings {
+            let (key, text) = flag.split_once('=').ok_or_else(|| Error::Flag(flag.clone()))?;
+            set(&mut settings, "--set", key.trim(), value_of(text.trim()))?;
+        }
+        if let Some(folder) = &args.data_dir {
+            set(&mut settings, "--data-dir", "data_dir", folder.display().to_string().into())?;
+        }
+        meant(&settings)
+    }
+}
+
+/// All keys with their values, as dotted names.
+fn flatten(table: &Table) -> Vec<(String, Value)> {
+    let mut flat = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(inner) => {
+                flat.extend(flatten(inner).into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            value => flat.push((name.clone(), value.clone())),
+        }
+    }
+    flat
+}
+
+fn defaults() -> Vec<(String, Value)> {
+    let table = DEFAULTS.parse::<Table>().expect("the built-in settings are TOML: a test reads them");
+    flatten(&table)
+}
+
+fn set(settings: &mut [(String, Value)], place: &str, key: &str, value: Value) -> Result<(), Error> {
+    match settings.iter_mut().find(|(known, _)| known == key) {
+        Some((_, slot)) => {
+            *slot = value;
+            Ok(())
+        }
+        None => Err(unknown(place, key, key, settings.iter().map(|(known, _)| known.clone()))),
+    }
+}
+
+fn unknown(place: &str, written: &str, key: &str, known: impl Iterator<Item = String>) -> Error {
+    let nearest = known
+        .map(|known| (strsim::jaro_winkler(&known, key), known))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|one, other| one.0.total_cmp(&other.0));
+    Error::UnknownKey {
+        place: place.to_owned(),
+        key: written.to_owned(),
+        nearest: nearest.map(|(_, known)| known),
+    }
+}
+
+/// `DOORS_OTLP_GRPC` is `doors.otlp_grpc`.
+fn environment_key(name: &str, place: &str) -> Result<String, Error> {
+    let spelled = |key: &str| key.replace('.', "_").to_uppercase();
+    let keys: Vec<String> = defaults().into_iter().map(|(key, _)| key).collect();
+    if let Some(key) = keys.iter().find(|key| spelled(key) == name) {
+        return Ok(key.clone());
+    }
+    let names = keys.iter().map(|key| format!("{ENVIRONMENT_PREFIX}{}", spelled(key)));
+    Err(unknown("the environment", place, place, names))
+}
+
+/// A flag's or variable's text: TOML if it is, else a string.
+fn value_of(text: &str) -> Value {
+    let table = format!("value = {text}").parse::<Table>().ok();
+    table.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn meant(settings: &[(String, Value)]) -> Result<Config, Error> {
+    let read = Reader { settings };
+    let host = read.text("doors.host")?;
+    let door = |key, name| read.door(key, name, &host);
+    let mut buffer = crate::buffer::Settings::appliance();
+    buffer.max_folder_size = read.size("buffer.max_folder_size")?;
+    buffer.max_file_size = read.size("buffer.max_file_size")?;
+    buffer.max_file_age_for_write = read.duration("buffer.max_file_age_for_write")?;
+    buffer.tail_bytes = read.size("buffer.tail_bytes")? as usize;
+    buffer.check().map_err(Error::Buffer)?;
+    Ok(Config {
+        data_dir: match read.text("data_dir")?.as_str() {
+            "" => state_folder().ok_or(Error::NoDataDir)?,
+            folder => PathBuf::from(folder),
+        },
+        otlp_grpc: door("doors.otlp_grpc", "OTLP")?,
+        otlp_http: door("doors.otlp_http", "OTLP")?,
+        ui: door("doors.ui", "page and query API")?,
+        admin: door("doors.admin", "health and metrics")?,
+        allowed_hosts: read.texts("doors.allowed_hosts")?,
+        max_connections: read.count("doors.max_connections")?,
+        receive: crate::ingest::Settings {
+            max_request_bytes: read.size("receive.max_request_bytes")? as usize,
+            max_span_bytes: read.size("receive.max_span_bytes")? as usize,
+            in_flight_bytes: read.size("receive.in_flight_bytes")? as usize,
+        },
+        allowed_origins: read.texts("receive.allowed_origins")?,
+        buffer,
+        store: crate::store::Settings {
+            cache_bytes: read.size("store.cache_bytes")? as usize,
+            max_age: read.duration("store.max_age")?,
+        },
+        log_level: read.text("log.level")?,
+        log_json: read.one_of("log.format", &["text", "json"])? == "json",
+    })
+}
+
+/// Reads values by key; the default file has every key, so a key that is missing is our own mistake.
+struct Reader<'a> {
+    settings: &'a [(String, Value)],
+}
+
+impl Reader<'_> {
+    fn value(&self, key: &str) -> &Value {
+        let found = self.settings.iter().find(|(known, _)| known == key);
+        &found.expect("every key that is read is in config/default.toml: a test reads them all").1
+    }
+
+    fn wrong(&self, key: &str, why: impl Into<String>) -> Error {
+        Error::Value { key: key.to_owned(), value: self.value(key).to_string(), why: why.into() }
+    }
+
+    fn text(&self, key: &str) -> Result<String, Error> {
+        self.value(key).as_str().map(str::to_owned).ok_or_else(|| self.wrong(key, "write a text"))
+    }
+
+    fn one_of(&self, key: &str, words: &[&str]) -> Result<String, Error> {
+        let text = self.text(key)?;
+        let known = words.contains(&text.as_str());
+        known.then_some(text).ok_or_else(|| self.wrong(key, format!("write one of {}", words.join(", "))))
+    }
+
+    /// A list of texts; a single text is a list of its comma-separated parts, as environments write lists.
+    fn texts(&self, key: &str) -> Result<Vec<String>, Error> {
+        let wrong = || self.wrong(key, "write a list of texts");
+        match self.value(key) {
+            Value::Array(values) => {
+                values.iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+            }
+            Value::String(text) => Ok(text
+                .split(',')
+                .map(|part| part.trim().to_owned())
+                .filter(|part| !part.is_empty())
+                .collect()),
+            _ => Err(wrong()),
+        }
+    }
+
+    fn count(&self, key: &str) -> Result<usize, Error> {
+        let number = self.value(key).as_integer().and_then(|number| usize::try_from(number).ok());
+        number.filter(|number| *number > 0).ok_or_else(|| self.wrong(key, "write a whole number above 0"))
+    }
+
+    fn size(&self, key: &str) -> Result<u64, Error> {
+        let size = match self.value(key) {
+            Value::Integer(bytes) => u64::try_from(*bytes).ok(),
+            Value::String(text) => parse_size(text),
+            _ => None,
+        };
+        size.filter(|bytes| *bytes > 0)
+            .ok_or_else(|| self.wrong(key, "write a size such as 512KiB, 20MiB or 2GiB"))
+    }
+
+    fn duration(&self, key: &str) -> Result<Duration, Error> {
+        let duration = self.value(key).as_str().and_then(parse_duration);
+        duration.ok_or_else(|| self.wrong(key, "write a time such as 200ms, 30s, 15m, 12h or 7d"))
+    }
+
+    fn door(&self, key: &'static str, name: &'static str, host: &str) -> Result<Door, Error> {
+        let wrong = || self.wrong(key, "write a port, an \"address:port\" or \"off\"");
+        let address = match self.value(key) {
+            Value::String(text) if text == "off" => None,
+            Value::String(text) => {
+                let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                Some((host.to_owned(), port.parse().map_err(|_not_a_port| wrong())?))
+            }
+            Value::Integer(port) => {
+                Some((host.to_owned(), u16::try_from(*port).map_err(|_too_large| wrong())?))
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(Door { key, name, address })
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let factor = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+    let number = text[..digits].parse().ok()?;
+    Some((number, text[digits..].trim()))
+}
+
+/// The platform's folder for what a program keeps between its runs (XDG Base Directory 0.8).
+fn state_folder() -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    if let Some(folder) = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(absolute) {
+        return Some(folder.join("tracelodge"));
+    }
+    let home = std::env::home_dir().filter(absolute)?;
+    let beneath = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" };
+    Some(home.join(Path::new(beneath)).join("tracelodge"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(settings: &[&str], environment: &[(&str, &str)]) -> Result<Config, Error> {
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let args = Args { settings, data_dir: Some("/data".into()), ..Args::default() };
+        Config::load(&args, environment)
+    }
+
+    #[test]
+    fn the_defaults_are_what_their_file_says() {
+        let config = load(&[], &[]).unwrap();
+        assert_eq!(config.data_dir, Path::new("/data"));
+        assert_eq!(config.otlp_grpc.address, Some(("localhost".to_owned(), 4317)));
+        assert_eq!(config.receive.max_request_bytes, 20 << 20);
+        assert_eq!(config.store.max_age, Duration::from_secs(7 * 86_400));
+    }
+
+    #[test]
+    fn every_key_is_explained_and_read() {
+        let mut explained = false;
+        for line in DEFAULTS.lines() {
+            // Keys that belong together share the comment above the first.
+            explained = line.starts_with('#') || (explained && !line.is_empty());
+            if line.contains(" = ") && !line.starts_with('#') {
+                assert!(explained, "no comment above: {line}");
+            }
+        }
+        for (key, _) in defaults() {
+            let wrong = format!("{key}=[[1]]");
+            let error = load(&[&wrong], &[]).map(drop);
+            // `--data-dir` was given above and wins over any other word for it.
+            assert_eq!(error.is_ok(), key == "data_dir", "{key} is in the file but nobody reads it");
+        }
+    }
+
+    #[test]
+    fn later_words_win() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[doors]\nui = 1\nadmin = 2\notlp_http = \"[::1]:3\"\n").unwrap();
+        let args = Args {
+            config: Some(file.path().into()),
+            settings: vec!["doors.otlp_grpc=off".to_owned()],
+            data_dir: Some("/data".into()),
+            ..Args::default()
+        };
+        let environment = [("TRACELODGE_DOORS_UI".to_owned(), "0.0.0.0:9".to_owned())];
+        let config = Config::load(&args, environment.into_iter()).unwrap();
+        assert_eq!(config.ui.address, Some(("0.0.0.0".to_owned(), 9)));
+        assert_eq!(config.admin.address, Some(("localhost".to_owned(), 2)));
+        assert_eq!(config.otlp_http.address, Some(("::1".to_owned(), 3)));
+        assert_eq!(config.otlp_grpc.address, None);
+    }
+
+    #[test]
+    fn a_wrong_word_is_named_with_the_right_one() {
+        type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+        let cases: [Case<'_>; 7] = [
+            (&["door.ui=1"], &[], "--set: there is no setting 'door.ui'; did you mean 'doors.ui'?"),
+            (&["qqq=1"], &[], "--set: there is no setting 'qqq'"),
+            (&["doors.ui"], &[], "--set doors.ui: write KEY=VALUE"),
+            (&["doors.ui=99999"], &[], "doors.ui = 99999: write a port, an \"address:port\" or \"off\""),
+            (
+                &["store.max_age=week"],
+                &[],
+                "store.max_age = \"week\": write a time such as 200ms, 30s, 15m, 12h or 7d",
+            ),
+            (&["log.format=xml"], &[], "log.format = \"xml\": write one of text, json"),
+            (
+                &[],
+                &[("TRACELODGE_DOOR_UI", "1")],
+                "the environment: there is no setting 'TRACELODGE_DOOR_UI'; did you mean 'TRACELODGE_DOORS_UI'?",
+            ),
+        ];
+        for (settings, environment, expected) in cases {
+            assert_eq!(load(settings, environment).unwrap_err().to_string(), expected);
+        }
+    }
+}

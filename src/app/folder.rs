@@ -1,0 +1,109 @@
+//! The data folder: made for this user alone, and held by one process.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// It cannot be made or written.
+    #[error("use the data folder {} (--data-dir gives another one)", folder.display())]
+    Unusable {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("use the data folder {}: it is held by {holder}; stop that one, or give another folder with --data-dir", folder.display())]
+    Held {
+        /// Which.
+        folder: PathBuf,
+        /// Who, as it introduced itself.
+        holder: String,
+    },
+}
+
+/// The data folder, ours until this is dropped or the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct DataFolder {
+    folder: PathBuf,
+    lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder if needed and takes it.
+    pub(super) fn take(folder: &Path) -> Result<Self, Error> {
+        let unusable = |source| Error::Unusable { folder: folder.to_owned(), source };
+        make_private(folder).map_err(unusable)?;
+        let path = folder.join("LOCK");
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), lock }),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who holds it may not have said so yet.
+                let _said = lock.read_to_string(&mut holder);
+                let holder = Some(holder.trim()).filter(|said| !said.is_empty()).unwrap_or("another process");
+                Err(Error::Held { folder: folder.to_owned(), holder: holder.to_owned() })
+            }
+            Err(TryLockError::Error(source)) => Err(unusable(source)),
+        }
+    }
+
+    /// Says who holds the folder, for a second start to repeat.
+    pub(super) fn introduce(&mut self, page: Option<&str>) -> io::Result<()> {
+        let page = page.map(|page| format!(", its page is at {page}")).unwrap_or_default();
+        self.lock.set_len(0)?;
+        self.lock.rewind()?;
+        writeln!(self.lock, "process {}{page}", std::process::id())
+    }
+
+    /// A path inside.
+    pub(super) fn join(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+#[cfg(unix)]
+fn make_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make_private(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_to_come_hears_who_was_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("a/b");
+        let mut first = DataFolder::take(&data).unwrap();
+        first.introduce(Some("http://127.0.0.1:16686")).unwrap();
+        let error = DataFolder::take(&data).unwrap_err().to_string();
+        let held = format!("held by process {}, its page is at http://127.0.0.1:16686", std::process::id());
+        assert!(error.contains(&held), "{error}");
+        drop(first);
+        assert!(DataFolder::take(&data).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = DataFolder::take(&file.path().join("data")).unwrap_err().to_string();
+        assert!(error.contains("--data-dir") && error.contains("/data"), "{error}");
+    }
+}

@@ -1,0 +1,277 @@
+//! Puts the parts together: settings, folder, ports, parts, and their end in order.
+//!
+//! Promise: it starts with no argument and no file, says where it listens, and ends within five seconds of
+//! being asked with everything that was acknowledged on disk. What it cannot have it names, with the setting
+//! that would change it.
+//!
+//! Does not know: what a span is.
+
+mod args;
+mod clock;
+mod config;
+mod folder;
+mod health;
+mod listen;
+mod quarantine;
+mod telemetry;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::buffer::{self, Buffer};
+use crate::ingest::{Drain, DrainCounts, Ingest};
+use crate::model::Clock;
+use crate::query::Query;
+use crate::receive;
+use crate::serve::guard::AllowedHosts;
+use crate::serve::http::{About, Answers};
+use crate::serve::{self};
+use crate::store::Store;
+
+pub use args::Args;
+pub use clock::SystemClock;
+pub use config::Config;
+
+use folder::DataFolder;
+use listen::{Bound, Serving};
+use telemetry::Report;
+
+/// Requests in flight are answered within this time after the program was asked to end …
+const ANSWER_WITHIN: Duration = Duration::from_millis(2_000);
+
+/// … and what they brought is carried into the store within this. What is left is safe in the buffer.
+const DRAIN_WITHIN: Duration = Duration::from_millis(2_000);
+
+/// The program: arguments in, exit code out.
+pub fn main() -> ExitCode {
+    main_with(std::env::args_os())
+}
+
+/// The same with other arguments than the process was given; the first is the program's name.
+pub fn main_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    match run(&Args::parse_from(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&mut std::io::stderr(), &format!("tracelodge could not {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A reader of our words who is gone is no reason to fail.
+fn say(to: &mut impl std::io::Write, line: &str) {
+    let _gone = writeln!(to, "{line}").and_then(|()| to.flush());
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    if args.print_config {
+        say(&mut std::io::stdout(), config::DEFAULTS.trim_end());
+        return Ok(());
+    }
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let config = Config::load(args, environment).context("use its settings")?;
+    telemetry::start_logs(&config.log_level, config.log_json).context("use its settings")?;
+    if args.check_config {
+        say(&mut std::io::stdout(), "the settings are good");
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("doors")
+        .build()
+        .context("start its threads")?;
+    runtime.block_on(async {
+        let asked_to_end = ending().context("listen to signals")?;
+        let app = App::start(&config).await?;
+        app.announce();
+        asked_to_end.await;
+        app.finish().await;
+        Ok(())
+    })
+}
+
+/// Completes at the first SIGTERM or SIGINT; a second one ends the program at once.
+fn ending() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let mut either = async move || {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        either().await;
+        tokio::spawn(async move {
+            either().await;
+            std::process::exit(1);
+        });
+    })
+}
+
+/// The running program.
+#[derive(Debug)]
+pub struct App {
+    ingest: Arc<Ingest>,
+    buffer: Buffer,
+    drain: Drain,
+    serving: Serving,
+    doors: Vec<(&'static str, Vec<SocketAddr>)>,
+    page: Option<String>,
+    // Held until everything else is closed.
+    _folder: DataFolder,
+}
+
+/// The sockets, had before anything is opened, so that a busy port is said at once.
+struct Doors {
+    otlp: Vec<Bound>,
+    ui: Option<Bound>,
+    admin: Option<Bound>,
+}
+
+impl Doors {
+    async fn bind(config: &Config) -> Result<Self, listen::Error> {
+        let mut otlp = Vec::new();
+        for door in [&config.otlp_grpc, &config.otlp_http] {
+            otlp.extend(listen::bind(door).await?);
+        }
+        Ok(Self { otlp, ui: listen::bind(&config.ui).await?, admin: listen::bind(&config.admin).await? })
+    }
+
+    /// Each door with its addresses, the page last.
+    fn listed(&self) -> Vec<(&'static str, Vec<SocketAddr>)> {
+        let all = self.otlp.iter().chain(&self.admin).chain(&self.ui);
+        all.map(|bound| (bound.name, bound.addresses())).collect()
+    }
+}
+
+impl App {
+    /// Opens everything and serves.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let mut folder = DataFolder::take(&config.data_dir)?;
+        let doors = Doors::bind(config).await?;
+        let page = doors
+            .ui
+            .as_ref()
+            .and_then(|ui| ui.addresses().first().map(|address| format!("http://{address}")));
+        folder.introduce(page.as_deref()).context("write who holds the data folder")?;
+
+        let clock = Arc::new(SystemClock);
+        let (store, buffer) = open(config, &folder, &clock)?;
+        let counts = Arc::new(DrainCounts::default());
+        let now: Arc<dyn Clock> = clock;
+        let drain = Drain::start(&buffer, Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))?;
+        let ingest = Arc::new(Ingest::new(buffer.clone(), config.receive.clone()));
+        let otlp = Arc::new(receive::otlp::Counts::default());
+        let query = Arc::new(Query::new(store));
+
+        let report = Arc::new(Report {
+            started,
+            ingest: Arc::clone(&ingest),
+            otlp: Arc::clone(&otlp),
+            buffer: buffer.clone(),
+            drain: counts,
+            query: Arc::clone(&query),
+        });
+        let listed = doors.listed();
+        let about = About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            doors: listed
+                .iter()
+                .filter_map(|(name, addresses)| Some(((*name).to_owned(), addresses.first()?.to_string())))
+                .collect(),
+        };
+        let answers =
+            Answers { query, clock: now, about, allowed_hosts: AllowedHosts::new(&config.allowed_hosts) };
+        let serving = serve_all(config, doors, &ingest, otlp, answers, report);
+        Ok(Self { ingest, buffer, drain, serving, doors: listed, page, _folder: folder })
+    }
+
+    /// One line per door; the page's address last, where a reader's eye ends.
+    fn announce(&self) {
+        let mut stdout = std::io::stdout().lock();
+        for (name, addresses) in &self.doors {
+            let addresses: Vec<String> =
+                addresses.iter().map(|address| format!("http://{address}")).collect();
+            say(&mut stdout, &format!("{name:>20}  {}", addresses.join(" and ")));
+        }
+        if let Some(page) = &self.page {
+            say(&mut stdout, &format!("\nOpen {page}"));
+        }
+    }
+
+    /// Refuses new work, answers what is in flight, carries it into the store, closes.
+    pub async fn finish(self) {
+        tracing::info!("stopping");
+        self.ingest.stop();
+        if !self.serving.finish(ANSWER_WITHIN).await {
+            tracing::warn!("some connections did not end in time and were cut");
+        }
+        let (buffer, drain) = (self.buffer, self.drain);
+        let drained = tokio::task::spawn_blocking(move || {
+            buffer.close();
+            drain.finish(DRAIN_WITHIN)
+        });
+        if !drained.await.unwrap_or(false) {
+            tracing::info!("spans that are safe in the buffer reach the store after the next start");
+        }
+    }
+}
+
+/// Opens what lies on disk, whatever state the last run left it in.
+fn open(
+    config: &Config,
+    folder: &DataFolder,
+    clock: &Arc<SystemClock>,
+) -> anyhow::Result<(Arc<Store>, Buffer)> {
+    let store = quarantine::open_store(folder, &config.store, clock.as_ref())?;
+    let (buffer, recovery) = Buffer::open(
+        &folder.join("buffer/traces"),
+        buffer::Signal::Traces,
+        config.buffer.clone(),
+        Arc::new(buffer::HostDisk),
+        Arc::clone(clock) as Arc<dyn buffer::Clock>,
+    )
+    .context("open the buffer")?;
+    if recovery.recovered_files > 0 || recovery.quarantined_files > 0 {
+        tracing::info!(
+            recovery.frames,
+            recovery.recovered_files,
+            recovery.torn_bytes,
+            recovery.vanished_frames,
+            recovery.quarantined_files,
+            "the last run did not end by itself; its buffer was repaired"
+        );
+    }
+    Ok((Arc::new(store), buffer))
+}
+
+fn serve_all(
+    config: &Config,
+    doors: Doors,
+    ingest: &Arc<Ingest>,
+    counts: Arc<receive::otlp::Counts>,
+    answers: Answers,
+    report: Arc<Report>,
+) -> Serving {
+    let mut serving = Serving::new(config.max_connections);
+    let router = receive::otlp::router(Arc::clone(ingest), counts, config.allowed_origins.clone());
+    for bound in doors.otlp {
+        serving.add(bound, router.clone());
+    }
+    if let Some(bound) = doors.admin {
+        let hosts = answers.allowed_hosts.clone();
+        let health = health::health(Arc::clone(ingest), report.buffer.clone());
+        serving.add(bound, serve::admin::router(health, Arc::new(move || report.metrics()), hosts));
+    }
+    if let Some(bound) = doors.ui {
+        serving.add(bound, serve::http::router(Arc::new(answers)));
+    }
+    serving
+}

@@ -1,0 +1,252 @@
+//! Our own logs, and the numbers on `/metrics`.
+
+use std::fmt::{Display, Write as _};
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::buffer::Buffer;
+use crate::ingest::{DoorCounts, DrainCounts, Ingest};
+use crate::query::Query;
+use crate::receive::otlp;
+
+/// The log level is not a level nor a filter.
+#[derive(Debug, thiserror::Error)]
+#[error("log.level = \"{level}\"")]
+pub(super) struct LevelError {
+    level: String,
+    source: tracing_subscriber::filter::ParseError,
+}
+
+/// Sends logs to standard error, for people or for programs.
+pub(super) fn start_logs(level: &str, json: bool) -> Result<(), LevelError> {
+    let filter =
+        EnvFilter::try_new(level).map_err(|source| LevelError { level: level.to_owned(), source })?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // Logs that were set up before, by a program that uses us as a library, stay as they are.
+    let _already_set = if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
+    Ok(())
+}
+
+/// Everything that is counted, asked when somebody scrapes.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// When the program started.
+    pub started: Instant,
+    /// The way in.
+    pub ingest: Arc<Ingest>,
+    /// By transport.
+    pub otlp: Arc<otlp::Counts>,
+    /// The buffer of spans.
+    pub buffer: Buffer,
+    /// From buffer to store.
+    pub drain: Arc<DrainCounts>,
+    /// What is stored.
+    pub query: Arc<Query>,
+}
+
+impl Report {
+    /// All numbers in Prometheus' text format 0.0.4. Where a number means what one of the OpenTelemetry
+    /// Collector's means, it has the Collector's name, so that dashboards made for it fit.
+    pub(super) fn metrics(&self) -> String {
+        let mut text = Text::default();
+        text.single("tracelodge_build_info", "gauge", "The version that runs.", &[("version", VERSION)], 1);
+        self.doors(&mut text);
+        self.discarded(&mut text);
+        self.buffered(&mut text);
+        self.stored(&mut text);
+        self.process(&mut text);
+        text.0
+    }
+
+    fn doors(&self, text: &mut Text) {
+        type Column = fn(&DoorCounts) -> u64;
+        let columns: [(&str, &str, Column); 5] = [
+            ("otelcol_receiver_requests", "Requests answered.", |door| door.requests.value()),
+            ("otelcol_receiver_accepted_spans", "Spans acknowledged; each is on disk.", |door| {
+                door.accepted_spans.value()
+            }),
+            ("otelcol_receiver_failed_spans", "Spans left out because they cannot be used.", |door| {
+                door.failed_spans.value()
+            }),
+            ("tracelodge_receiver_refused_requests", "Requests asked to come again.", |door| {
+                door.refused_requests.value()
+            }),
+            ("tracelodge_receiver_failed_requests", "Requests that cannot be used.", |door| {
+                door.failed_requests.value()
+            }),
+        ];
+        for (name, help, value) in columns {
+            text.head(name, "counter", help);
+            for (transport, door) in [("grpc", &self.otlp.grpc), ("http", &self.otlp.http)] {
+                text.sample(name, &[("receiver", "otlp"), ("transport", transport)], value(door));
+            }
+        }
+    }
+
+    fn discarded(&self, text: &mut Text) {
+        let counts = self.ingest.counts();
+        let name = "tracelodge_discarded_items_total";
+        text.head(name, "counter", "Items accepted and discarded, because only spans are stored.");
+        text.sample(name, &[("signal", "logs")], counts.log_records.value());
+        text.sample(name, &[("signal", "metrics")], counts.data_points.value());
+    }
+
+    fn buffered(&self, text: &mut Text) {
+        let stats = self.buffer.stats();
+        let counters = &stats.counters;
+        let behind = stats.consumers.iter().map(|consumer| consumer.unreleased).max().unwrap_or(0);
+        let columns = [
+            ("frames_total", "counter", "Requests made safe.", counters.appended_frames),
+            ("items_total", "counter", "Spans made safe.", counters.appended_items),
+            ("appended_bytes_total", "counter", "Bytes of requests made safe.", counters.appended_bytes),
+            ("groups_total", "counter", "Groups of requests that shared a sync.", counters.groups),
+            ("syncs_total", "counter", "Syncs of files and folders.", counters.syncs),
+            ("disk_failures_total", "counter", "Writes and syncs that failed.", counters.disk_failures),
+            ("sealed_files_total", "counter", "Files finished.", counters.sealed_files),
+            (
+                "deleted_files_total",
+                "counter",
+                "Files deleted after the store had them.",
+                counters.deleted_files,
+            ),
+            (
+                "refused_full_total",
+                "counter",
+                "Requests refused: the folder was full.",
+                counters.refused_full,
+            ),
+            (
+                "refused_busy_total",
+                "counter",
+                "Requests refused: the disk was behind.",
+                counters.refused_busy,
+            ),
+            (
+                "refused_by_disk_total",
+                "counter",
+                "Requests refused: no space, or failing.",
+                counters.refused_by_disk,
+            ),
+            (
+                "damaged_frames_total",
+                "counter",
+                "Requests found damaged and passed over.",
+                counters.damaged_frames,
+            ),
+            ("damaged_items_total", "counter", "Spans in them, where known.", counters.damaged_items),
+            ("folder_bytes", "gauge", "Bytes of all files.", stats.folder_bytes),
+            ("folder_limit_bytes", "gauge", "The bound on that.", stats.folder_limit),
+            ("files", "gauge", "Finished files.", stats.files as u64),
+            ("tail_bytes", "gauge", "Memory for fresh requests.", stats.tail_bytes as u64),
+            ("queued_bytes", "gauge", "Bytes waiting for the disk.", stats.queued_bytes as u64),
+            ("unstored_frames", "gauge", "Requests safe but not yet in the store.", behind),
+            ("degraded", "gauge", "1 after the disk failed.", u64::from(stats.degraded)),
+        ];
+        for (name, kind, help, value) in columns {
+            text.single(&format!("tracelodge_buffer_{name}"), kind, help, &[("signal", "traces")], value);
+        }
+    }
+
+    fn stored(&self, text: &mut Text) {
+        let counts = &self.drain;
+        let columns = [
+            ("tracelodge_store_spans_total", "Spans written to the store.", &counts.stored_spans),
+            (
+                "tracelodge_store_duplicate_spans_total",
+                "Spans the store had already.",
+                &counts.duplicate_spans,
+            ),
+            ("tracelodge_store_expired_spans_total", "Spans whose time was over.", &counts.expired_spans),
+            ("tracelodge_store_commits_total", "Commits.", &counts.commits),
+            (
+                "tracelodge_store_failed_commits_total",
+                "Commits that were tried again.",
+                &counts.failed_commits,
+            ),
+            (
+                "tracelodge_store_damaged_frames_total",
+                "Frames without readable spans.",
+                &counts.damaged_frames,
+            ),
+        ];
+        for (name, help, counter) in columns {
+            text.single(name, "counter", help, &[], counter.value());
+        }
+        match self.query.status() {
+            Ok(status) => {
+                let bytes = status.data_bytes;
+                text.single("tracelodge_store_bytes", "gauge", "Bytes of the store's file.", &[], bytes);
+                text.single("tracelodge_store_spans", "gauge", "Spans in the store.", &[], status.spans);
+                if let Some(oldest) = status.oldest {
+                    let name = "tracelodge_store_oldest_span_timestamp_seconds";
+                    text.single(
+                        name,
+                        "gauge",
+                        "Start of the oldest span kept.",
+                        &[],
+                        oldest.nanos() as f64 / 1e9,
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the store did not say how much it holds"),
+        }
+    }
+
+    fn process(&self, text: &mut Text) {
+        let uptime = self.started.elapsed().as_secs_f64();
+        text.single("otelcol_process_uptime", "counter", "Seconds since the start.", &[], uptime);
+        if let Some(seconds) = cpu_seconds() {
+            text.single("otelcol_process_cpu_seconds", "counter", "Processor time used.", &[], seconds);
+        }
+        if let Some(bytes) = resident_bytes() {
+            text.single("otelcol_process_memory_rss", "gauge", "Resident bytes.", &[], bytes);
+        }
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Linux only (proc(5)): user and system time are the 12th and 13th numbers after the program's name, in ticks.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, numbers) = stat.rsplit_once(") ")?;
+    let ticks: Vec<u64> =
+        numbers.split(' ').skip(11).take(2).filter_map(|number| number.parse().ok()).collect();
+    Some(ticks.iter().sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// Linux only (proc(5)): the second number of `statm` is resident pages.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// The text format. Written by hand because the names above are given, and the crates for it add suffixes.
+#[derive(Debug, Default)]
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String cannot fail, here and below.
+        let _infallible = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _infallible = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.head(name, kind, help);
+        self.sample(name, labels, value);
+    }
+}
