@@ -1,0 +1,9 @@
+//! What the program can do, shown from outside: wire in, answer out, on the real binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
+mod crash;
+mod harness;
+mod lifecycle;
+mod receive_otlp;
+mod wire;
