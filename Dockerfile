@@ -1,0 +1,30 @@
+# Three stages: the page, the program, and nothing but the program.
+FROM node:22-bookworm-slim AS page
+WORKDIR /page
+COPY ui/package.json ui/package-lock.json ./
+RUN npm ci --ignore-scripts --include=dev
+COPY ui/ ./
+RUN npm run build
+
+FROM rust:1.95-bookworm AS program
+WORKDIR /tracelodge
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY config/ config/
+COPY src/ src/
+COPY --from=page /page/dist /page
+# Static, so that the last stage needs no C library. The target is named so that build scripts stay dynamic.
+ENV TRACELODGE_UI=prebuilt:/page RUSTFLAGS="-C target-feature=+crt-static"
+RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
+    && cargo build --release --locked --bin tracelodge --target "$target" \
+    && install -D "target/$target/release/tracelodge" /image/tracelodge \
+    && mkdir -p /image/data
+
+FROM scratch
+COPY --from=program /image/tracelodge /tracelodge
+COPY --from=program --chown=65532:65532 /image/data /data
+USER 65532:65532
+VOLUME /data
+# Inside a container only its own network can reach it; what is published is decided by who runs it.
+ENV TRACELODGE_DATA_DIR=/data TRACELODGE_DOORS_HOST=0.0.0.0
+EXPOSE 4317 4318 16686 14269
+ENTRYPOINT ["/tracelodge"]
