@@ -1,7 +1,7 @@
 //! Builds the page under `ui/` into `$OUT_DIR/ui`, from where it is embedded into the program.
 //!
 //! `npm ci` runs only when the lock file changed, Vite only when a source did. Nothing is written into the
-//! source tree but `ui/node_modules` and a lock file that git ignores. `TRACELODGE_UI` says what is wanted:
+//! source tree but `ui/node_modules` and a lock file that git ignores. `PAGE_BUILD` says what is wanted:
 //!
 //! * unset: build it; without Node and npm, or without a network for the first `npm ci`, warn and embed a
 //!   placeholder that says what to do. An error in the page's own sources fails the build.
@@ -47,12 +47,11 @@ type Outcome = Result<(), Problem>;
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=TRACELODGE_UI");
+    println!("cargo::rerun-if-env-changed=PAGE_BUILD");
     let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else {
         return fail("cargo did not set OUT_DIR");
     };
-    let wish =
-        env::var_os("TRACELODGE_UI").map(|wish| wish.to_string_lossy().into_owned()).unwrap_or_default();
+    let wish = env::var_os("PAGE_BUILD").map(|wish| wish.to_string_lossy().into_owned()).unwrap_or_default();
     let page = out.join("ui");
     let outcome = fs::create_dir_all(&page)
         .map_err(|error| Problem::Broken(format!("cannot create {}: {error}", page.display())))
@@ -89,12 +88,12 @@ fn put_page(wish: &str, page: &Path) -> Outcome {
         return copy_built(Path::new(folder), page);
     }
     match wish {
-        "none" => Err(Problem::Unwanted("TRACELODGE_UI=none left it out")),
+        "none" => Err(Problem::Unwanted("PAGE_BUILD=none left it out")),
         "" if env::var_os("DOCS_RS").is_some() => Err(Problem::Unwanted("documentation needs no page")),
         "" | "required" if Path::new("Cargo.toml.orig").exists() => packaged(page),
         "" | "required" => build(page),
         other => Err(Problem::Broken(format!(
-            "TRACELODGE_UI is \"{other}\", but can only be none, required or prebuilt:<folder>"
+            "PAGE_BUILD is \"{other}\", but can only be none, required or prebuilt:<folder>"
         ))),
     }
 }

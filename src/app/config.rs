@@ -2,15 +2,21 @@
 //!
 //! `config/default.toml` is the list of all keys, their defaults and their types; nothing else lists them.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::{Table, Value};
 
 use super::Args;
+use crate::ingest;
 
 /// The reference: every key, its default and its meaning.
 pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// One request of the largest size takes this much of the budget at most: packed, inflated while the space for
+/// it doubles, and as protobuf beside its JSON.
+const IN_FLIGHT_REQUESTS: usize = 3;
 
 /// What settings in the environment begin with.
 const ENVIRONMENT_PREFIX: &str = "TRACELODGE_";
@@ -83,7 +89,7 @@ pub struct Config {
     /// Connections at once.
     pub max_connections: usize,
     /// The way in.
-    pub receive: crate::ingest::Settings,
+    pub receive: ingest::Settings,
     /// Pages whose scripts may send.
     pub allowed_origins: Vec<String>,
     /// The disk buffer.
@@ -109,7 +115,7 @@ pub struct Door {
 
 impl Config {
     /// Reads file, environment and flags over the defaults.
-    pub fn load(args: &Args, environment: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+    pub fn load(args: &Args, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Error> {
         let mut settings = defaults();
         if let Some(path) = &args.config {
             let text =
@@ -123,6 +129,7 @@ impl Config {
             }
         }
         for (name, text) in environment {
+            let (name, text) = (name.to_string_lossy(), text.to_string_lossy());
             if let Some(name) = name.strip_prefix(ENVIRONMENT_PREFIX) {
                 let place = format!("{ENVIRONMENT_PREFIX}{name}");
                 let key = environment_key(name, &place)?;
@@ -133,10 +140,11 @@ impl Config {
             let (key, text) = flag.split_once('=').ok_or_else(|| Error::Flag(flag.clone()))?;
             set(&mut settings, "--set", key.trim(), value_of(text.trim()))?;
         }
+        let mut config = meant(&settings, args.data_dir.is_some())?;
         if let Some(folder) = &args.data_dir {
-            set(&mut settings, "--data-dir", "data_dir", folder.display().to_string().into())?;
+            config.data_dir.clone_from(folder);
         }
-        meant(&settings)
+        Ok(config)
     }
 }
 
@@ -198,7 +206,8 @@ fn value_of(text: &str) -> Value {
     table.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-fn meant(settings: &[(String, Value)]) -> Result<Config, Error> {
+/// `placed`: where data is kept is said elsewhere.
+fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
     let read = Reader { settings };
     let host = read.text("doors.host")?;
     let door = |key, name| read.door(key, name, &host);
@@ -208,8 +217,24 @@ fn meant(settings: &[(String, Value)]) -> Result<Config, Error> {
     buffer.max_file_age_for_write = read.duration("buffer.max_file_age_for_write")?;
     buffer.tail_bytes = read.size("buffer.tail_bytes")? as usize;
     buffer.check().map_err(Error::Buffer)?;
+    let receive = ingest::Settings {
+        max_request_bytes: read.size("receive.max_request_bytes")? as usize,
+        max_span_bytes: read.size("receive.max_span_bytes")? as usize,
+        in_flight_bytes: read.size("receive.in_flight_bytes")? as usize,
+    };
+    if receive.max_request_bytes > buffer.max_payload_bytes() {
+        let most = buffer.max_payload_bytes();
+        return Err(
+            read.wrong("receive.max_request_bytes", format!("a file of the buffer holds at most {most}"))
+        );
+    }
+    if receive.in_flight_bytes < IN_FLIGHT_REQUESTS * receive.max_request_bytes {
+        let why = format!("write at least {IN_FLIGHT_REQUESTS} times receive.max_request_bytes");
+        return Err(read.wrong("receive.in_flight_bytes", why));
+    }
     Ok(Config {
         data_dir: match read.text("data_dir")?.as_str() {
+            "" if placed => PathBuf::new(),
             "" => state_folder().ok_or(Error::NoDataDir)?,
             folder => PathBuf::from(folder),
         },
@@ -219,11 +244,7 @@ fn meant(settings: &[(String, Value)]) -> Result<Config, Error> {
         admin: door("doors.admin", "health and metrics")?,
         allowed_hosts: read.texts("doors.allowed_hosts")?,
         max_connections: read.count("doors.max_connections")?,
-        receive: crate::ingest::Settings {
-            max_request_bytes: read.size("receive.max_request_bytes")? as usize,
-            max_span_bytes: read.size("receive.max_span_bytes")? as usize,
-            in_flight_bytes: read.size("receive.in_flight_bytes")? as usize,
-        },
+        receive,
         allowed_origins: read.texts("receive.allowed_origins")?,
         buffer,
         store: crate::store::Settings {
@@ -292,7 +313,7 @@ impl Reader<'_> {
     }
 
     fn duration(&self, key: &str) -> Result<Duration, Error> {
-        let duration = self.value(key).as_str().and_then(parse_duration);
+        let duration = self.value(key).as_str().and_then(parse_duration).filter(|time| !time.is_zero());
         duration.ok_or_else(|| self.wrong(key, "write a time such as 200ms, 30s, 15m, 12h or 7d"))
     }
 
@@ -363,7 +384,7 @@ mod tests {
 
     fn load(settings: &[&str], environment: &[(&str, &str)]) -> Result<Config, Error> {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         let args = Args { settings, data_dir: Some("/data".into()), ..Args::default() };
         Config::load(&args, environment)
     }
@@ -389,9 +410,7 @@ mod tests {
         }
         for (key, _) in defaults() {
             let wrong = format!("{key}=[[1]]");
-            let error = load(&[&wrong], &[]).map(drop);
-            // `--data-dir` was given above and wins over any other word for it.
-            assert_eq!(error.is_ok(), key == "data_dir", "{key} is in the file but nobody reads it");
+            assert!(load(&[&wrong], &[]).is_err(), "{key} is in the file but nobody reads it");
         }
     }
 
@@ -405,7 +424,7 @@ mod tests {
             data_dir: Some("/data".into()),
             ..Args::default()
         };
-        let environment = [("TRACELODGE_DOORS_UI".to_owned(), "0.0.0.0:9".to_owned())];
+        let environment = [("TRACELODGE_DOORS_UI".into(), "0.0.0.0:9".into())];
         let config = Config::load(&args, environment.into_iter()).unwrap();
         assert_eq!(config.ui.address, Some(("0.0.0.0".to_owned(), 9)));
         assert_eq!(config.admin.address, Some(("localhost".to_owned(), 2)));

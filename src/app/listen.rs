@@ -1,23 +1,29 @@
 //! Ports: bound early, served until told to stop, closed in order.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::config::Door;
+use super::config;
 
-/// A request's head must arrive within this time.
+/// The first bytes must arrive within this time.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// A connection may be silent between two requests for this long, the next one's head included.
+const IDLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Between two looks at a beginning that could still be either version.
+const PEEK_PAUSE: Duration = Duration::from_millis(20);
 
 /// How often a silent HTTP/2 connection is asked whether it lives, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -75,45 +81,70 @@ impl Bound {
 
 /// Opens a door, on both loopback addresses when its host is `localhost`: clients that resolve the name to
 /// `::1` first would otherwise find nobody. `None` when it is off.
-pub(super) async fn bind(door: &Door) -> Result<Option<Bound>, Error> {
+pub(super) async fn bind(door: &config::Door) -> Result<Option<Bound>, Error> {
     let Some((host, port)) = &door.address else { return Ok(None) };
     let failed = |cause| Error { name: door.name, key: door.key, address: format!("{host}:{port}"), cause };
     if host != "localhost" {
         let listener = TcpListener::bind((host.as_str(), *port)).await.map_err(failed)?;
         return Ok(Some(Bound { name: door.name, listeners: vec![listener] }));
     }
-    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).await.map_err(failed)?;
-    let port = first.local_addr().map_err(failed)?.port();
-    let mut listeners = vec![first];
-    match TcpListener::bind((IpAddr::V6(Ipv6Addr::LOCALHOST), port)).await {
-        Ok(second) => listeners.push(second),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(failed(error)),
-        // A machine without IPv6 is a whole machine.
-        Err(error) => tracing::debug!(%error, "{} does not listen on [::1]:{port}", door.name),
+    // A port of the system's choice for one address may be taken on the other: it is asked for another then.
+    let mut tries = if *port == 0 { FREE_PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        match bind_both(*port).await {
+            Ok(listeners) => return Ok(Some(Bound { name: door.name, listeners })),
+            Err(error) if tries == 0 => return Err(failed(error)),
+            Err(error) => tracing::debug!(%error, "asking for another free port"),
+        }
     }
-    Ok(Some(Bound { name: door.name, listeners }))
+}
+
+/// How often a free port is asked for.
+const FREE_PORT_TRIES: usize = 16;
+
+async fn bind_both(port: u16) -> io::Result<Vec<TcpListener>> {
+    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let port = first.local_addr()?.port();
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+        Ok(second) => Ok(vec![first, second]),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        Err(error) => {
+            // A machine without IPv6 is a whole machine.
+            tracing::debug!(%error, "nobody listens on [::1]:{port}");
+            Ok(vec![first])
+        }
+    }
 }
 
 /// Serves doors until it is told to stop.
 #[derive(Debug)]
 pub(super) struct Serving {
     stop: watch::Sender<bool>,
-    loops: JoinSet<GracefulShutdown>,
-    connections: Arc<Semaphore>,
+    loops: JoinSet<()>,
+    graceful: Arc<GracefulShutdown>,
+    max_connections: usize,
 }
 
 impl Serving {
-    /// No door yet; at most this many connections over all that come.
+    /// No door yet; each that comes has room for this many connections.
     pub(super) fn new(max_connections: usize) -> Self {
-        let connections = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        Self { stop: watch::Sender::new(false), loops: JoinSet::new(), connections }
+        let (stop, graceful) = (watch::Sender::new(false), Arc::new(GracefulShutdown::new()));
+        let max_connections = max_connections.min(Semaphore::MAX_PERMITS);
+        Self { stop, loops: JoinSet::new(), graceful, max_connections }
     }
 
     /// Serves this router on that door.
-    pub(super) fn add(&mut self, bound: Bound, router: Router) {
+    pub(super) fn add(&mut self, bound: Bound, router: &Router) {
+        let connections = Arc::new(Semaphore::new(self.max_connections));
         for listener in bound.listeners {
-            let connections = Arc::clone(&self.connections);
-            self.loops.spawn(accept(listener, router.clone(), connections, self.stop.subscribe()));
+            let door = Door {
+                name: bound.name,
+                router: router.clone(),
+                connections: Arc::clone(&connections),
+                graceful: Arc::clone(&self.graceful),
+            };
+            self.loops.spawn(door.accept(listener, self.stop.subscribe()));
         }
     }
 
@@ -122,57 +153,66 @@ impl Serving {
     pub(super) async fn finish(mut self, within: Duration) -> bool {
         self.stop.send_replace(true);
         let answered = async {
-            while let Some(ended) = self.loops.join_next().await {
-                if let Ok(connections) = ended {
-                    connections.shutdown().await;
-                }
+            while self.loops.join_next().await.is_some() {}
+            // The loops had the other handles.
+            if let Some(graceful) = Arc::into_inner(self.graceful) {
+                graceful.shutdown().await;
             }
         };
         tokio::time::timeout(within, answered).await.is_ok()
     }
 }
 
-/// Never ends by itself: an error of one connection is not the door's.
-async fn accept(
-    listener: TcpListener,
+/// What a listener's loop has.
+struct Door {
+    name: &'static str,
     router: Router,
     connections: Arc<Semaphore>,
-    mut stop: watch::Receiver<bool>,
-) -> GracefulShutdown {
-    let graceful = GracefulShutdown::new();
-    let server = server();
-    loop {
-        let next = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            next = next => next,
-            _ = stop.wait_for(|stop| *stop) => return graceful,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection = serve(&server, stream, router.clone());
-                let connection = graceful.watch(connection.into_owned());
-                tokio::spawn(async move {
+    graceful: Arc<GracefulShutdown>,
+}
+
+impl Door {
+    /// Never ends by itself: an error of one connection is not the door's.
+    async fn accept(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let server = Arc::new(server());
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection could be accepted at the door for {}", self.name);
+                    // Out of descriptors or memory: asking again at once would only burn the processor.
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+                tracing::debug!("the door for {} has doors.max_connections already", self.name);
+                continue;
+            };
+            let (server, router, watcher) =
+                (Arc::clone(&server), self.router.clone(), self.graceful.watcher());
+            tokio::spawn(async move {
+                if let Err(error) = serve(&server, stream, router, watcher).await {
                     // A client that breaks off, or breaks the protocol, is answered by closing.
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no connection could be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                drop(permit);
+            });
         }
     }
 }
 
 fn server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_WITHIN)
+        .max_buf_size(MAX_HEADER_BYTES as usize * 4);
     server
         .http2()
         .timer(TokioTimer::new())
@@ -185,16 +225,33 @@ fn server() -> auto::Builder<TokioExecutor> {
     server
 }
 
-type Service = TowerToHyperService<Router>;
-
-fn serve(
+async fn serve(
     server: &auto::Builder<TokioExecutor>,
     stream: TcpStream,
     router: Router,
-) -> auto::Connection<'_, TokioIo<TcpStream>, Service, TokioExecutor> {
+    watcher: Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Answers are small and waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection keeps Nagle's delay");
+    stream.set_nodelay(true)?;
+    // Which version is spoken is told by the first bytes, and hyper waits for them without an end.
+    tokio::time::timeout(HEAD_WITHIN, said_version(&stream)).await??;
+    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    watcher.watch(connection).await
+}
+
+/// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Until the peer has said enough to tell HTTP/1 from HTTP/2, or is gone.
+async fn said_version(stream: &TcpStream) -> io::Result<()> {
+    let mut start = [0; HTTP2_PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut start).await?;
+        let told = length == 0 || length == start.len() || !HTTP2_PREFACE.starts_with(&start[..length]);
+        if told {
+            return Ok(());
+        }
+        // What was peeked at stays there, so waiting for more would return at once.
+        tokio::time::sleep(PEEK_PAUSE).await;
     }
-    server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }

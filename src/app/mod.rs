@@ -16,13 +16,14 @@ mod quarantine;
 mod telemetry;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use rustix::fs::Mode;
 
 use crate::buffer::{self, Buffer};
 use crate::ingest::{Drain, DrainCounts, Ingest};
@@ -47,6 +48,9 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(2_000);
 
 /// … and what they brought is carried into the store within this. What is left is safe in the buffer.
 const DRAIN_WITHIN: Duration = Duration::from_millis(2_000);
+
+/// What still runs after that is left behind within this.
+const LEAVE_WITHIN: Duration = Duration::from_millis(300);
 
 /// The program: arguments in, exit code out.
 pub fn main() -> ExitCode {
@@ -74,27 +78,30 @@ fn run(args: &Args) -> anyhow::Result<()> {
         say(&mut std::io::stdout(), config::DEFAULTS.trim_end());
         return Ok(());
     }
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = Config::load(args, environment).context("use its settings")?;
+    let config = Config::load(args, std::env::vars_os()).context("use its settings")?;
     telemetry::start_logs(&config.log_level, config.log_json).context("use its settings")?;
     if args.check_config {
         say(&mut std::io::stdout(), "the settings are good");
         return Ok(());
     }
+    // Spans may hold what is nobody else's business.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("doors")
         .build()
         .context("start its threads")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let asked_to_end = ending().context("listen to signals")?;
         let app = App::start(&config).await?;
         app.announce();
         asked_to_end.await;
         app.finish().await;
         Ok(())
-    })
+    });
+    // A question that still runs is nobody's any more.
+    runtime.shutdown_timeout(LEAVE_WITHIN);
+    ended
 }
 
 /// Completes at the first SIGTERM or SIGINT; a second one ends the program at once.
@@ -159,11 +166,12 @@ impl App {
         let page = doors
             .ui
             .as_ref()
-            .and_then(|ui| ui.addresses().first().map(|address| format!("http://{address}")));
+            .and_then(|ui| ui.addresses().first().map(|address| format!("http://{}", shown(*address))));
         folder.introduce(page.as_deref()).context("write who holds the data folder")?;
 
         let clock = Arc::new(SystemClock);
         let (store, buffer) = open(config, &folder, &clock)?;
+        let set_aside = quarantine::count(&folder);
         let counts = Arc::new(DrainCounts::default());
         let now: Arc<dyn Clock> = clock;
         let drain = Drain::start(&buffer, Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))?;
@@ -177,6 +185,7 @@ impl App {
             otlp: Arc::clone(&otlp),
             buffer: buffer.clone(),
             drain: counts,
+            set_aside,
             query: Arc::clone(&query),
         });
         let listed = doors.listed();
@@ -201,6 +210,11 @@ impl App {
                 addresses.iter().map(|address| format!("http://{address}")).collect();
             say(&mut stdout, &format!("{name:>20}  {}", addresses.join(" and ")));
         }
+        let open_to_others =
+            |(_, addresses): &(_, Vec<SocketAddr>)| addresses.iter().any(|at| !at.ip().is_loopback());
+        if self.doors.iter().any(open_to_others) {
+            say(&mut stdout, "\nOthers than this machine can reach it, and nobody is asked who they are.");
+        }
         if let Some(page) = &self.page {
             say(&mut stdout, &format!("\nOpen {page}"));
         }
@@ -211,7 +225,7 @@ impl App {
         tracing::info!("stopping");
         self.ingest.stop();
         if !self.serving.finish(ANSWER_WITHIN).await {
-            tracing::warn!("some connections did not end in time and were cut");
+            tracing::warn!("some connections did not end in time and are cut");
         }
         let (buffer, drain) = (self.buffer, self.drain);
         let drained = tokio::task::spawn_blocking(move || {
@@ -222,6 +236,12 @@ impl App {
             tracing::info!("spans that are safe in the buffer reach the store after the next start");
         }
     }
+}
+
+/// An address that a browser on this machine can be given.
+fn shown(address: SocketAddr) -> SocketAddr {
+    let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Opens what lies on disk, whatever state the last run left it in.
@@ -239,13 +259,18 @@ fn open(
         Arc::clone(clock) as Arc<dyn buffer::Clock>,
     )
     .context("open the buffer")?;
-    if recovery.recovered_files > 0 || recovery.quarantined_files > 0 {
+    if recovery.vanished_frames > 0 || recovery.quarantined_files > 0 {
+        tracing::warn!(
+            recovery.vanished_frames,
+            recovery.quarantined_files,
+            "the buffer is damaged: some requests in it cannot be stored any more"
+        );
+    }
+    if recovery.recovered_files > 0 {
         tracing::info!(
             recovery.frames,
             recovery.recovered_files,
             recovery.torn_bytes,
-            recovery.vanished_frames,
-            recovery.quarantined_files,
             "the last run did not end by itself; its buffer was repaired"
         );
     }
@@ -263,15 +288,15 @@ fn serve_all(
     let mut serving = Serving::new(config.max_connections);
     let router = receive::otlp::router(Arc::clone(ingest), counts, config.allowed_origins.clone());
     for bound in doors.otlp {
-        serving.add(bound, router.clone());
+        serving.add(bound, &router);
     }
     if let Some(bound) = doors.admin {
         let hosts = answers.allowed_hosts.clone();
-        let health = health::health(Arc::clone(ingest), report.buffer.clone());
-        serving.add(bound, serve::admin::router(health, Arc::new(move || report.metrics()), hosts));
+        let health = health::health(Arc::clone(&report));
+        serving.add(bound, &serve::admin::router(health, Arc::new(move || report.metrics()), hosts));
     }
     if let Some(bound) = doors.ui {
-        serving.add(bound, serve::http::router(Arc::new(answers)));
+        serving.add(bound, &serve::http::router(Arc::new(answers)));
     }
     serving
 }

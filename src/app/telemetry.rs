@@ -46,6 +46,8 @@ pub(super) struct Report {
     pub buffer: Buffer,
     /// From buffer to store.
     pub drain: Arc<DrainCounts>,
+    /// Damaged stores in quarantine when the program started.
+    pub set_aside: usize,
     /// What is stored.
     pub query: Arc<Query>,
 }
@@ -67,17 +69,19 @@ impl Report {
     fn doors(&self, text: &mut Text) {
         type Column = fn(&DoorCounts) -> u64;
         let columns: [(&str, &str, Column); 5] = [
-            ("otelcol_receiver_requests", "Requests answered.", |door| door.requests.value()),
-            ("otelcol_receiver_accepted_spans", "Spans acknowledged; each is on disk.", |door| {
+            ("otelcol_receiver_requests", "Export requests that got an outcome.", |door| {
+                door.requests.value()
+            }),
+            ("otelcol_receiver_accepted_spans", "Spans that are on disk.", |door| {
                 door.accepted_spans.value()
             }),
-            ("otelcol_receiver_failed_spans", "Spans left out because they cannot be used.", |door| {
-                door.failed_spans.value()
+            ("tracelodge_rejected_spans_total", "Spans left out because they cannot be used.", |door| {
+                door.rejected_spans.value()
             }),
-            ("tracelodge_receiver_refused_requests", "Requests asked to come again.", |door| {
+            ("tracelodge_refused_requests_total", "Requests asked to come again.", |door| {
                 door.refused_requests.value()
             }),
-            ("tracelodge_receiver_failed_requests", "Requests that cannot be used.", |door| {
+            ("tracelodge_failed_requests_total", "Requests that cannot be used.", |door| {
                 door.failed_requests.value()
             }),
         ];

@@ -20,6 +20,10 @@ use crate::buffer::tail::{Frame, Tail};
 use crate::buffer::writer::Writer;
 use crate::buffer::{Error, Recovery, Settings, Signal};
 
+/// How long a refusal counts as trouble when nobody tries again: whoever asks before sending would otherwise
+/// never learn that there is room.
+const TROUBLE_MILLIS: u64 = 5_000;
+
 /// How long the sweeper leaves a file alone that could not be deleted.
 const SWEEP_RETRY: Duration = Duration::from_secs(1);
 
@@ -64,6 +68,7 @@ impl Journal {
             published: next,
             closed: false,
             degraded: false,
+            trouble: None,
             counters: Counters::default(),
         };
         let about = SegmentHeader {
@@ -105,6 +110,7 @@ impl Journal {
         ledger.open = Some((ledger.open.map_or(first, |(first, _)| first), last));
         ledger.published = last + 1;
         ledger.counters.groups += 1;
+        ledger.trouble = None;
         let kept = self.settings.min_file_age_for_read.is_zero();
         for frame in frames {
             ledger.counters.appended_frames += 1;
@@ -136,7 +142,8 @@ impl Journal {
 
     /// Counts the reason.
     pub(super) fn refuse(&self, pending: Pending, error: Error) -> Answer {
-        let counters = &mut self.ledger.lock().counters;
+        let mut ledger = self.ledger.lock();
+        let counters = &mut ledger.counters;
         match error {
             Error::Full { .. } => counters.refused_full += 1,
             Error::Busy { .. } => counters.refused_busy += 1,
@@ -146,6 +153,10 @@ impl Journal {
             }
             _ => {}
         }
+        if !matches!(error, Error::TooLarge { .. } | Error::Closed) {
+            ledger.trouble = Some((error.to_string(), self.clock.boot_millis()));
+        }
+        drop(ledger);
         Answer { pending, outcome: Err(error) }
     }
 
@@ -242,6 +253,7 @@ impl Journal {
 
     pub(super) fn stats(&self) -> Stats {
         let queued_bytes = self.queue.bytes();
+        let now = self.clock.boot_millis();
         let ledger = self.ledger.lock();
         let issued = ledger.next_sequence - 1;
         let consumers = ledger.consumers.iter().map(|consumer| ConsumerStats {
@@ -259,6 +271,11 @@ impl Journal {
             queued_bytes,
             last_sequence: issued,
             degraded: ledger.degraded,
+            trouble: ledger
+                .trouble
+                .as_ref()
+                .filter(|(_, at)| ledger.degraded || at + TROUBLE_MILLIS > now)
+                .map(|(why, _)| why.clone()),
             consumers: consumers.collect(),
         }
     }

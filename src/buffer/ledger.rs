@@ -84,6 +84,8 @@ pub(super) struct Ledger {
     pub(super) closed: bool,
     /// The disk has failed to keep what it was given: nothing is written until the next start.
     pub(super) degraded: bool,
+    /// Why the last refused append was, and when by the time since boot; none since one succeeded.
+    pub(super) trouble: Option<(String, u64)>,
     pub(super) counters: Counters,
 }
 

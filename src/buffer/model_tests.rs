@@ -292,9 +292,9 @@ fn payload(id: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// How many lives are lived; `TRACELODGE_CASES` asks for more.
+/// How many lives are lived; `BUFFER_CASES` asks for more.
 fn cases() -> u32 {
-    std::env::var_os("TRACELODGE_CASES").and_then(|cases| cases.to_str()?.parse().ok()).unwrap_or(300)
+    std::env::var_os("BUFFER_CASES").and_then(|cases| cases.to_str()?.parse().ok()).unwrap_or(300)
 }
 
 proptest! {

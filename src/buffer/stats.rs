@@ -60,6 +60,8 @@ pub struct Stats {
     pub last_sequence: u64,
     /// Whether the disk has failed and appends are refused until the next start.
     pub degraded: bool,
+    /// Why the last append was refused, if that was within the last seconds and none has succeeded since.
+    pub trouble: Option<String>,
     /// Where each consumer is.
     pub consumers: Vec<ConsumerStats>,
 }

@@ -45,12 +45,20 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Makes it at least this large.
-    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Refused> {
-        let more = bytes.saturating_sub(self.bytes);
-        self.budget.take(more)?;
-        self.bytes += more;
+    /// Makes it this large: takes more, or gives back.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), Refused> {
+        if bytes > self.bytes {
+            self.budget.take(bytes - self.bytes)?;
+        } else {
+            self.budget.free.fetch_add(self.bytes - bytes, Ordering::AcqRel);
+        }
+        self.bytes = bytes;
         Ok(())
+    }
+
+    /// How large it is.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -68,8 +76,8 @@ mod tests {
     fn what_is_taken_comes_back() {
         let budget = Arc::new(Budget::new(100));
         let mut first = Budget::reserve(&budget, 40).unwrap();
-        first.grow_to(60).unwrap();
-        first.grow_to(10).unwrap();
+        first.resize(80).unwrap();
+        first.resize(60).unwrap();
         let refused = Budget::reserve(&budget, 41).unwrap_err().to_string();
         assert_eq!(
             refused,

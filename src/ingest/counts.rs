@@ -1,6 +1,6 @@
 //! What the way in counts; the app reports it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -18,20 +18,19 @@ impl Counter {
     }
 }
 
-/// What came in by one door and transport. The meanings are the collector's receiver metrics':
-/// *refused* is what the buffer had no room for, *failed* is what could not be used.
+/// What came in by one transport: export requests of every signal, however they were answered.
 #[derive(Debug, Default)]
 pub struct DoorCounts {
-    /// Requests answered.
+    /// Requests that got an outcome.
     pub requests: Counter,
-    /// Spans taken, on disk.
+    /// Spans that are on disk.
     pub accepted_spans: Counter,
-    /// Requests that may be sent again.
+    /// Requests that may be sent again: there was no room, or the server was stopping.
     pub refused_requests: Counter,
-    /// Requests that cannot be used.
+    /// Requests that cannot be used, or that we failed on.
     pub failed_requests: Counter,
     /// Spans left out of accepted requests because they cannot be used.
-    pub failed_spans: Counter,
+    pub rejected_spans: Counter,
 }
 
 /// What was accepted and discarded because nothing here stores it.
@@ -56,6 +55,8 @@ pub struct DrainCounts {
     pub commits: Counter,
     /// Commits that failed and were tried again.
     pub failed_commits: Counter,
+    /// Whether the last try to commit or to read the buffer failed.
+    pub failing: AtomicBool,
     /// Spans removed because their time was over.
     pub expired_spans: Counter,
 }

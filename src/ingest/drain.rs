@@ -4,6 +4,7 @@
 //! repeats nothing and skips nothing. While one batch is committed the next one gathers, so batches grow with
 //! the load and an idle server commits at once.
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -16,13 +17,14 @@ use crate::store::{self, Cursor, Store};
 
 use super::DrainCounts;
 
-/// The most one commit takes: a row-per-span commit of this size stays near a tenth of a second.
+/// The most one commit takes, unless one frame alone is more: a row-per-span commit of this size takes a tenth
+/// of a second or two.
 const BATCH: Take = Take { max_frames: 4_096, max_bytes: 16 << 20, max_items: 10_000 };
 
 /// How long the thread sleeps at most before it looks whether it should stop.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Waits after a failed commit, doubling up to the second.
+/// Waits after a failed commit, doubling from the first to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -80,9 +82,9 @@ impl Drain {
         }
         let finished = thread.is_finished();
         self.stop.store(true, Ordering::Release);
-        // The thread ends after the commit it is in; a panic in it was reported by its own hook.
-        let _ended = thread.join();
-        finished
+        // It may be waiting before it tries again; otherwise it ends after the commit it is in.
+        thread.thread().unpark();
+        thread.join().is_ok() && finished
     }
 }
 
@@ -112,6 +114,7 @@ impl Worker {
                 Ok(frames) => self.apply(&frames),
                 Err(buffer::Error::Closed) => break,
                 Err(error) => {
+                    self.counts.failing.store(true, Ordering::Relaxed);
                     tracing::error!(%error, "the buffer could not be read; trying again");
                     std::thread::park_timeout(LONGEST_PAUSE);
                 }
@@ -132,11 +135,22 @@ impl Worker {
     /// because it would stand in the way of all that follow.
     fn spans(&self, frame: &Frame) -> Vec<Span> {
         // The limit was applied at the door; a lower one since then must not lose what was accepted.
-        otlp::spans(&frame.payload, &otlp::Limits { max_span_bytes: usize::MAX }).unwrap_or_else(|error| {
-            self.counts.damaged_frames.add(1);
-            tracing::error!(frame.sequence, frame.items, %error, "an accepted frame holds no spans");
-            Vec::new()
-        })
+        let limits = otlp::Limits { max_span_bytes: usize::MAX };
+        // A defect that one request meets must not keep all others from being stored.
+        let read = catch_unwind(|| otlp::spans(&frame.payload, &limits));
+        let why = match read {
+            Ok(Ok(spans)) => return spans,
+            Ok(Err(error)) => error.to_string(),
+            Err(_panic) => "reading it met a defect of this program".to_owned(),
+        };
+        self.counts.damaged_frames.add(1);
+        tracing::error!(
+            frame.sequence,
+            frame.items,
+            why,
+            "an accepted frame could not be read; it is passed over"
+        );
+        Vec::new()
     }
 
     /// Until it succeeds or the program ends. Returns whether it succeeded.
@@ -148,10 +162,12 @@ impl Worker {
                     self.counts.commits.add(1);
                     self.counts.stored_spans.add(appended.new);
                     self.counts.duplicate_spans.add(appended.duplicates);
+                    self.counts.failing.store(false, Ordering::Relaxed);
                     return true;
                 }
                 Err(error) => {
                     self.counts.failed_commits.add(1);
+                    self.counts.failing.store(true, Ordering::Relaxed);
                     tracing::error!(%error, "the store refused a batch; it stays in the buffer and is tried again");
                 }
             }
@@ -160,6 +176,8 @@ impl Worker {
             }
             std::thread::park_timeout(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
+            // On a full disk, this is what makes room.
+            self.expire();
         }
     }
 

@@ -73,6 +73,9 @@ pub enum Refused {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Our own mistake; sending it again would only meet it again.
+    #[error("the server failed on this request by a defect of its own")]
+    Defect,
 }
 
 /// How long a sender is asked to wait when nothing better is known.
@@ -208,7 +211,11 @@ impl From<buffer::Error> for Refused {
                 (format!("{queued} of {limit} bytes wait for the disk"), retry_after)
             }
             buffer::Error::NoSpace { .. } => ("no space is left on the disk".to_owned(), RETRY_AFTER),
-            error => (format!("the buffer could not {error}"), RETRY_AFTER),
+            error => {
+                // Its words name folders of this machine: for our log, not for a sender.
+                tracing::error!(%error, "a request could not be made safe");
+                ("the disk does not take it".to_owned(), RETRY_AFTER)
+            }
         };
         Self::Later { why, retry_after }
     }
@@ -220,7 +227,7 @@ fn stopping() -> Refused {
 
 fn repair_warning(repaired: u32) -> Option<String> {
     (repaired > 0).then(|| {
-        format!("{repaired} spans hold text that is not UTF-8; they are kept as sent and shown with U+FFFD in its place")
+        format!("text that is not UTF-8 in {repaired} span(s): kept as sent, shown with U+FFFD in its place")
     })
 }
 

@@ -136,7 +136,7 @@ impl fmt::Display for DamageKind {
             Self::FieldType { message, field } => write!(f, "wrong wire type of field {field} of {message}"),
             Self::TooDeep => write!(f, "attribute value nested deeper than {MAX_VALUE_DEPTH} levels"),
             Self::TooLarge { length, limit } => {
-                write!(f, "span of {length} bytes, above the limit of {limit}")
+                write!(f, "span of {length} bytes, above receive.max_span_bytes = {limit}")
             }
             Self::NoId { name } => write!(f, "no {name}"),
             Self::ZeroId { name } => write!(f, "{name} is all zeros"),

@@ -37,6 +37,7 @@ pub(super) enum Code {
     InvalidArgument = 3,
     ResourceExhausted = 8,
     Unimplemented = 12,
+    Internal = 13,
     Unavailable = 14,
 }
 
@@ -46,6 +47,7 @@ impl From<&Refused> for Status {
             Refused::Malformed(_) => (Code::InvalidArgument, None),
             Refused::TooLarge { .. } => (Code::ResourceExhausted, None),
             Refused::Later { retry_after, .. } => (Code::Unavailable, Some(*retry_after)),
+            Refused::Defect => (Code::Internal, None),
         };
         Self { code, message: refused.to_string(), retry_after }
     }

@@ -1,21 +1,17 @@
 //! Request bodies: read within the budget, inflated within the limit.
 
 use std::io::Read;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use parking_lot::Mutex;
 
-use crate::ingest::{Ingest, Refused, Reservation};
+use super::Received;
+use crate::ingest::{Ingest, RETRY_AFTER, Refused, Reservation};
 
 /// The setting that limits a request.
-pub(super) const MAX_REQUEST_KEY: &str = "receive.max_request_bytes";
+const MAX_REQUEST_KEY: &str = "receive.max_request_bytes";
 
 /// A body must arrive whole within this time.
 const READ_WITHIN: Duration = Duration::from_secs(30);
@@ -23,11 +19,14 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How long the rest of a refused body is read.
 const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 
-/// Taken for a body that does not say its length; it grows with what arrives.
-const UNANNOUNCED_BYTES: usize = 16 << 10;
+/// Taken before anything is read; the rest is taken as it arrives, because a length costs nothing to announce.
+const FIRST_BYTES: usize = 16 << 10;
 
 /// What a body is inflated by at a time.
 const INFLATE_STEP: usize = 64 << 10;
+
+/// 8 MiB, what every decoder of RFC 8878 must accept (section 3.1.1.1.2) and the most that this one does.
+const MAX_ZSTD_WINDOW_LOG: u32 = 23;
 
 /// How a body is compressed (RFC 9110, section 8.4.1; RFC 8878).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +39,10 @@ pub(super) enum Coding {
 }
 
 impl Coding {
-    /// From a `Content-Encoding`, in any case.
+    /// All there are, for those who ask what would do.
+    pub(super) const NAMES: &str = "gzip, deflate, zstd";
+
+    /// From a `Content-Encoding` or `grpc-encoding`, in any case.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name.trim().to_ascii_lowercase().as_str() {
             "" | "identity" | "none" => Some(Self::Identity),
@@ -52,20 +54,46 @@ impl Coding {
     }
 }
 
-/// Room for a body, by its announced length if it has one.
-pub(super) fn reserve(ingest: &Ingest, announced: Option<u64>) -> Result<Reservation, Refused> {
-    let limit = ingest.settings().max_request_bytes;
-    match announced {
-        Some(length) if length > limit as u64 => Err(too_large(length, limit)),
-        Some(length) => ingest.reserve(length as usize),
-        None => ingest.reserve(UNANNOUNCED_BYTES),
+/// Reads a whole body of at most `limit` bytes.
+pub(super) async fn read(
+    body: &mut Body,
+    announced: Option<u64>,
+    limit: usize,
+    ingest: &Ingest,
+) -> Result<Received, Refused> {
+    if let Some(length) = announced.filter(|length| *length > limit as u64) {
+        return Err(too_large(length, ingest));
     }
+    let mut reservation = ingest.reserve(FIRST_BYTES)?;
+    let mut read = BytesMut::new();
+    let gather = async {
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|error| Refused::Malformed(format!("the body ended early: {error}")))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let length = read.len() + data.len();
+            if length > limit {
+                return Err(too_large(length as u64, ingest));
+            }
+            read.extend_from_slice(&data);
+            reservation.resize(read.capacity().max(FIRST_BYTES))?;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(READ_WITHIN, gather).await {
+        Ok(gathered) => gathered?,
+        Err(_elapsed) => {
+            let why = format!("the body did not arrive within {} s", READ_WITHIN.as_secs());
+            return Err(Refused::Later { why, retry_after: RETRY_AFTER });
+        }
+    }
+    Ok(Received { bytes: read.freeze(), reservation })
 }
 
 /// Reads on after a refusal, keeping nothing: a client that is cut off while it writes never sees why it was
 /// refused, and sends the same again. Gives up after as much as a request may have, or five seconds.
-pub(super) async fn discard(body: &mut Body, limit: usize) {
-    let mut left = limit;
+pub(super) async fn discard(body: &mut Body, ingest: &Ingest) {
+    let mut left = ingest.settings().max_request_bytes;
     let rest = async {
         while let Some(Ok(frame)) = body.frame().await {
             let length = frame.data_ref().map_or(0, Bytes::len);
@@ -77,179 +105,85 @@ pub(super) async fn discard(body: &mut Body, limit: usize) {
     let _given_up = tokio::time::timeout(DISCARD_WITHIN, rest).await;
 }
 
-/// Reads a whole body. The reservation grows with what arrives, never with what was announced beyond it.
-pub(super) async fn read(
-    body: &mut Body,
-    limit: usize,
-    reservation: &mut Reservation,
-) -> Result<Bytes, Refused> {
-    let mut read = BytesMut::new();
-    let gather = async {
-        while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|error| Refused::Malformed(format!("the body ended early: {error}")))?;
-            let Ok(data) = frame.into_data() else { continue };
-            let length = read.len() + data.len();
-            if length > limit {
-                return Err(too_large(length as u64, limit));
-            }
-            reservation.grow_to(length)?;
-            read.extend_from_slice(&data);
-        }
-        Ok(read.freeze())
-    };
-    tokio::time::timeout(READ_WITHIN, gather).await.unwrap_or_else(|_elapsed| {
-        Err(Refused::Malformed(format!("the body did not arrive within {} s", READ_WITHIN.as_secs())))
-    })
-}
-
-/// Inflates a body. What comes out is bounded by the limit and by the budget while it grows.
-pub(super) fn inflate(
+/// Inflates what was read, off the threads that serve connections: even a small body can inflate for long.
+pub(super) async fn inflate(
     coding: Coding,
-    body: Bytes,
-    limit: usize,
-    reservation: &mut Reservation,
-) -> Result<Bytes, Refused> {
-    match coding {
-        Coding::Identity => Ok(body),
-        // Clients join gzip members when they flush in between (RFC 1952, section 2.2).
-        Coding::Gzip => inflate_from(flate2::read::MultiGzDecoder::new(&body[..]), limit, reservation),
-        Coding::Deflate => inflate_from(flate2::read::ZlibDecoder::new(&body[..]), limit, reservation),
-        Coding::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(&body[..]).map_err(damaged)?;
-            decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).map_err(damaged)?;
-            inflate_from(decoder, limit, reservation)
+    received: Received,
+    ingest: &Ingest,
+) -> Result<Received, Refused> {
+    if coding == Coding::Identity {
+        return Ok(received);
+    }
+    let limit = ingest.settings().max_request_bytes;
+    let inflated = tokio::task::spawn_blocking(move || inflate_now(coding, received, limit)).await;
+    match inflated.map_err(|_panicked| Refused::Defect)? {
+        Ok(received) => Ok(received),
+        Err(Stopped::Damaged(error)) => {
+            Err(Refused::Malformed(format!("the body could not be inflated: {error}")))
         }
+        Err(Stopped::TooLarge(bytes)) => Err(too_large(bytes, ingest)),
+        Err(Stopped::Refused(refused)) => Err(refused),
     }
 }
 
-/// 8 MiB, what every decoder of RFC 8878 must accept (section 3.1.1.1.2) and the most that this one does.
-const MAX_ZSTD_WINDOW_LOG: u32 = 23;
+/// Why inflating ended early.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error(transparent)]
+    Damaged(#[from] std::io::Error),
+    #[error("{0} bytes")]
+    TooLarge(u64),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
 
-fn inflate_from(mut from: impl Read, limit: usize, reservation: &mut Reservation) -> Result<Bytes, Refused> {
+fn inflate_now(coding: Coding, received: Received, limit: usize) -> Result<Received, Stopped> {
+    let Received { bytes, mut reservation } = received;
+    let packed = &bytes[..];
+    let inflated = match coding {
+        Coding::Identity => return Ok(Received { bytes, reservation }),
+        // Clients join gzip members when they flush in between (RFC 1952, section 2.2).
+        Coding::Gzip => {
+            inflate_from(flate2::read::MultiGzDecoder::new(packed), packed.len(), limit, &mut reservation)?
+        }
+        Coding::Deflate => {
+            inflate_from(flate2::read::ZlibDecoder::new(packed), packed.len(), limit, &mut reservation)?
+        }
+        Coding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::new(packed)?;
+            decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+            inflate_from(decoder, packed.len(), limit, &mut reservation)?
+        }
+    };
+    drop(bytes);
+    reservation.resize(inflated.capacity())?;
+    Ok(Received { bytes: inflated.into(), reservation })
+}
+
+/// What comes out is bounded by the limit, and taken from the budget as it grows.
+fn inflate_from(
+    mut from: impl Read,
+    packed_bytes: usize,
+    limit: usize,
+    reservation: &mut Reservation,
+) -> Result<Vec<u8>, Stopped> {
     let mut inflated = Vec::new();
     loop {
         let length = inflated.len();
-        reservation.grow_to(length + INFLATE_STEP)?;
-        inflated.resize(length + INFLATE_STEP, 0);
-        let read = fill(&mut from, &mut inflated[length..]).map_err(damaged)?;
-        inflated.truncate(length + read);
-        if inflated.len() > limit {
-            return Err(too_large(inflated.len() as u64, limit));
+        inflated.reserve(INFLATE_STEP);
+        reservation.resize(packed_bytes + inflated.capacity())?;
+        let read = from.by_ref().take(INFLATE_STEP as u64).read_to_end(&mut inflated)?;
+        if length + read > limit {
+            return Err(Stopped::TooLarge((length + read) as u64));
         }
         if read < INFLATE_STEP {
-            return Ok(inflated.into());
+            return Ok(inflated);
         }
     }
-}
-
-/// Reads until the buffer is full or the source ends.
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match from.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-fn damaged(error: std::io::Error) -> Refused {
-    Refused::Malformed(format!("the body could not be inflated: {error}"))
 }
 
 /// A request over the limit. `bytes` is how large it is as far as it was read.
-pub(super) fn too_large(bytes: u64, limit: usize) -> Refused {
-    Refused::TooLarge { what: "a request", bytes, limit: limit as u64, key: MAX_REQUEST_KEY }
-}
-
-/// A body whose bytes are taken from the budget as they pass, for a reader that is not ours.
-#[derive(Debug)]
-pub(super) struct Metered {
-    body: Body,
-    passed: usize,
-    limit: usize,
-    meter: Meter,
-}
-
-/// What a [`Metered`] body has taken, and why it stopped if it did.
-#[derive(Debug, Clone)]
-pub(super) struct Meter(Arc<Mutex<MeterState>>);
-
-#[derive(Debug)]
-struct MeterState {
-    reservation: Reservation,
-    refused: Option<Refused>,
-}
-
-impl Meter {
-    pub(super) fn new(reservation: Reservation) -> Self {
-        Self(Arc::new(Mutex::new(MeterState { reservation, refused: None })))
-    }
-
-    /// Makes the reservation at least this large.
-    pub(super) fn grow_to(&self, bytes: usize) -> Result<(), Refused> {
-        self.0.lock().reservation.grow_to(bytes)
-    }
-
-    /// Why the body was cut short.
-    pub(super) fn refused(&self) -> Option<Refused> {
-        self.0.lock().refused.clone()
-    }
-
-    fn refuse(&self, refused: Refused) -> axum::Error {
-        let error = axum::Error::new(refused.clone());
-        self.0.lock().refused = Some(refused);
-        error
-    }
-}
-
-impl Metered {
-    /// `limit` is what may pass at most.
-    pub(super) fn new(body: Body, limit: usize, meter: Meter) -> Self {
-        Self { body, passed: 0, limit, meter }
-    }
-
-    fn pass(&mut self, length: usize) -> Result<(), axum::Error> {
-        self.passed += length;
-        if self.passed > self.limit {
-            return Err(self.meter.refuse(too_large(self.passed as u64, self.limit)));
-        }
-        self.meter.grow_to(self.passed).map_err(|refused| self.meter.refuse(refused))
-    }
-}
-
-impl http_body::Body for Metered {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
-        Poll::Ready(frame.map(|frame| {
-            let frame = frame?;
-            if let Some(data) = frame.data_ref() {
-                self.pass(data.len())?;
-            }
-            Ok(frame)
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// How long a whole body may take, for readers that are not ours.
-pub(super) fn read_within() -> Duration {
-    READ_WITHIN
+pub(super) fn too_large(bytes: u64, ingest: &Ingest) -> Refused {
+    let limit = ingest.settings().max_request_bytes as u64;
+    Refused::TooLarge { what: "a request", bytes, limit, key: MAX_REQUEST_KEY }
 }

@@ -1,27 +1,33 @@
-//! OTLP over gRPC: the three `Export` methods, whose handlers get the message's bytes as they came.
+//! OTLP over gRPC: the three `Export` methods.
+//!
+//! A unary call is one framed message in each direction. It is taken apart here, not by a gRPC library: those
+//! make room for a message by its announced length and inflate it on the threads that serve connections, and
+//! both are ours to bound.
+//!
+//! Source: grpc `doc/PROTOCOL-HTTP2.md`, `doc/compression.md`.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response, header};
-use bytes::{Buf as _, BufMut as _, Bytes};
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, UnaryService};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use bytes::{Buf as _, BufMut as _, BytesMut};
+use http_body_util::{BodyExt as _, Full};
 
 use super::answer::{Code, Encoding, Status};
-use super::body::{self, Meter, Metered};
-use super::{Door, header as header_text, media_type};
-use crate::ingest::{Refused, Signal};
+use super::body::{self, Coding};
+use super::{Door, Received, Transport, header as header_text, media_type};
+use crate::ingest::{Ingest, Refused, Signal};
 
-/// What every gRPC request's content type begins with.
-pub(super) const MEDIA_TYPE: &str = "application/grpc";
+/// The content types of gRPC whose messages are protobuf.
+pub(super) const MEDIA_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 
-/// The bytes before each message: a flag and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
-const MESSAGE_PREFIX: usize = 5;
+/// The bytes before each message: whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Where a signal's method is.
 pub(super) fn path(signal: Signal) -> &'static str {
@@ -35,11 +41,7 @@ pub(super) fn path(signal: Signal) -> &'static str {
 /// Answers for a method that is not here.
 pub(super) fn unknown_service(path: &str) -> Response<Body> {
     let known = "OTLP's TraceService, LogsService and MetricsService are";
-    answer(Status {
-        code: Code::Unimplemented,
-        message: format!("{path} is not served here; {known}"),
-        retry_after: None,
-    })
+    unimplemented(format!("{path} is not served here; {known}"))
 }
 
 /// Serves one call of a signal's `Export`.
@@ -48,63 +50,65 @@ pub(super) async fn export(
     State(door): State<Arc<Door>>,
     request: Request<Body>,
 ) -> Response<Body> {
-    if !media_type(request.headers()).starts_with(MEDIA_TYPE) {
-        return super::http::export(State(door), request).await;
+    let (head, mut body) = request.into_parts();
+    if !MEDIA_TYPES.contains(&media_type(&head.headers).as_str()) {
+        return super::http::export(State(door), Request::from_parts(head, body)).await;
     }
-    let limit = door.ingest.settings().max_request_bytes;
-    let announced = header_text(request.headers(), &header::CONTENT_LENGTH).parse().ok();
-    let reservation = match body::reserve(&door.ingest, announced) {
-        Ok(reservation) => reservation,
-        Err(refused) => return refuse(&door, signal, refused),
+    let name = header_text(&head.headers, &GRPC_ENCODING);
+    let Some(coding) = Coding::from_name(name) else {
+        return unimplemented(format!("grpc-encoding '{name}' is none of {}", Coding::NAMES));
     };
-    let meter = Meter::new(reservation);
-    let reached = Arc::new(AtomicBool::new(false));
-    let call = Call { signal, door: Arc::clone(&door), meter: meter.clone(), reached: Arc::clone(&reached) };
-    let request = request.map(|body| Metered::new(body, limit.saturating_add(MESSAGE_PREFIX), meter.clone()));
-    let served = tokio::time::timeout(body::read_within(), serve(call, limit, request)).await;
-    let Ok(response) = served else {
-        let why = format!("the call did not end within {} s", body::read_within().as_secs());
-        return refuse(&door, signal, Refused::Later { why, retry_after: crate::ingest::RETRY_AFTER });
-    };
-    if reached.load(Ordering::Acquire) {
-        return response;
-    }
-    match meter.refused().or_else(|| undecodable(&response, limit)) {
-        Some(refused) => refuse(&door, signal, refused),
-        None => response,
+    let outcome =
+        door.export(Transport::Grpc, signal, message(&mut body, coding, &door.ingest), Encoding::Protobuf);
+    match outcome.await {
+        Ok(accepted) => success(&Encoding::Protobuf.response(signal, &accepted)),
+        Err(refused) => tonic::Status::from(Status::from(&refused)).into_http(),
     }
 }
 
-async fn serve(call: Call, limit: usize, request: Request<Metered>) -> Response<Body> {
-    let mut grpc = Grpc::new(RawCodec)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .accept_compressed(CompressionEncoding::Deflate)
-        .accept_compressed(CompressionEncoding::Zstd)
-        .apply_max_message_size_config(Some(limit), None);
-    grpc.unary(call, request).await.map(Body::new)
-}
-
-/// What the library answered instead of calling us, in the words OTLP asks for. It says OUT_OF_RANGE for an
-/// oversize message, which OTLP clients send again, and INTERNAL for one that cannot be read.
-fn undecodable(response: &Response<Body>, limit: usize) -> Option<Refused> {
-    let status = tonic::Status::from_header_map(response.headers())?;
-    match status.code() {
-        tonic::Code::OutOfRange | tonic::Code::ResourceExhausted => {
-            Some(body::too_large(limit as u64 + 1, limit))
-        }
-        tonic::Code::Unimplemented => None,
-        _ => Some(Refused::Malformed(format!("the message could not be read: {}", status.message()))),
+/// The one message of a call, inflated.
+async fn message(body: &mut Body, coding: Coding, ingest: &Ingest) -> Result<Received, Refused> {
+    let limit = ingest.settings().max_request_bytes;
+    let mut received = body::read(body, None, limit.saturating_add(PREFIX_BYTES), ingest).await?;
+    let malformed = |what: String| Err(Refused::Malformed(what));
+    if received.bytes.len() < PREFIX_BYTES {
+        return malformed(format!("a call of {} bytes holds no message", received.bytes.len()));
+    }
+    let (compressed, length) = (received.bytes.get_u8(), received.bytes.get_u32() as usize);
+    if length != received.bytes.len() {
+        return malformed(format!(
+            "a message of {length} bytes was announced, {} came",
+            received.bytes.len()
+        ));
+    }
+    match (compressed, coding) {
+        (0, _) => Ok(received),
+        (1, Coding::Identity) => malformed("a compressed message came without a grpc-encoding".to_owned()),
+        (1, coding) => body::inflate(coding, received, ingest).await,
+        (flag, _) => malformed(format!("a message's first byte is 0 or 1, not {flag}")),
     }
 }
 
-fn refuse(door: &Door, signal: Signal, refused: Refused) -> Response<Body> {
-    let status = Status::from(&refused);
-    super::count(&door.counts.grpc, signal, &Err(refused));
-    answer(status)
+fn success(message: &[u8]) -> Response<Body> {
+    let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
+    framed.put_u8(0);
+    // An answer is a number and a sentence.
+    framed.put_u32(message.len() as u32);
+    framed.put_slice(message);
+    let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
+    let body = Full::new(framed.freeze()).with_trailers(async { Some(Ok(trailers)) });
+    let mut response = Response::new(Body::new(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPES[0]));
+    response
 }
 
-fn answer(status: Status) -> Response<Body> {
-    tonic::Status::from(status).into_http()
+fn unimplemented(message: String) -> Response<Body> {
+    let status = Status { code: Code::Unimplemented, message, retry_after: None };
+    let mut response: Response<Body> = tonic::Status::from(status).into_http();
+    response
+        .headers_mut()
+        .insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip,deflate,zstd"));
+    response
 }
 
 impl From<Status> for tonic::Status {
@@ -113,6 +117,7 @@ impl From<Status> for tonic::Status {
             Code::InvalidArgument => tonic::Code::InvalidArgument,
             Code::ResourceExhausted => tonic::Code::ResourceExhausted,
             Code::Unimplemented => tonic::Code::Unimplemented,
+            Code::Internal => tonic::Code::Internal,
             Code::Unavailable => tonic::Code::Unavailable,
         };
         match status.retry_after {
@@ -121,78 +126,5 @@ impl From<Status> for tonic::Status {
             }
             None => Self::new(code, status.message),
         }
-    }
-}
-
-/// One call of `Export`.
-struct Call {
-    signal: Signal,
-    door: Arc<Door>,
-    meter: Meter,
-    /// Set when the library got as far as a message.
-    reached: Arc<AtomicBool>,
-}
-
-impl UnaryService<Bytes> for Call {
-    type Response = Bytes;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Bytes>, tonic::Status>> + Send>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        self.reached.store(true, Ordering::Release);
-        let (signal, door, meter) = (self.signal, Arc::clone(&self.door), self.meter.clone());
-        Box::pin(async move {
-            let bytes = request.into_inner();
-            let outcome = match meter.grow_to(bytes.len()) {
-                Ok(()) => Arc::clone(&door).accept(signal, bytes, |_, bytes| Ok(bytes)).await,
-                Err(refused) => Err(refused),
-            };
-            super::count(&door.counts.grpc, signal, &outcome);
-            // The room is kept until the spans are safe.
-            drop(meter);
-            match outcome {
-                Ok(accepted) => {
-                    Ok(tonic::Response::new(Encoding::Protobuf.response(signal, &accepted).into()))
-                }
-                Err(refused) => Err(Status::from(&refused).into()),
-            }
-        })
-    }
-}
-
-/// Hands a message's bytes through.
-#[derive(Debug, Clone, Copy)]
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn encode(&mut self, message: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
-        to.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, tonic::Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
     }
 }

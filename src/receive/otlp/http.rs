@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
+use super::answer::{Code, Encoding, Status};
+use super::body::{self, Coding};
+use super::{Door, Transport, grpc, header as header_text, media_type};
+use crate::ingest::{Refused, Signal};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use bytes::Bytes;
-
-use super::answer::{Code, Encoding, Status};
-use super::{Door, body, grpc, header as header_text, media_type};
-use crate::ingest::{Accepted, Ingest, Refused, Reservation, Signal};
-use crate::otlp;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -20,8 +18,9 @@ const JSON: &str = "application/json";
 pub(super) async fn export(State(door): State<Arc<Door>>, request: Request<Body>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     let response = answer(&door, &head, &mut body).await;
-    if !response.status().is_success() {
-        body::discard(&mut body, door.ingest.settings().max_request_bytes).await;
+    // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
+    if !response.status().is_success() && !head.headers.contains_key(header::EXPECT) {
+        body::discard(&mut body, &door.ingest).await;
     }
     response
 }
@@ -29,7 +28,7 @@ pub(super) async fn export(State(door): State<Arc<Door>>, request: Request<Body>
 async fn answer(door: &Arc<Door>, head: &Parts, body: &mut Body) -> Response<Body> {
     let media_type = media_type(&head.headers);
     let path = head.uri.path();
-    if media_type.starts_with(grpc::MEDIA_TYPE) {
+    if grpc::MEDIA_TYPES.contains(&media_type.as_str()) {
         return grpc::unknown_service(path);
     }
     let Some(signal) = signal(path, &media_type) else {
@@ -46,48 +45,17 @@ async fn answer(door: &Arc<Door>, head: &Parts, body: &mut Body) -> Response<Bod
         _ => return unsupported_type(&media_type),
     };
     let coding = header_text(&head.headers, &header::CONTENT_ENCODING);
-    let Some(coding) = body::Coding::from_name(coding) else { return unsupported_coding(coding, encoding) };
+    let Some(coding) = Coding::from_name(coding) else { return unsupported_coding(coding, encoding) };
     let announced = header_text(&head.headers, &header::CONTENT_LENGTH).parse().ok();
-    let read = read(&door.ingest, coding, announced, body).await;
-    let outcome = match read {
-        Ok((bytes, reservation)) => {
-            let to_protobuf = match encoding {
-                Encoding::Protobuf => |_: Signal, bytes| Ok(bytes),
-                Encoding::Json => from_json,
-            };
-            let outcome = Arc::clone(door).accept(signal, bytes, to_protobuf).await;
-            drop(reservation);
-            outcome
-        }
-        Err(refused) => Err(refused),
+    let limit = door.ingest.settings().max_request_bytes;
+    let received = async {
+        let received = body::read(body, announced, limit, &door.ingest).await?;
+        body::inflate(coding, received, &door.ingest).await
     };
-    super::count(&door.counts.http, signal, &outcome);
-    match outcome {
-        Ok(accepted) => success(signal, encoding, &accepted),
+    match door.export(Transport::Http, signal, received, encoding).await {
+        Ok(accepted) => respond(StatusCode::OK, encoding, encoding.response(signal, &accepted)),
         Err(refused) => refusal(&refused, encoding),
     }
-}
-
-/// The body, inflated, and the room it takes.
-async fn read(
-    ingest: &Ingest,
-    coding: body::Coding,
-    announced: Option<u64>,
-    body: &mut Body,
-) -> Result<(Bytes, Reservation), Refused> {
-    let limit = ingest.settings().max_request_bytes;
-    let mut reservation = body::reserve(ingest, announced)?;
-    let bytes = body::read(body, limit, &mut reservation).await?;
-    if coding == body::Coding::Identity {
-        return Ok((bytes, reservation));
-    }
-    // Even a small body can inflate for long.
-    let inflating = tokio::task::spawn_blocking(move || {
-        body::inflate(coding, bytes, limit, &mut reservation).map(|bytes| (bytes, reservation))
-    });
-    inflating
-        .await
-        .unwrap_or_else(|_panicked| Err(Refused::Malformed("the body could not be inflated".to_owned())))
 }
 
 /// The signal a path means. Exporters that were given a full path append theirs to it, and some send to the
@@ -103,25 +71,13 @@ fn signal(path: &str, media_type: &str) -> Option<Signal> {
     }
 }
 
-fn from_json(signal: Signal, json: Bytes) -> Result<Bytes, Refused> {
-    let transcoded = match signal {
-        Signal::Traces => otlp::json::traces(&json),
-        Signal::Logs => otlp::json::logs(&json),
-        Signal::Metrics => otlp::json::metrics(&json),
-    };
-    transcoded.map(Bytes::from).map_err(|error| Refused::Malformed(error.to_string()))
-}
-
-fn success(signal: Signal, encoding: Encoding, accepted: &Accepted) -> Response<Body> {
-    respond(StatusCode::OK, encoding, encoding.response(signal, accepted))
-}
-
 fn refusal(refused: &Refused, encoding: Encoding) -> Response<Body> {
     let status = Status::from(refused);
     let code = match refused {
         Refused::Malformed(_) => StatusCode::BAD_REQUEST,
         Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refused::Later { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::Defect => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let mut response = respond(code, encoding, encoding.status(&status));
     if let Some(retry_after) = status.retry_after {
@@ -137,11 +93,11 @@ fn unsupported_type(media_type: &str) -> Response<Body> {
 }
 
 fn unsupported_coding(coding: &str, encoding: Encoding) -> Response<Body> {
-    let message = format!("content encoding '{}' is not gzip, deflate, zstd or identity", shown(coding));
+    let message = format!("content encoding '{}' is none of {}", shown(coding), Coding::NAMES);
     let status = Status { code: Code::InvalidArgument, message, retry_after: None };
     let mut response = respond(StatusCode::UNSUPPORTED_MEDIA_TYPE, encoding, encoding.status(&status));
     // RFC 9110, section 12.5.3: a 415 for a coding says which ones would do.
-    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, zstd"));
+    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(Coding::NAMES));
     response
 }
 

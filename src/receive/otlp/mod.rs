@@ -7,6 +7,7 @@ mod body;
 mod grpc;
 mod http;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,10 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Signal};
+use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Reservation, Signal};
+use crate::otlp;
+
+use answer::Encoding;
 
 /// How long a browser may remember what a preflight said.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7_200);
@@ -29,6 +33,21 @@ pub struct Counts {
     pub grpc: DoorCounts,
     /// Over HTTP.
     pub http: DoorCounts,
+}
+
+impl Counts {
+    fn of(&self, transport: Transport) -> &DoorCounts {
+        match transport {
+            Transport::Grpc => &self.grpc,
+            Transport::Http => &self.http,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Transport {
+    Grpc,
+    Http,
 }
 
 /// The OTLP door.
@@ -67,35 +86,85 @@ fn cors(allowed_origins: Vec<String>) -> CorsLayer {
 /// Bodies larger than this are checked off the threads that serve connections.
 const INLINE_BYTES: usize = 64 << 10;
 
+/// A body that was read, and the room it takes.
+#[derive(Debug)]
+struct Received {
+    bytes: Bytes,
+    reservation: Reservation,
+}
+
 impl Door {
-    /// Makes a request safe: returns when its spans are on disk.
-    async fn accept(
-        self: Arc<Self>,
+    /// Reads, inflates, translates and makes safe: returns when the spans are on disk.
+    ///
+    /// Once the bytes are with the buffer they are its own: a client that goes away changes neither what is
+    /// counted nor what is kept, nor gives room back too early.
+    async fn export(
+        self: &Arc<Self>,
+        transport: Transport,
         signal: Signal,
-        body: Bytes,
-        to_protobuf: fn(Signal, Bytes) -> Result<Bytes, Refused>,
+        received: impl Future<Output = Result<Received, Refused>>,
+        encoding: Encoding,
     ) -> Result<Accepted, Refused> {
-        let (answer, answered) = oneshot::channel();
-        let door = Arc::clone(&self);
-        let large = body.len() > INLINE_BYTES;
-        let work = move || match to_protobuf(signal, body) {
-            // Nobody waits any more when the connection is gone; the spans are safe all the same.
-            Ok(request) => door.ingest.accept(signal, request, move |outcome| drop(answer.send(outcome))),
-            Err(refused) => drop(answer.send(Err(refused))),
+        let received = match received.await {
+            Ok(received) => received,
+            Err(refused) => {
+                count(self.counts.of(transport), signal, &Err(refused.clone()));
+                return Err(refused);
+            }
         };
+        let (answer, answered) = oneshot::channel();
+        let door = Arc::clone(self);
+        let large = received.bytes.len() > INLINE_BYTES;
+        let work = move || door.accept(transport, signal, received, encoding, answer);
+        // A panic is reported by its own hook; it drops `answer`, which is told below.
+        let work = move || drop(catch_unwind(AssertUnwindSafe(work)));
         if large {
-            // A panic in there drops `answer`, which is answered below.
             drop(tokio::task::spawn_blocking(work));
         } else {
             work();
         }
         answered.await.unwrap_or_else(|_dropped| {
-            Err(Refused::Later {
-                why: "the server stopped before the spans were safe".to_owned(),
-                retry_after: crate::ingest::RETRY_AFTER,
-            })
+            count(self.counts.of(transport), signal, &Err(Refused::Defect));
+            Err(Refused::Defect)
         })
     }
+
+    fn accept(
+        self: Arc<Self>,
+        transport: Transport,
+        signal: Signal,
+        received: Received,
+        encoding: Encoding,
+        answer: oneshot::Sender<Result<Accepted, Refused>>,
+    ) {
+        let Received { bytes, mut reservation } = received;
+        let request = match encoding {
+            Encoding::Protobuf => Ok(bytes),
+            Encoding::Json => from_json(signal, &bytes, &mut reservation),
+        };
+        let counts = Arc::clone(&self.counts);
+        let done = move |outcome| {
+            count(counts.of(transport), signal, &outcome);
+            drop(reservation);
+            // Nobody may wait any more.
+            drop(answer.send(outcome));
+        };
+        match request {
+            Ok(request) => self.ingest.accept(signal, request, done),
+            Err(refused) => done(Err(refused)),
+        }
+    }
+}
+
+fn from_json(signal: Signal, json: &Bytes, reservation: &mut Reservation) -> Result<Bytes, Refused> {
+    // The protobuf form stands beside the JSON while it is written, and is rarely larger.
+    reservation.resize(reservation.bytes() + json.len())?;
+    let transcoded = match signal {
+        Signal::Traces => otlp::json::traces(json),
+        Signal::Logs => otlp::json::logs(json),
+        Signal::Metrics => otlp::json::metrics(json),
+    };
+    transcoded.map(Bytes::from).map_err(|error| Refused::Malformed(error.to_string()))
 }
 
 fn count(counts: &DoorCounts, signal: Signal, outcome: &Result<Accepted, Refused>) {
@@ -103,11 +172,15 @@ fn count(counts: &DoorCounts, signal: Signal, outcome: &Result<Accepted, Refused
     match outcome {
         Ok(accepted) if signal == Signal::Traces => {
             counts.accepted_spans.add(accepted.items.into());
-            counts.failed_spans.add(accepted.rejected.into());
+            counts.rejected_spans.add(accepted.rejected.into());
         }
         Ok(_) => {}
-        Err(Refused::Later { .. }) => drop(counts.refused_requests.add(1)),
-        Err(Refused::Malformed(_) | Refused::TooLarge { .. }) => drop(counts.failed_requests.add(1)),
+        Err(Refused::Later { .. }) => {
+            counts.refused_requests.add(1);
+        }
+        Err(Refused::Malformed(_) | Refused::TooLarge { .. } | Refused::Defect) => {
+            counts.failed_requests.add(1);
+        }
     }
 }
 
