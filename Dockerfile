@@ -13,7 +13,7 @@ COPY config/ config/
 COPY src/ src/
 COPY --from=page /page/dist /page
 # Static, so that the last stage needs no C library. The target is named so that build scripts stay dynamic.
-ENV TRACELODGE_UI=prebuilt:/page RUSTFLAGS="-C target-feature=+crt-static"
+ENV PAGE_BUILD=prebuilt:/page RUSTFLAGS="-C target-feature=+crt-static"
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
     && cargo build --release --locked --bin tracelodge --target "$target" \
     && install -D "target/$target/release/tracelodge" /image/tracelodge \

@@ -400,6 +400,11 @@ impl Server {
     fn start(data: &std::path::Path) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(SERVER).arg("--data-dir").arg(data).args(["--set", "log.level=warn"]);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TRACELODGE_") {
+                command.env_remove(name);
+            }
+        }
         for door in ["otlp_grpc", "otlp_http", "ui", "admin"] {
             command.args(["--set", &format!("doors.{door}=0")]);
         }

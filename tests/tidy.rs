@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floors and what each may name of the others; the order is the order of `src/lib.rs`.
+/// The floors and what each may name of the others, ground first, as in `src/lib.rs`.
 const FLOORS: [(&str, &[&str]); 11] = [
     ("model", &[]),
     ("proto", &[]),
@@ -78,6 +78,38 @@ fn the_table_has_no_ring() {
 }
 
 #[test]
+fn the_library_lists_the_floors_in_this_order() {
+    let library = fs::read_to_string("src/lib.rs").unwrap();
+    let listed: Vec<_> =
+        library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let floors: Vec<_> =
+        FLOORS.iter().map(|(floor, _)| *floor).filter(|floor| listed.contains(floor)).collect();
+    assert_eq!(listed, floors);
+    assert!(!library.contains("pub use"), "what is the library's stands on its floor");
+}
+
+#[test]
+fn async_stays_at_the_doors() {
+    for file in rust_files(Path::new("src")) {
+        let waits = ["receive", "serve", "app"];
+        if floor_of(&file).is_some_and(|floor| !waits.contains(&floor.as_str())) {
+            let text = code(&fs::read_to_string(&file).unwrap());
+            for word in ["async ", ".await", "tokio::"] {
+                assert!(!text.contains(word), "{}: '{word}' below the doors", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_path_climbs_twice() {
+    for file in rust_files(Path::new("src")) {
+        let text = code(&fs::read_to_string(&file).unwrap());
+        assert!(!text.contains("super::super"), "{}: name it from `crate::`", file.display());
+    }
+}
+
+#[test]
 fn a_path_is_found_however_it_is_written() {
     let text =
         "use crate::store::Store;\nuse crate::{model::{Span, id}, query};\nlet x = crate::otlp::scan();";
@@ -105,10 +137,14 @@ fn floor_of(file: &Path) -> Option<String> {
     (floor != "lib" && floor != "main").then_some(floor)
 }
 
+/// The text without the lines that are comments.
+fn code(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
 /// The first names after every `crate::` outside of comments, grouped imports included.
 fn crate_paths(text: &str) -> BTreeSet<String> {
-    let code: String =
-        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code = code(text);
     let mut named = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];

@@ -76,6 +76,6 @@ export default defineConfig({
   },
   server: {
     port: 5173,
-    proxy: { '/api': process.env['TRACELODGE_URL'] ?? 'http://127.0.0.1:16686' },
+    proxy: { '/api': process.env['SERVER_URL'] ?? 'http://127.0.0.1:16686' },
   },
 });

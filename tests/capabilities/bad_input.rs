@@ -4,8 +4,11 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, any_value};
 use prost::Message as _;
 use serde_json::json;
+use std::time::Instant;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
-use crate::harness::{Answer, Client, Server};
+use crate::harness::{Answer, Client, PATIENCE, Server};
 use crate::wire;
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -187,7 +190,7 @@ async fn bad_calls_over_grpc_are_answered_by_the_table() {
         ("a gzip bomb", "gzip", bomb("gzip", 200 << 20), 8, "receive.max_request_bytes"),
         ("a deflate bomb", "deflate", bomb("deflate", 200 << 20), 8, "receive.max_request_bytes"),
         ("a zstd bomb", "zstd", bomb("zstd", 200 << 20), 8, "receive.max_request_bytes"),
-        ("not gzip", "gzip", b"plain".to_vec(), 3, "read"),
+        ("not gzip", "gzip", b"plain".to_vec(), 3, "inflated"),
         ("snappy", "snappy", b"plain".to_vec(), 12, "snappy"),
     ];
     for (name, encoding, message, code, says) in cases {
@@ -229,26 +232,80 @@ async fn the_wrong_method_path_and_type_are_told_apart() {
 #[tokio::test]
 async fn what_does_not_fit_into_memory_is_asked_to_come_again() {
     let data = tempfile::tempdir().unwrap();
-    let server = Server::start_with(data.path(), &["receive.in_flight_bytes=64KiB"]);
+    let settings = ["receive.max_request_bytes=1MiB", "receive.in_flight_bytes=3MiB"];
+    let server = Server::start_with(data.path(), &settings);
     let client = Client::new();
+    // Half-sent bodies hold what they sent, and no more than that.
+    let mut half_sent = Vec::new();
+    let mut refused = None;
     let body = wire::trace("large", 1, 2_000);
-    assert!(body.len() > 64 << 10);
-    for (media_type, says) in [("application/x-protobuf", ""), ("application/json", "RetryInfo")] {
-        let headers = [("content-type", media_type)];
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(&server.otlp[1]).await.unwrap();
+        let head = "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; 999_999]).await.unwrap();
+        half_sent.push(stream);
+        let headers = [("content-type", "application/json")];
         let answer = client.post(server.otlp_http("/v1/traces"), &headers, body.clone()).await;
-        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{:?}", answer.body);
-        let (code, message) = status(&answer);
-        assert_eq!(code, 14);
-        assert!(message.contains("receive.in_flight_bytes"), "{message}");
-        assert!(String::from_utf8_lossy(&answer.body).contains(says));
+        if answer.status == 503 {
+            refused = Some(answer);
+            break;
+        }
     }
+    let answer = refused.expect("eight half-sent bodies of 1 MB do not fit into 3 MiB");
+    assert_eq!(answer.header("retry-after"), "1");
+    let (code, message) = status(&answer);
+    assert_eq!(code, 14);
+    assert!(message.contains("receive.in_flight_bytes"), "{message}");
+    assert!(String::from_utf8_lossy(&answer.body).contains("RetryInfo"));
+
     let url = format!("{}{TRACES}", server.otlp_grpc());
     let answer = client.grpc(url, "identity", &body).await.unwrap();
-    let (code, message) = answer.grpc_status();
-    assert_eq!(code, 14, "{message}");
-    assert!(
-        answer.header("grpc-status-details-bin").len() > 20
-            || answer.trailers.contains_key("grpc-status-details-bin")
-    );
+    assert_eq!(answer.grpc_status().0, 14);
+    assert!(answer.header("grpc-status-details-bin").len() > 20);
+    drop(half_sent);
+    let headers = [("content-type", "application/x-protobuf")];
+    let deadline = Instant::now() + PATIENCE;
+    while client.post(server.otlp_http("/v1/traces"), &headers, body.clone()).await.status != 200 {
+        assert!(Instant::now() < deadline, "room is not given back");
+        tokio::task::yield_now().await;
+    }
     good_request_is_taken(&client, &server).await;
+}
+
+#[tokio::test]
+async fn an_announced_length_takes_no_room() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let client = Client::new();
+    let mut announced = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(&server.otlp[1]).await.unwrap();
+        let head = "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 20000000\r\n\r\n ";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        announced.push(stream);
+    }
+    good_request_is_taken(&client, &server).await;
+}
+
+#[tokio::test]
+async fn a_grpc_frame_that_lies_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let client = Client::new();
+    let url = format!("{}{TRACES}", server.otlp_grpc());
+    let headers = [("content-type", "application/grpc"), ("te", "trailers")];
+    let cases: [(&[u8], &str); 5] = [
+        (b"", "a call of 0 bytes holds no message"),
+        (b"\0\0\0", "a call of 3 bytes holds no message"),
+        (b"\0\xff\xff\xff\xff", "a message of 4294967295 bytes was announced, 0 came"),
+        (b"\0\0\0\0\0more", "a message of 0 bytes was announced, 4 came"),
+        (b"\x01\0\0\0\0", "a compressed message came without a grpc-encoding"),
+    ];
+    for (body, says) in cases {
+        let answer = client.post_http2(url.clone(), &headers, Bytes::from_static(body)).await;
+        assert_eq!(answer.grpc_status(), (3, says.to_owned()));
+    }
+    let web = [("content-type", "application/grpc-web+proto")];
+    assert_eq!(client.post_http2(url, &web, Bytes::new()).await.status, 404);
 }

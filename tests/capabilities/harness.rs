@@ -37,13 +37,14 @@ impl Server {
         let mut child =
             command(data, settings).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (said, lines) = std::sync::mpsc::sync_channel(64);
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
         let mut addresses = Vec::new();
-        for line in stdout.lines() {
-            let line = line.unwrap();
-            let address = line.split("http://").nth(1).map(|rest| rest.split(' ').next().unwrap().to_owned());
-            let last = line.starts_with("Open ");
-            addresses.extend(address);
-            if last {
+        loop {
+            let line = lines.recv_timeout(PATIENCE).expect("the program says where it listens");
+            addresses
+                .extend(line.split("http://").nth(1).map(|rest| rest.split(' ').next().unwrap().to_owned()));
+            if line.starts_with("Open ") {
                 break;
             }
         }
@@ -98,6 +99,12 @@ impl Drop for Server {
 pub(crate) fn command(data: &Path, settings: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracelodge"));
     command.arg("--data-dir").arg(data).args(["--set", "log.level=warn"]);
+    for (name, _) in std::env::vars_os() {
+        // Settings of whoever runs the tests are not those of this program.
+        if name.to_string_lossy().starts_with("TRACELODGE_") {
+            command.env_remove(name);
+        }
+    }
     for door in ["otlp_grpc", "otlp_http", "ui", "admin"] {
         command.args(["--set", &format!("doors.{door}=0")]);
     }

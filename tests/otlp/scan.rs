@@ -129,7 +129,11 @@ fn each_unusable_span_is_rejected_alone_and_says_why() {
             36,
         ),
         (span(|span| nested(span, 33)), "attribute value nested deeper than 32 levels", 171),
-        (span(|span| write::bytes(span, 100, &[0; 1000])), "span of 1032 bytes, above the limit of 1000", 0),
+        (
+            span(|span| write::bytes(span, 100, &[0; 1000])),
+            "span of 1032 bytes, above receive.max_span_bytes = 1000",
+            0,
+        ),
     ];
     let limits = Limits { max_span_bytes: 1000 };
     let (good, other) = (span(|_| {}), span(|span| write::string(span, 5, "other")));

@@ -3,7 +3,7 @@
  *
  * usage: node e2e/run.mjs [path of the tracelodge binary]
  *
- * The binary may also come from TRACELODGE_BIN, the browser from CHROMIUM. Screenshots go to e2e/screenshots.
+ * The binary may also come from PROGRAM, the browser from CHROMIUM. Screenshots go to e2e/screenshots.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -33,7 +33,7 @@ const SCRIPT_BUDGET = 40 * 1024;
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'";
 const WAIT = 15_000;
 
-const binary = resolve(process.argv[2] ?? process.env.TRACELODGE_BIN ?? join(HERE, '../../target/release/tracelodge'));
+const binary = resolve(process.argv[2] ?? process.env.PROGRAM ?? join(HERE, '../../target/release/tracelodge'));
 
 const browserPath = [
   process.env.CHROMIUM,
