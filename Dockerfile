@@ -11,6 +11,7 @@ WORKDIR /tracelodge
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY config/ config/
 COPY src/ src/
+COPY benches/ benches/
 COPY --from=page /page/dist /page
 # Static, so that the last stage needs no C library. The target is named so that build scripts stay dynamic.
 ENV PAGE_BUILD=prebuilt:/page RUSTFLAGS="-C target-feature=+crt-static"
