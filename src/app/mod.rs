@@ -193,7 +193,9 @@ impl App {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             doors: listed
                 .iter()
-                .filter_map(|(name, addresses)| Some(((*name).to_owned(), addresses.first()?.to_string())))
+                .filter_map(|(name, addresses)| {
+                    Some(((*name).to_owned(), shown(*addresses.first()?).to_string()))
+                })
                 .collect(),
         };
         let answers =

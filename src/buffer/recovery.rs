@@ -115,7 +115,8 @@ fn id_in_files(folder: &Folder, listing: &Listing, signal: Signal) -> Option<Sto
 
 fn random_id() -> io::Result<StorageId> {
     let mut id = StorageId::default();
-    getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()))?;
+    // So few bytes come whole (getrandom(2)), and need no device in the folder that a container calls its root.
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())?;
     Ok(id)
 }
 
