@@ -5,9 +5,12 @@
 //! looked at on every read: a damaged row is counted and left out, never handed out. A failed or panicking engine
 //! is reported once and opened again by the next call.
 //!
-//! Limits: names in keys [`MAX_NAME_BYTES`]; 10 000 services and 100 000 operations are listed; memory for pages
-//! is [`Settings::cache_bytes`]; one transaction of [`Store::expire`] handles 5 000 rows; a trace is read up to a
-//! number of bytes the caller names. Freed pages are used again, but the file does not shrink.
+//! Limits: names in keys [`MAX_NAME_BYTES`]; 10 000 services and 100 000 operations are listed, and calls counted in
+//! 100 000 rows of two services and an hour; memory for pages is [`Settings::cache_bytes`]; one transaction of
+//! [`Store::expire`] handles 5 000 rows; a trace is read up to a number of bytes the caller names. The file has no
+//! size limit: only age removes spans, freed pages are used again but the file does not shrink, and no space is held
+//! back for removing. When the disk is full every write fails, expiry too, until somebody makes room; what is stored
+//! can be read all the while.
 //!
 //! The layout is chosen for clarity: `schema` is the whole of it on one page.
 //!
@@ -73,7 +76,7 @@ pub struct Cursor {
 pub struct Appended {
     /// Spans that were stored.
     pub new: u64,
-    /// Spans that were there already.
+    /// Spans that were there already; damaged rows among them are written anew.
     pub duplicates: u64,
 }
 
@@ -192,25 +195,32 @@ macro_rules! from_engine {
 
 from_engine!(StorageError, TableError, TransactionError, CommitError);
 
-/// Counts damaged rows that were met.
+/// Counts what could not be read or was not kept, and says so in the log ever more rarely.
 #[derive(Debug, Default)]
-pub struct Damage {
-    rows: AtomicU64,
+struct Losses {
+    damaged_rows: AtomicU64,
+    left_out: AtomicU64,
 }
 
-impl Damage {
-    /// What was read, or `None` and one more on the count. Says so in the log ever more rarely.
+impl Losses {
+    /// What was read, or `None` and one more on the count.
     fn step_over<T>(&self, table: Definition, read: Result<T, Damaged>) -> Option<T> {
-        match read {
-            Ok(read) => Some(read),
-            Err(Damaged) => {
-                let count = self.rows.fetch_add(1, Ordering::Relaxed) + 1;
-                if count.is_power_of_two() {
-                    let table = redb::TableHandle::name(&table);
-                    tracing::warn!(table, count, "left out a damaged row of the span store");
-                }
-                None
+        if read.is_err() {
+            let count = self.damaged_rows.fetch_add(1, Ordering::Relaxed) + 1;
+            if count.is_power_of_two() {
+                let table = redb::TableHandle::name(&table);
+                tracing::warn!(table, count, "left out a damaged row of the span store");
             }
+        }
+        read.ok()
+    }
+
+    /// A row was not written because its table has as many as it may have.
+    fn leave_out(&self, table: Definition, most: u64) {
+        let count = self.left_out.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            let table = redb::TableHandle::name(&table);
+            tracing::warn!(table, most, count, "left out a name or a call: its table is full");
         }
     }
 }
@@ -219,7 +229,7 @@ impl Damage {
 #[derive(Debug)]
 pub struct Store {
     engine: Engine,
-    damage: Damage,
+    losses: Losses,
     max_age: Duration,
 }
 
@@ -236,7 +246,7 @@ impl Store {
 
     fn with_engine(engine: Engine, settings: &Settings) -> Result<Self, Error> {
         check_format(&engine)?;
-        Ok(Self { engine, damage: Damage::default(), max_age: settings.max_age })
+        Ok(Self { engine, losses: Losses::default(), max_age: settings.max_age })
     }
 
     /// Stores the spans that are not there yet and moves the cursor, in one durable transaction: on disk, or, with
@@ -245,7 +255,7 @@ impl Store {
         // Rounded up: nothing goes before its time.
         let expire_time = now.plus(self.max_age).nanos().div_ceil(1_000_000_000);
         let moment = Moment { now, expire_time };
-        self.engine.write(|transaction| append::append(transaction, spans, cursor, moment))
+        self.engine.write(|transaction| append::append(transaction, &self.losses, spans, cursor, moment))
     }
 
     /// The last applied frame of a buffer's signal.
@@ -253,24 +263,31 @@ impl Store {
         let key = key::cursor(buffer, signal);
         self.engine.begin_read()?.read(|transaction| {
             let table = transaction.open_table(CURSOR)?;
-            let value = table.get(&key[..])?;
-            Ok(value.and_then(|value| append::cursor_of(&key, value.value())))
+            let stored = table.get(&key[..])?.map(|value| append::cursor_of(&key, value.value()));
+            Ok(stored.and_then(|sequence| self.losses.step_over(CURSOR, sequence)))
         })
     }
 
     /// The store as it stands now, for one question.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
-        Ok(Snapshot { reading: self.engine.begin_read()?, damage: &self.damage })
+        Ok(Snapshot { reading: self.engine.begin_read()?, losses: &self.losses })
     }
 
     /// Keeps a trace for good, spans of it that are still to come included; false when there is no such trace.
     pub fn pin(&self, trace_id: TraceId) -> Result<bool, Error> {
-        self.engine.write(|transaction| append::pin(transaction, trace_id))
+        self.engine.write(|transaction| append::pin(transaction, &self.losses, trace_id))
     }
 
     /// Removes what is due at `now`, at most one batch; to be called again while [`Expired::more`].
     pub fn expire(&self, now: Timestamp) -> Result<Expired, Error> {
-        self.engine.write(|transaction| expiry::expire(transaction, now))
+        // A commit costs a sync, even of nothing.
+        let is_due = |transaction: &redb::ReadTransaction| {
+            expiry::is_due(&transaction.open_table(schema::EXPIRY)?, now)
+        };
+        if !self.engine.begin_read()?.read(is_due)? {
+            return Ok(Expired::default());
+        }
+        self.engine.write(|transaction| expiry::expire(transaction, &self.losses, now))
     }
 
     /// How much there is.
@@ -284,7 +301,7 @@ impl Store {
             // POSIX: st_blocks counts units of 512 bytes.
             data_bytes: file.blocks() * 512,
             oldest: snapshot.oldest()?,
-            damaged_rows: self.damage.rows.load(Ordering::Relaxed),
+            damaged_rows: self.losses.damaged_rows.load(Ordering::Relaxed),
             engine_failures: self.engine.failures(),
         })
     }

@@ -13,7 +13,7 @@ use crate::store::record::{Damaged, IndexRow, Note, SpanMaker, SpanRow};
 use crate::store::schema::{
     ARCHIVE, DEPENDENCIES, Definition, OPERATIONS, SERVICE_NAME_INDEX, SERVICES, SPANS, START_TIME_INDEX,
 };
-use crate::store::{Damage, Error, key};
+use crate::store::{Error, Losses, key};
 
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Rows = Range<'static, &'static [u8], &'static [u8]>;
@@ -22,7 +22,7 @@ type Rows = Range<'static, &'static [u8], &'static [u8]>;
 #[derive(Debug)]
 pub struct Snapshot<'s> {
     pub(super) reading: Reading<'s>,
-    pub(super) damage: &'s Damage,
+    pub(super) losses: &'s Losses,
 }
 
 /// The stored spans of one trace.
@@ -120,7 +120,7 @@ impl Snapshot<'_> {
             Ok(value
                 .map(|value| SpanRow::read(&key, value.value()).map(|row| SpanMaker::default().span(&row))))
         })?;
-        Ok(read.and_then(|span| self.damage.step_over(SPANS, span)))
+        Ok(read.and_then(|span| self.losses.step_over(SPANS, span)))
     }
 
     /// The index rows of spans that started within the bounds, newest first; of all services when none is named.
@@ -142,8 +142,9 @@ impl Snapshot<'_> {
         self.each(DEPENDENCIES, &[], &[0xff], |key, value| {
             let (parent, child, hour) = key::split_dependency(key).ok_or(Damaged)?;
             if hours.contains(&hour) {
+                let counted = Note::read(key, value)?.number;
                 let count = calls.entry((parent, child)).or_default();
-                *count = count.saturating_add(Note::read(key, value)?.number);
+                *count = count.saturating_add(counted);
             }
             Ok(true)
         })?;
@@ -164,7 +165,7 @@ impl Snapshot<'_> {
             for row in &mut rows {
                 let (key, value) = row?;
                 let taken = take(key.value(), value.value());
-                if self.damage.step_over(definition, taken) == Some(false) {
+                if self.losses.step_over(definition, taken) == Some(false) {
                     break;
                 }
             }
@@ -229,7 +230,7 @@ impl Iterator for Newest<'_> {
             });
             match read {
                 Ok(None) => return None,
-                Ok(Some(row)) => match self.snapshot.damage.step_over(self.table, row) {
+                Ok(Some(row)) => match self.snapshot.losses.step_over(self.table, row) {
                     Some(row) => return Some(Ok(row)),
                     None => continue,
                 },

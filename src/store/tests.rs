@@ -14,6 +14,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{SpanKind, content_hash};
+use crate::store::key::Identity;
+use crate::store::schema::{
+    DEPENDENCIES, EXPIRY, Expiring, PENDING_PARENTS, SERVICE_NAME_INDEX, SPANS, START_TIME_INDEX,
+};
 
 const SETTINGS: Settings = Settings { cache_bytes: 16 << 20, max_age: DAY };
 const DAY: Duration = Duration::from_secs(86_400);
@@ -195,6 +199,54 @@ fn a_second_span_with_the_parents_id_does_not_count_the_call_again() {
 }
 
 #[test]
+fn a_call_is_of_the_parent_in_the_childs_own_service() {
+    // Both sides of a call under one id, and a child of the serving side.
+    let sides = "a | call | client | 0-9 | #5\nb | serve | server | 1-8 | #5";
+    let spans =
+        trace(1, &format!("{sides}\nb | work | internal | 2-4 | #6 ^5\nc | wait | server | 2-4 | #7 ^5"));
+    let orders: [&[&[usize]]; 3] = [&[&[0, 1, 2, 3]], &[&[0, 1], &[2, 3]], &[&[2, 3], &[1, 0]]];
+    for order in orders {
+        let shelf = Shelf::new();
+        for (sequence, places) in (1..).zip(order) {
+            let batch: Vec<Span> = places.iter().map(|&place| spans[place].clone()).collect();
+            shelf.append(sequence, &batch, BASE);
+        }
+        assert_eq!(shelf.calls(), ["a>c 1", "b>b 1"], "{order:?}");
+    }
+}
+
+#[test]
+fn many_spans_of_one_id_are_stored_and_their_children_counted() {
+    let shelf = Shelf::new();
+    let drawn = trace(1, "shop | GET /cart | server | 0-1 | #5\n  cart | GET | server | 0-1 | #6");
+    let twins = |span: &Span| -> Vec<Span> {
+        (0..2_000).map(|content_hash| Span { content_hash, ..span.clone() }).collect()
+    };
+    shelf.append(1, &twins(&drawn[1]), BASE);
+    shelf.append(2, &twins(&drawn[0]), BASE);
+    shelf.append(3, &twins(&drawn[1]), BASE);
+    assert_eq!(shelf.trace(1).len(), 4_000);
+    assert_eq!(shelf.calls(), ["shop>cart 2000"]);
+}
+
+#[test]
+fn calls_are_counted_between_so_many_services_and_no_more() {
+    let shelf = Shelf::new();
+    let filled = shelf.store().engine.write(|transaction| {
+        let mut table = transaction.open_table(DEPENDENCIES)?;
+        for hour in 1..calls::MAX_DEPENDENCIES as u32 {
+            table.insert(&key::dependency("x", "y", hour)[..], &b""[..])?;
+        }
+        Ok(())
+    });
+    filled.unwrap();
+    shelf.append(1, &trace(1, "a | x | client | 0-9\n  b | y | server | 1-2"), BASE);
+    shelf.append(2, &trace(2, "a | x | client | 0-9\n  c | y | server | 1-2"), BASE);
+    shelf.append(3, &trace(3, "a | x | client | 0-9\n  b | y | server | 1-2"), BASE);
+    assert_eq!(shelf.calls(), ["a>b 2"]);
+}
+
+#[test]
 fn names_with_slashes_are_not_mixed_up_in_calls() {
     let shelf = Shelf::new();
     shelf.append(1, &trace(1, "a/b | x | server | 0-9\n  c | y | server | 1-2"), BASE);
@@ -354,6 +406,99 @@ fn a_damaged_span_is_counted_and_left_out() {
     assert_eq!(rest, sorted(trace(1, CART)[..3].to_vec()));
     assert_eq!(shelf.store().status().unwrap().damaged_rows, 1);
     assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 4, "it goes in its time");
+}
+
+/// Flips one bit in the value of every row of a table whose key ends with these bytes.
+fn damage_rows(shelf: &Shelf, definition: Definition, ending: &[u8]) {
+    let damaged = shelf.store().engine.write(|transaction| {
+        let mut table = transaction.open_table(definition)?;
+        let mut damaged = Vec::new();
+        for row in table.iter()? {
+            let (key, value) = row?;
+            let mut value = value.value().to_vec();
+            value[0] ^= 1;
+            damaged.push((key.value().to_vec(), value));
+        }
+        damaged.retain(|(key, _value)| key.ends_with(ending));
+        assert!(!damaged.is_empty());
+        for (key, value) in damaged {
+            table.insert(&key[..], &value[..])?;
+        }
+        Ok(())
+    });
+    damaged.unwrap();
+}
+
+fn rows(shelf: &Shelf, definition: Definition) -> u64 {
+    let reading = shelf.store().engine.begin_read().unwrap();
+    reading.read(|transaction| Ok(transaction.open_table(definition)?.len()?)).unwrap()
+}
+
+#[test]
+fn a_damaged_reminder_takes_the_span_in_its_time_and_whole() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    damage_rows(&shelf, EXPIRY, b"");
+    // One that is damaged in its time: it comes up long before the span is due.
+    let early = shelf.store().engine.write(|transaction| {
+        let (mut table, spans) = (transaction.open_table(EXPIRY)?, transaction.open_table(SPANS)?);
+        let row = spans.first()?.unwrap().0.value().to_vec();
+        table.insert(&key::expiry(1, Expiring::Spans as u8, &row)[..], &b"damaged"[..])?;
+        Ok(())
+    });
+    early.unwrap();
+    assert_eq!(shelf.store().expire(BASE).unwrap(), Expired::default());
+    assert_eq!((shelf.trace(1).len(), shelf.store().status().unwrap().damaged_rows), (4, 1));
+    assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 4);
+    for table in [SPANS, SERVICE_NAME_INDEX, START_TIME_INDEX, EXPIRY] {
+        assert_eq!(rows(&shelf, table), 0, "{table}");
+    }
+}
+
+#[test]
+fn a_retry_heals_a_damaged_span_and_counts_its_calls_once() {
+    let shelf = Shelf::new();
+    let spans = trace(1, CART);
+    shelf.append(1, &spans, BASE);
+    let calls = shelf.calls();
+    damage_rows(&shelf, SPANS, &Identity::of(&spans[3]).to_key());
+    let later = BASE.plus(Duration::from_secs(60));
+    assert_eq!(shelf.append(2, &spans, later), Appended { new: 0, duplicates: 4 });
+    assert_eq!(shelf.trace(1), sorted(spans));
+    assert_eq!(shelf.calls(), calls);
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 1);
+    assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 3, "the fourth is a minute younger");
+    assert_eq!(shelf.store().expire(later.plus(DAY)).unwrap().spans, 1);
+}
+
+#[test]
+fn a_damaged_count_of_calls_is_told_and_begins_anew() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    damage_rows(&shelf, DEPENDENCIES, b"");
+    assert_eq!(shelf.calls(), [""; 0]);
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 3);
+    shelf.append(2, &trace(2, CART), BASE);
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 6, "also when it is written over");
+    assert_eq!(shelf.calls(), ["cart>redis 1", "shop>cart 1", "shop>shop 1"]);
+}
+
+#[test]
+fn damage_is_counted_wherever_it_is_met() {
+    let shelf = Shelf::new();
+    let spans = trace(1, "a | x | server | 0-9 | #1\n  b | y | server | 1-2 | #2");
+    let count = || shelf.store().status().unwrap().damaged_rows;
+    shelf.append(1, &spans[1..], BASE);
+    damage_rows(&shelf, PENDING_PARENTS, b"");
+    shelf.append(2, &spans[..1], BASE);
+    assert_eq!((count(), shelf.calls()), (1, Vec::new()), "a waiting child");
+    damage_rows(&shelf, SPANS, &Identity::of(&spans[0]).to_key());
+    shelf.append(3, &trace(1, "b | z | server | 1-2 | #3 ^1"), BASE);
+    assert_eq!((count(), shelf.calls()), (2, Vec::new()), "a parent");
+    assert!(shelf.store().pin(trace_id(1)).unwrap());
+    assert_eq!(count(), 3, "a span that is pinned");
+    damage_rows(&shelf, CURSOR, b"");
+    assert_eq!((shelf.store().cursor(BUFFER, 0).unwrap(), count()), (None, 4), "the cursor");
 }
 
 #[test]
