@@ -49,5 +49,9 @@ fn set_aside(folder: &Path, quarantine: &Path, now: Timestamp) -> io::Result<std
     }
     let aside = quarantine.join(format!("blocks-{:020}", now.millis()));
     fs::rename(folder, &aside)?;
+    // Until both are synced, a power cut may bring the damaged store back.
+    for changed in [Some(quarantine), folder.parent()].into_iter().flatten() {
+        fs::File::open(changed)?.sync_all()?;
+    }
     Ok(aside)
 }

@@ -9,8 +9,8 @@
 //! 100 000 rows of two services and an hour; memory for pages is [`Settings::cache_bytes`]; one transaction of
 //! [`Store::expire`] handles 5 000 rows; a trace is read up to a number of bytes the caller names. The file has no
 //! size limit: only age removes spans, freed pages are used again but the file does not shrink, and no space is held
-//! back for removing. When the disk is full every write fails, expiry too, until somebody makes room; what is stored
-//! can be read all the while.
+//! back for removing. On a full disk every write fails, expiry too, until somebody makes room; reading goes on
+//! where the file system lets bytes that are there be written over, which opening the file again takes.
 //!
 //! The layout is chosen for clarity: `schema` is the whole of it on one page.
 //!
@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redb::ReadableTable as _;
+use redb::{Database, ReadableDatabase as _};
 
 use crate::model::{Span, Timestamp, TraceId};
 use crate::store::append::Moment;
@@ -165,6 +165,12 @@ impl Error {
         }
     }
 
+    /// Whether this only tells of a failure that another call met: the file was closed, and the next call opens it.
+    fn is_echo(&self) -> bool {
+        let Self::Engine(error) = self else { return false };
+        matches!(**error, redb::Error::DatabaseClosed | redb::Error::PreviousIo)
+    }
+
     /// Whether redb must be opened anew after this.
     fn ends_the_handle(&self) -> bool {
         let Self::Engine(error) = self else { return matches!(self, Self::Panicked(_)) };
@@ -234,19 +240,20 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in this folder, or makes it. After a crash this takes time in proportion to the file.
+    /// Opens the store in this folder, or makes it. After a crash this takes no longer than otherwise.
     pub fn open(folder: &Path, settings: &Settings) -> Result<Self, Error> {
         let in_folder = |source| Error::File { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(in_folder)?;
         let engine = Engine::open(&folder.join(FILE), settings.cache_bytes)?;
-        // The file's name must be as durable as what it will hold.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_folder)?;
-        Self::with_engine(engine, settings)
+        // The names of file and folder must be as durable as what the file will hold.
+        for named in folder.ancestors().take(2).filter(|path| !path.as_os_str().is_empty()) {
+            File::open(named).and_then(|folder| folder.sync_all()).map_err(in_folder)?;
+        }
+        Ok(Self::with_engine(engine, settings))
     }
 
-    fn with_engine(engine: Engine, settings: &Settings) -> Result<Self, Error> {
-        check_format(&engine)?;
-        Ok(Self { engine, losses: Losses::default(), max_age: settings.max_age })
+    fn with_engine(engine: Engine, settings: &Settings) -> Self {
+        Self { engine, losses: Losses::default(), max_age: settings.max_age }
     }
 
     /// Stores the spans that are not there yet and moves the cursor, in one durable transaction: on disk, or, with
@@ -271,6 +278,12 @@ impl Store {
     /// The store as it stands now, for one question.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
         Ok(Snapshot { reading: self.engine.begin_read()?, losses: &self.losses })
+    }
+
+    /// Asks a question of the store as it stands now; once more when the failure of another call ended it.
+    pub fn ask<T>(&self, question: impl Fn(&Snapshot<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let ask = || question(&self.snapshot()?);
+        ask().or_else(|error| if error.is_echo() { ask() } else { Err(error) })
     }
 
     /// Keeps a trace for good, spans of it that are still to come included; false when there is no such trace.
@@ -307,33 +320,35 @@ impl Store {
     }
 }
 
-/// Makes the tables of a new file; refuses a file that a later version wrote.
-fn check_format(engine: &Engine) -> Result<(), Error> {
-    let path = engine.path();
-    engine.write(|transaction| {
-        {
-            let mut meta = transaction.open_table(META)?;
-            let stored = meta.get(FORMAT_KEY)?.map(|value| format_of(value.value()));
-            match stored {
-                Some(Some(found)) if found > FORMAT => {
-                    return Err(Error::NewerFormat { path: path.to_owned(), found });
-                }
-                Some(Some(_known)) => {}
-                Some(None) => return Err(Error::DamagedFormat { path: path.to_owned() }),
-                None => {
-                    let value = record::seal(FORMAT_KEY, FORMAT.to_le_bytes().to_vec());
-                    meta.insert(FORMAT_KEY, &value[..])?;
-                }
-            }
-        }
-        for table in TABLES {
-            transaction.open_table(table)?;
-        }
-        Ok(())
-    })
+/// Refuses a file that a later version wrote, and makes the tables of a new one. Writes nothing otherwise: the
+/// disk may be full.
+fn check_format(database: &Database, path: &Path) -> Result<(), Error> {
+    match stored_format(database)? {
+        Some(Ok(found)) if found > FORMAT => Err(Error::NewerFormat { path: path.to_owned(), found }),
+        Some(Ok(_known)) => Ok(()),
+        Some(Err(Damaged)) => Err(Error::DamagedFormat { path: path.to_owned() }),
+        None => make_tables(database),
+    }
 }
 
-fn format_of(sealed: &[u8]) -> Option<u32> {
-    let value = record::unseal(FORMAT_KEY, sealed).ok()?;
-    Some(u32::from_le_bytes(value.try_into().ok()?))
+fn stored_format(database: &Database) -> Result<Option<Result<u32, Damaged>>, Error> {
+    let table = match database.begin_read()?.open_table(META) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        table => table?,
+    };
+    Ok(table.get(FORMAT_KEY)?.map(|value| format_of(value.value())))
+}
+
+fn format_of(sealed: &[u8]) -> Result<u32, Damaged> {
+    Ok(u32::from_le_bytes(record::unseal(FORMAT_KEY, sealed)?.try_into().map_err(|_| Damaged)?))
+}
+
+fn make_tables(database: &Database) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    for table in TABLES {
+        transaction.open_table(table)?;
+    }
+    let format = record::seal(FORMAT_KEY, FORMAT.to_le_bytes().to_vec());
+    transaction.open_table(META)?.insert(FORMAT_KEY, &format[..])?;
+    Ok(transaction.commit()?)
 }

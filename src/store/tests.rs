@@ -1,5 +1,6 @@
 //! The store seen from outside: what goes in, what comes back, what time, retries and damage do to it.
 
+use std::cell::Cell;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redb::backends::FileBackend;
-use redb::{Builder, ReadableTableMetadata as _, StorageBackend, TableHandle as _};
+use redb::{Builder, ReadableTable as _, ReadableTableMetadata as _, StorageBackend, TableHandle as _};
 use tempfile::TempDir;
 
 use super::*;
@@ -513,15 +514,19 @@ fn a_damaged_index_row_is_counted_and_left_out() {
     assert_eq!(shelf.trace(1).len(), 4);
 }
 
-#[test]
-fn a_file_of_a_later_format_is_refused_in_words() {
-    let mut shelf = Shelf::new();
+fn write_newer_format(shelf: &Shelf) {
     let newer = record::seal(FORMAT_KEY, 2u32.to_le_bytes().to_vec());
     let written = shelf.store().engine.write(|transaction| {
         transaction.open_table(META)?.insert(FORMAT_KEY, &newer[..])?;
         Ok(())
     });
     written.unwrap();
+}
+
+#[test]
+fn a_file_of_a_later_format_is_refused_in_words() {
+    let mut shelf = Shelf::new();
+    write_newer_format(&shelf);
     shelf.store = None;
     let error = Store::open(shelf.folder.path(), &SETTINGS).unwrap_err();
     assert!(error.to_string().contains("its format is 2, this version knows formats up to 1"), "{error}");
@@ -551,13 +556,16 @@ struct Moody {
 
 const WELL: u8 = 0;
 const FULL: u8 = 1;
-const PANICKING: u8 = 2;
+const FAILING: u8 = 2;
+const PANICKING: u8 = 3;
 
 impl Moody {
-    fn ask(&self) -> io::Result<()> {
+    fn ask(&self, is_read: bool) -> io::Result<()> {
         match self.mood.load(Ordering::SeqCst) {
             WELL => Ok(()),
+            FULL if is_read => Ok(()),
             FULL => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            FAILING => Err(io::Error::other("the disk is failing")),
             _ => panic!("the disk is on fire"),
         }
     }
@@ -569,21 +577,22 @@ impl StorageBackend for Moody {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.ask(true)?;
         self.file.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.ask()?;
+        self.ask(false)?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.ask()?;
+        self.ask(false)?;
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.ask()?;
+        self.ask(false)?;
         self.file.write(offset, data)
     }
 
@@ -592,32 +601,106 @@ impl StorageBackend for Moody {
     }
 }
 
+/// A store on a moody disk, without a cache, so that every question reads from it; trace 1 is stored.
+fn moody_store(folder: &TempDir) -> (Store, Arc<AtomicU8>) {
+    let path = folder.path().join(FILE);
+    let mood = Arc::new(AtomicU8::new(WELL));
+    let (file, asked) = (path.clone(), Arc::clone(&mood));
+    let open = move |failures| {
+        let is_first = failures == 0;
+        let file = OpenOptions::new().read(true).write(true).create(is_first).truncate(false).open(&file)?;
+        let disk = Moody { file: FileBackend::new(file)?, mood: Arc::clone(&asked) };
+        Builder::new().set_cache_size(0).create_with_backend(disk)
+    };
+    let store = Store::with_engine(Engine::open_with(&path, Box::new(open)).unwrap(), &SETTINGS);
+    store.append(&trace(1, CART), &cursor(1), BASE).unwrap();
+    (store, mood)
+}
+
+fn found(store: &Store, number: u64) -> Result<usize, Error> {
+    store.ask(|snapshot| Ok(snapshot.trace(trace_id(number), usize::MAX)?.spans.len()))
+}
+
 #[test]
 fn a_failing_disk_is_reported_once_and_then_tried_again() {
-    for bad_mood in [FULL, PANICKING] {
+    for bad_mood in [FULL, FAILING, PANICKING] {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
-        let mood = Arc::new(AtomicU8::new(WELL));
-        let (file, asked) = (path.clone(), Arc::clone(&mood));
-        let open = move || {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file)?;
-            Builder::new()
-                .create_with_backend(Moody { file: FileBackend::new(file)?, mood: Arc::clone(&asked) })
-        };
-        let engine = Engine::open_with(&path, Box::new(open)).unwrap();
-        let store = Store::with_engine(engine, &SETTINGS).unwrap();
-        store.append(&trace(1, CART), &cursor(1), BASE).unwrap();
-
+        let (store, mood) = moody_store(&folder);
         mood.store(bad_mood, Ordering::SeqCst);
         let error = store.append(&trace(2, CART), &cursor(2), BASE).unwrap_err();
         assert_eq!(matches!(error, Error::Panicked(_)), bad_mood == PANICKING, "{error:?}");
         mood.store(WELL, Ordering::SeqCst);
 
         assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(1), "spans and cursor are undone together");
-        let found =
-            |number| store.snapshot().unwrap().trace(trace_id(number), usize::MAX).unwrap().spans.len();
-        assert_eq!((found(1), found(2)), (4, 0));
+        assert_eq!((found(&store, 1).unwrap(), found(&store, 2).unwrap()), (4, 0));
         assert_eq!(store.append(&trace(2, CART), &cursor(2), BASE).unwrap().new, 4);
         assert_eq!(store.status().unwrap().engine_failures, 1);
     }
+}
+
+#[test]
+fn a_question_that_fails_on_its_way_is_reported_and_the_next_one_answered() {
+    for bad_mood in [FAILING, PANICKING] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mood) = moody_store(&folder);
+        let snapshot = store.snapshot().unwrap();
+        let mut rows = snapshot.newest(None, BASE..=Timestamp::MAX).unwrap();
+        assert!(rows.next().unwrap().is_ok());
+        mood.store(bad_mood, Ordering::SeqCst);
+        assert!(snapshot.trace(trace_id(1), usize::MAX).is_err());
+        mood.store(WELL, Ordering::SeqCst);
+        assert_eq!(found(&store, 1).unwrap(), 4);
+        assert_eq!(store.status().unwrap().engine_failures, 1);
+    }
+}
+
+#[test]
+fn an_expiry_writes_nothing_when_nothing_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mood) = moody_store(&folder);
+    mood.store(FULL, Ordering::SeqCst);
+    assert_eq!(store.expire(BASE).unwrap(), Expired::default());
+    assert!(store.expire(BASE.plus(DAY)).is_err());
+}
+
+#[test]
+fn a_question_is_asked_again_when_the_file_was_closed_under_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mood) = moody_store(&folder);
+    let asked = Cell::new(0);
+    let answer = store.ask(|snapshot| {
+        asked.set(asked.get() + 1);
+        if asked.get() == 1 {
+            mood.store(FULL, Ordering::SeqCst);
+            store.append(&trace(2, CART), &cursor(2), BASE).unwrap_err();
+            mood.store(WELL, Ordering::SeqCst);
+            // The file is open again, beside this snapshot of the handle before.
+            store.append(&trace(3, CART), &cursor(3), BASE).unwrap();
+        }
+        Ok(snapshot.trace(trace_id(3), usize::MAX)?.spans.len())
+    });
+    assert_eq!((answer.unwrap(), asked.get()), (4, 2));
+    assert_eq!(store.status().unwrap().engine_failures, 1);
+}
+
+#[test]
+fn a_file_that_vanished_is_not_taken_for_an_empty_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), &SETTINGS).unwrap();
+    store.append(&trace(1, CART), &cursor(1), BASE).unwrap();
+    fs::remove_file(folder.path().join(FILE)).unwrap();
+    let panicked = store.engine.write::<()>(|_transaction| panic!("the engine fails"));
+    assert!(matches!(panicked, Err(Error::Panicked(_))));
+    assert!(matches!(found(&store, 1), Err(Error::Open { .. })));
+    assert!(matches!(store.cursor(BUFFER, 0), Err(Error::Open { .. })));
+    assert!(!folder.path().join(FILE).exists());
+}
+
+#[test]
+fn a_file_of_a_later_format_is_refused_after_a_failure_too() {
+    let shelf = Shelf::new();
+    write_newer_format(&shelf);
+    let panicked = shelf.store().engine.write::<()>(|_transaction| panic!("the engine fails"));
+    assert!(matches!(panicked, Err(Error::Panicked(_))));
+    assert!(matches!(shelf.store().snapshot(), Err(Error::NewerFormat { found: 2, .. })));
 }
