@@ -85,8 +85,8 @@ impl Engine {
         let written = guarded(|| {
             // Durability is redb's default, `Immediate`: commit returns after the sync.
             let mut transaction = handle.database.begin_write()?;
-            // The state of the pages is written with every commit, or a restart after a crash would walk the
-            // whole file: commits of 10 000 spans take some 20 % longer, commits of one some 6 ms.
+            // Writes the state of the pages with every commit, or a restart after a crash would walk the whole
+            // file. Commits of 10 000 spans take as long with it as without, commits of one half as long again.
             transaction.set_quick_repair(true);
             let value = work(&transaction)?;
             transaction.commit()?;

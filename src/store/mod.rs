@@ -46,7 +46,7 @@ use crate::store::schema::{CURSOR, Definition, FORMAT, FORMAT_KEY, META, TABLES}
 
 pub use key::{Identity, MAX_NAME_BYTES, shortened};
 pub use record::IndexRow;
-pub use snapshot::{Dependency, Newest, Snapshot, TraceRows};
+pub use snapshot::{Dependency, Newest, Snapshot, Spans, TraceRows};
 
 /// Name of the file in the store's folder.
 const FILE: &str = "spans.redb";

@@ -90,7 +90,7 @@ fn length_of(part: &[u8]) -> u32 {
 /// A span's row, checked and cut into its parts.
 #[derive(Debug)]
 pub(super) struct SpanRow<'a> {
-    identity: Identity,
+    pub(super) identity: Identity,
     kind: SpanKind,
     status: StatusCode,
     origin: Origin,
