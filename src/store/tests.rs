@@ -390,7 +390,12 @@ fn a_crash_loses_nothing_that_was_appended() {
     shelf.append(1, &trace(1, CART), BASE);
     let left_behind = tempfile::tempdir().unwrap();
     // The bytes on disk while the store is open are what a crash leaves.
-    fs::copy(shelf.folder.path().join(FILE), left_behind.path().join(FILE)).unwrap();
+    let copy = left_behind.path().join(FILE);
+    fs::copy(shelf.folder.path().join(FILE), &copy).unwrap();
+    let walked = Builder::new().set_repair_callback(redb::RepairSession::abort).open(&copy);
+    assert!(walked.is_ok(), "it opens without a walk through the file");
+    drop(walked);
+    fs::copy(shelf.folder.path().join(FILE), &copy).unwrap();
     let store = Store::open(left_behind.path(), &SETTINGS).unwrap();
     assert_eq!(store.snapshot().unwrap().trace(trace_id(1), usize::MAX).unwrap().spans.len(), 4);
     assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(1));
@@ -713,4 +718,37 @@ fn a_file_of_a_later_format_is_refused_after_a_failure_too() {
     let panicked = shelf.store().engine.write::<()>(|_transaction| panic!("the engine fails"));
     assert!(matches!(panicked, Err(Error::Panicked(_))));
     assert!(matches!(shelf.store().snapshot(), Err(Error::NewerFormat { found: 2, .. })));
+}
+
+/// What was appended to `golden/format-1.redb.zst`, which the first version wrote and no later one ever writes
+/// again: a trace, which was pinned, and a span without service that waits for its parent.
+fn golden() -> Vec<Span> {
+    let mut spans = trace(1, CART);
+    spans.extend(trace(2, "| reply | consumer | 0-1 | #9 ^77 !ok"));
+    spans
+}
+
+#[test]
+fn what_format_1_wrote_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = zstd::decode_all(&include_bytes!("golden/format-1.redb.zst")[..]).unwrap();
+    fs::write(folder.path().join(FILE), file).unwrap();
+    let shelf = Shelf { store: Some(Store::open(folder.path(), &SETTINGS).unwrap()), folder };
+    assert_eq!(shelf.trace(1), sorted(trace(1, CART)));
+    assert_eq!(shelf.calls(), ["cart>redis 1", "shop>cart 1", "shop>shop 1"]);
+    assert_eq!(shelf.store().cursor(BUFFER, 0).unwrap(), Some(41));
+    let snapshot = shelf.store().snapshot().unwrap();
+    assert_eq!(snapshot.services().unwrap(), ["", "cart", "redis", "shop"]);
+    assert_eq!(snapshot.operations("redis").unwrap(), [("HGET".to_owned(), SpanKind::Client)]);
+    let mut indexed: Vec<_> = golden().iter().map(IndexRow::of).collect();
+    indexed.sort_by_key(|row| std::cmp::Reverse((row.start, row.identity)));
+    let newest = snapshot.newest(None, BASE..=Timestamp::MAX).unwrap();
+    assert_eq!(newest.collect::<Result<Vec<_>, _>>().unwrap(), indexed);
+    assert_eq!(snapshot.newest(Some("redis"), BASE..=Timestamp::MAX).unwrap().count(), 1);
+    // The parent comes late, and is the one that was waited for.
+    shelf.append(42, &trace(2, "ask | send | producer | 0-1 | #77"), BASE);
+    assert_eq!(shelf.calls()[0], "ask> 1");
+    assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 6);
+    assert_eq!(shelf.trace(1), sorted(trace(1, CART)), "it is pinned");
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 0);
 }
