@@ -181,24 +181,36 @@ fn a_trace_too_large_to_answer_is_cut_and_says_so() {
 
 #[test]
 fn a_few_spans_of_a_trace_are_read_once_each_within_one_budget() {
-    let twins = "a | x | server | 0-1 | #5\na | y | server | 0-1 | #5\na | z | server | 0-1 | #6";
-    let (_folder, spacious) = query(&[twins], Limits::default());
+    let sketch = format!(
+        "a | x | server | 0-1 | #5\na | y | server | 0-1 | #5\na | z | server | 0-1 | #6\na | large | server | 0-1 | #7 text={}\na | w | server | 0-1 | #8",
+        "x".repeat(1_000)
+    );
+    let (_folder, spacious) = query(&[&sketch], Limits::default());
     let ask = |query: &Query, numbers: &[u64]| {
         let ids: Vec<SpanId> = numbers.iter().copied().map(span_id).collect();
         let part = query.part(trace_id(1), &ids).unwrap();
         assert_eq!(query.spans(trace_id(1), &ids).unwrap(), part.spans);
         (part.spans.len(), part.cut)
     };
-    for (ids, expected) in [(&[5, 5, 5][..], 2), (&[6, 5, 6], 3), (&[7], 0), (&[], 0)] {
+    for (ids, expected) in [(&[5, 5, 5][..], 2), (&[6, 5, 6], 3), (&[9], 0), (&[], 0)] {
         assert_eq!(ask(&spacious, ids), (expected, false), "{ids:?}");
         assert!(spacious.pin(trace_id(1)).unwrap());
     }
-    let ids = [span_id(5), span_id(6)].into();
-    let bytes = spacious.store.ask(|snapshot| snapshot.spans_with_ids(trace_id(1), &ids, usize::MAX));
-    let bytes = bytes.unwrap().bytes;
-    for (trace_bytes, expected) in [(bytes, (3, false)), (bytes - 1, (2, true)), (0, (1, true))] {
-        let (_folder, narrow) = query(&[twins], Limits { trace_bytes, ..Limits::default() });
-        assert_eq!(ask(&narrow, &[6, 5, 5, 6]), expected, "{trace_bytes} bytes");
+    let bytes_of = |numbers: &[u64]| {
+        let ids = numbers.iter().copied().map(span_id).collect();
+        let rows = spacious.store.ask(|snapshot| snapshot.spans_with_ids(trace_id(1), &ids, usize::MAX));
+        rows.unwrap().bytes
+    };
+    let cases: [(usize, &[u64], (usize, bool)); 4] = [
+        (bytes_of(&[5, 6]), &[6, 5, 5, 6], (3, false)),
+        (bytes_of(&[5, 6]) - 1, &[6, 5, 5, 6], (2, true)),
+        (0, &[5, 6], (1, true)),
+        // There would be room for the third, but not for the second.
+        (bytes_of(&[5, 8]), &[5, 7, 8], (2, true)),
+    ];
+    for (trace_bytes, ids, expected) in cases {
+        let (_folder, narrow) = query(&[&sketch], Limits { trace_bytes, ..Limits::default() });
+        assert_eq!(ask(&narrow, ids), expected, "{trace_bytes} bytes");
     }
 }
 

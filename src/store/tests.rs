@@ -235,11 +235,16 @@ fn many_spans_of_one_id_are_stored_and_their_children_counted() {
     let twins = |span: &Span| -> Vec<Span> {
         (0..2_000).map(|content_hash| Span { content_hash, ..span.clone() }).collect()
     };
-    shelf.append(1, &twins(&drawn[1]), BASE);
-    shelf.append(2, &twins(&drawn[0]), BASE);
+    shelf.append(1, &twins(&drawn[0]), BASE);
+    // Behind all those among whom a parent is looked for: no child looks through thousands.
+    let last = Span { content_hash: u64::MAX, span_id: span_id(5), parent_id: None, ..drawn[1].clone() };
+    shelf.append(2, &[last], BASE);
     shelf.append(3, &twins(&drawn[1]), BASE);
-    assert_eq!(shelf.trace(1).len(), 4_000);
-    assert_eq!(shelf.calls(), ["shop>cart 2000"]);
+    assert_eq!((shelf.trace(1).len(), shelf.calls()), (4_001, vec!["shop>cart 2000".to_owned()]));
+    let (parents, children) = (trace(2, CART), trace(2, "late | reply | consumer | 0-1 | #9 ^1"));
+    shelf.append(4, &twins(&children[0]), BASE);
+    shelf.append(5, &twins(&parents[0]), BASE);
+    assert_eq!(shelf.calls(), ["shop>cart 2000", "shop>late 2000"]);
 }
 
 #[test]
