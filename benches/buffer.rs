@@ -170,7 +170,7 @@ fn millis(duration: Duration) -> f64 {
 /// Bytes that no disk can store in less.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut noise = vec![0; bytes];
-    getrandom::fill(&mut noise).expect("the system has noise");
+    rustix::rand::getrandom(&mut noise, rustix::rand::GetRandomFlags::empty()).expect("the system has noise");
     noise
 }
 

@@ -187,6 +187,29 @@ impl Report {
                 let bytes = status.data_bytes;
                 text.single("tracelodge_store_bytes", "gauge", "Bytes of the store's file.", &[], bytes);
                 text.single("tracelodge_store_spans", "gauge", "Spans in the store.", &[], status.spans);
+                let columns = [
+                    (
+                        "tracelodge_store_pinned_traces",
+                        "gauge",
+                        "Traces kept for good.",
+                        status.traces_pinned,
+                    ),
+                    (
+                        "tracelodge_store_damaged_rows_total",
+                        "counter",
+                        "Damaged rows met and left out.",
+                        status.damaged_rows,
+                    ),
+                    (
+                        "tracelodge_store_engine_failures_total",
+                        "counter",
+                        "Times the store's file was given up and opened again.",
+                        status.engine_failures,
+                    ),
+                ];
+                for (name, kind, help, value) in columns {
+                    text.single(name, kind, help, &[], value);
+                }
                 if let Some(oldest) = status.oldest {
                     let name = "tracelodge_store_oldest_span_timestamp_seconds";
                     text.single(

@@ -63,7 +63,7 @@ impl Conditions {
     pub(super) fn match_row(&self, row: &IndexRow) -> bool {
         (self.start..=self.end).contains(&row.start)
             && self.service.as_ref().is_none_or(|service| shortened(service) == row.service)
-            && self.operation.as_ref().is_none_or(|operation| *operation == row.operation)
+            && self.operation.as_ref().is_none_or(|operation| shortened(operation) == row.operation)
             && self.kind.is_none_or(|kind| kind == row.kind)
             && self.status.is_none_or(|status| status == row.status)
             && self.min_duration.is_none_or(|shortest| row.duration >= shortest)

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::model::{SpanId, TraceId};
-use crate::query::{Conditions, Limits, Trace, read_trace};
-use crate::store::{Error, IndexRow, Snapshot};
+use crate::query::{Conditions, Limits, Trace};
+use crate::store::{Error, IndexRow, Snapshot, Spans};
 
 /// The answer to a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,15 @@ pub(super) fn find(
     conditions: &Conditions,
     limits: &Limits,
 ) -> Result<Found, Error> {
-    let mut search =
-        Search { snapshot, conditions, limits, started: Instant::now(), known: HashSet::new(), bytes: 0 };
+    let mut search = Search {
+        snapshot,
+        spans: snapshot.spans()?,
+        conditions,
+        limits,
+        started: Instant::now(),
+        known: HashSet::new(),
+        bytes: 0,
+    };
     let mut found = Found { traces: Vec::new(), inspected_spans: 0, stopped: Stopped::End };
     let mut rows = snapshot.newest(conditions.service.as_deref(), conditions.start..=conditions.end)?;
     loop {
@@ -64,6 +71,7 @@ pub(super) fn find(
 /// A search on its way.
 struct Search<'a> {
     snapshot: &'a Snapshot<'a>,
+    spans: Spans<'a>,
     conditions: &'a Conditions,
     limits: &'a Limits,
     started: Instant,
@@ -92,17 +100,17 @@ impl Search<'_> {
         if self.known.contains(&id) || !self.conditions.match_row(row) {
             return Ok(None);
         }
-        let Some(span) = self.snapshot.span(row)?.filter(|span| self.conditions.match_span(span)) else {
+        let Some(span) = self.spans.get(row)?.filter(|span| self.conditions.match_span(span)) else {
             return Ok(None);
         };
-        let (mut trace, bytes) = read_trace(self.snapshot, id, self.limits.trace_bytes)?;
-        if trace.cut {
-            // The span that was found is shown whatever else had to be left out.
-            trace.spans.push(span);
-            trace = Trace { cut: true, ..Trace::new(id, trace.spans) };
-        }
+        let mut rows = self.snapshot.trace(id, self.limits.trace_bytes)?;
         self.known.insert(id);
-        self.bytes += bytes;
+        self.bytes += rows.bytes;
+        if rows.cut {
+            // The span that was found is shown whatever else had to be left out.
+            rows.spans.push(span);
+        }
+        let trace = Trace::of_rows(id, rows);
         let matching = trace.spans.iter().filter(|span| self.conditions.match_span(span));
         let matched = matching.map(|span| span.span_id).collect();
         Ok(Some(FoundTrace { trace, matched }))

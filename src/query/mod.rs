@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Span, SpanId, SpanKind, Timestamp, TraceId};
-use crate::store::{Snapshot, Store};
+use crate::store::Store;
 
 pub use crate::store::{Dependency, Status};
 pub use conditions::Conditions;
@@ -45,7 +45,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Ten seconds; 32 MiB; 64 MiB, some 100 000 spans.
+    /// Ten seconds; 32 MiB; 64 MiB.
     fn default() -> Self {
         Self { search_time: Duration::from_secs(10), search_bytes: 32 << 20, trace_bytes: 64 << 20 }
     }
@@ -80,41 +80,44 @@ impl Query {
 
     /// The names of all services, sorted. Spans that name none are those of the service `""`.
     pub fn services(&self) -> Result<Vec<String>, Error> {
-        Ok(self.store.snapshot()?.services()?)
+        Ok(self.store.ask(|snapshot| snapshot.services())?)
     }
 
     /// The operations of a service, sorted; those of one kind, if one is given.
     pub fn operations(&self, service: &str, kind: Option<SpanKind>) -> Result<Vec<Operation>, Error> {
-        let operations = self.store.snapshot()?.operations(service)?.into_iter();
+        let operations = self.store.ask(|snapshot| snapshot.operations(service))?.into_iter();
         let operations = operations.map(|(name, kind)| Operation { name, kind });
         Ok(operations.filter(|operation| kind.is_none_or(|kind| kind == operation.kind)).collect())
     }
 
     /// A trace, pinned spans included; `None` when nothing of it is stored.
     pub fn trace(&self, id: TraceId) -> Result<Option<Trace>, Error> {
-        let (trace, _bytes) = read_trace(&self.store.snapshot()?, id, self.limits.trace_bytes)?;
-        Ok(Some(trace).filter(|trace| !trace.spans.is_empty()))
+        let rows = self.store.ask(|snapshot| snapshot.trace(id, self.limits.trace_bytes))?;
+        Ok(Some(Trace::of_rows(id, rows)).filter(|trace| !trace.spans.is_empty()))
     }
 
     /// The spans of a trace that have one of these ids, without reading the others; several where an id is not
-    /// unique.
+    /// unique. Empty when there are none.
+    pub fn part(&self, id: TraceId, span_ids: &[SpanId]) -> Result<Trace, Error> {
+        let span_ids = span_ids.iter().copied().collect();
+        let rows =
+            self.store.ask(|snapshot| snapshot.spans_with_ids(id, &span_ids, self.limits.trace_bytes))?;
+        Ok(Trace::of_rows(id, rows))
+    }
+
+    /// The same for callers who do not ask whether it is cut.
     pub fn spans(&self, id: TraceId, span_ids: &[SpanId]) -> Result<Vec<Span>, Error> {
-        let snapshot = self.store.snapshot()?;
-        let mut spans = Vec::new();
-        for span_id in span_ids {
-            spans.extend(snapshot.spans_with_id(id, *span_id, self.limits.trace_bytes)?);
-        }
-        Ok(Trace::new(id, spans).spans)
+        Ok(self.part(id, span_ids)?.spans)
     }
 
     /// Traces with at least one span that fulfils all conditions.
     pub fn find(&self, conditions: &Conditions) -> Result<Found, Error> {
-        Ok(find::find(&self.store.snapshot()?, conditions, &self.limits)?)
+        Ok(self.store.ask(|snapshot| find::find(snapshot, conditions, &self.limits))?)
     }
 
     /// Calls between services in the hours that overlap with the time between the bounds, sorted by names.
     pub fn dependencies(&self, start: Timestamp, end: Timestamp) -> Result<Vec<Dependency>, Error> {
-        Ok(self.store.snapshot()?.dependencies(start, end)?)
+        Ok(self.store.ask(|snapshot| snapshot.dependencies(start, end))?)
     }
 
     /// Keeps a trace for good; false when there is no such trace.
@@ -126,17 +129,4 @@ impl Query {
     pub fn status(&self) -> Result<Status, Error> {
         Ok(self.store.status()?)
     }
-}
-
-/// What is stored of a trace and what is pinned of it, and the bytes of both.
-fn read_trace(
-    snapshot: &Snapshot<'_>,
-    id: TraceId,
-    max_bytes: usize,
-) -> Result<(Trace, usize), crate::store::Error> {
-    let mut rows = snapshot.trace(id, max_bytes)?;
-    let pinned = snapshot.archived_trace(id, max_bytes)?;
-    rows.spans.extend(pinned.spans);
-    let trace = Trace { cut: rows.cut || pinned.cut, ..Trace::new(id, rows.spans) };
-    Ok((trace, rows.bytes + pinned.bytes))
 }

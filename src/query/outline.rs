@@ -67,10 +67,9 @@ struct Family {
 
 impl Family {
     fn of(spans: &[Span]) -> Self {
-        let people = Ids::of(spans);
-        let parent = spans.iter().map(|span| people.parent_of(span)).collect();
-        let mut family =
-            Self { parent, shared_id: spans.iter().map(|span| people.is_shared(span)).collect() };
+        let ids = Ids::of(spans);
+        let parent = spans.iter().map(|span| ids.parent_of(span)).collect();
+        let mut family = Self { parent, shared_id: spans.iter().map(|span| ids.is_shared(span)).collect() };
         family.break_circles();
         family
     }

@@ -1,8 +1,8 @@
 //! A trace in one line: how it is listed among others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use crate::model::{Span, StatusCode, Timestamp};
+use crate::model::{Span, SpanId, StatusCode, Timestamp};
 use crate::otlp::SpanView;
 use crate::query::{Outline, Trace};
 
@@ -21,7 +21,7 @@ pub struct Summary {
     pub spans: u32,
     /// Spans with status error.
     pub errors: u32,
-    /// Spans that name a parent and hang below none.
+    /// Spans that name a parent which is not in the trace.
     pub orphans: u32,
     /// The services that took part, by name.
     pub services: Vec<ServiceCount>,
@@ -56,10 +56,16 @@ impl Summary {
             end: outline.start.plus(outline.duration),
             spans: trace.spans.len() as u32,
             errors: services.iter().map(|service| service.errors).sum(),
-            orphans: outline.rows.iter().filter(|row| row.missing_parent).count() as u32,
+            orphans: orphans(&trace.spans),
             services,
         }
     }
+}
+
+fn orphans(spans: &[Span]) -> u32 {
+    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
+    let parents = spans.iter().filter_map(|span| span.parent_id);
+    parents.filter(|parent| !ids.contains(parent)).count() as u32
 }
 
 fn services(spans: &[Span]) -> Vec<ServiceCount> {

@@ -180,6 +180,52 @@ fn a_trace_too_large_to_answer_is_cut_and_says_so() {
 }
 
 #[test]
+fn a_few_spans_of_a_trace_are_read_once_each_within_one_budget() {
+    let sketch = format!(
+        "a | x | server | 0-1 | #5\na | y | server | 0-1 | #5\na | z | server | 0-1 | #6\na | large | server | 0-1 | #7 text={}\na | w | server | 0-1 | #8",
+        "x".repeat(1_000)
+    );
+    let (_folder, spacious) = query(&[&sketch], Limits::default());
+    let ask = |query: &Query, numbers: &[u64]| {
+        let ids: Vec<SpanId> = numbers.iter().copied().map(span_id).collect();
+        let part = query.part(trace_id(1), &ids).unwrap();
+        assert_eq!(query.spans(trace_id(1), &ids).unwrap(), part.spans);
+        (part.spans.len(), part.cut)
+    };
+    for (ids, expected) in [(&[5, 5, 5][..], 2), (&[6, 5, 6], 3), (&[9], 0), (&[], 0)] {
+        assert_eq!(ask(&spacious, ids), (expected, false), "{ids:?}");
+        assert!(spacious.pin(trace_id(1)).unwrap());
+    }
+    let bytes_of = |numbers: &[u64]| {
+        let ids = numbers.iter().copied().map(span_id).collect();
+        let rows = spacious.store.ask(|snapshot| snapshot.spans_with_ids(trace_id(1), &ids, usize::MAX));
+        rows.unwrap().bytes
+    };
+    let cases: [(usize, &[u64], (usize, bool)); 4] = [
+        (bytes_of(&[5, 6]), &[6, 5, 5, 6], (3, false)),
+        (bytes_of(&[5, 6]) - 1, &[6, 5, 5, 6], (2, true)),
+        (0, &[5, 6], (1, true)),
+        // There would be room for the third, but not for the second.
+        (bytes_of(&[5, 8]), &[5, 7, 8], (2, true)),
+    ];
+    for (trace_bytes, ids, expected) in cases {
+        let (_folder, narrow) = query(&[&sketch], Limits { trace_bytes, ..Limits::default() });
+        assert_eq!(ask(&narrow, ids), expected, "{trace_bytes} bytes");
+    }
+}
+
+#[test]
+fn a_long_operation_is_found_by_its_name_and_by_its_listed_one() {
+    let long = "x".repeat(2_000);
+    let (_folder, query) = query(&[&format!("a | {long} | server | 0-1")], Limits::default());
+    let listed = query.operations("a", None).unwrap().remove(0).name;
+    assert!(listed.len() < long.len());
+    for (name, expected) in [(&long, "1[1] end"), (&listed, "1[1] end"), (&long[1..].to_owned(), "end")] {
+        assert_eq!(found(&query.find(&operation(name)).unwrap()), expected, "{} bytes", name.len());
+    }
+}
+
+#[test]
 fn lists_are_sorted_and_asked_by_service_and_kind() {
     let (_folder, query) = query(&TRACES, Limits::default());
     assert_eq!(query.services().unwrap(), ["", "cart", "shop"]);
@@ -368,6 +414,8 @@ fn a_summary_says_what_a_list_needs() {
     assert_eq!((summary.spans, summary.errors, summary.orphans), (4, 2, 1));
     let count = |name: &str, spans, errors| ServiceCount { name: name.into(), spans, errors };
     assert_eq!(summary.services, [count("cart", 2, 1), count("late", 1, 1), count("shop", 1, 0)]);
+    let circle = sum_up("a | x | server | 0-1 | ^1\na | y | server | 0-1 | ^3\na | z | server | 0-1 | ^2");
+    assert_eq!(circle.orphans, 0, "their parents are in the trace");
     let rootless = sum_up("b | second | server | 3-4 | ^77\na | first | server | 1-2 | ^78");
     assert_eq!((rootless.root_service.as_str(), rootless.root_name.as_str()), ("a", "first"));
     assert_eq!(sum_up(""), Summary::default());

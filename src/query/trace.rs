@@ -1,6 +1,7 @@
 //! A trace as it is handed out: its spans in order of time, each once.
 
 use crate::model::{Span, TraceId};
+use crate::store::TraceRows;
 
 /// The spans of one trace, by start, then span id; never empty when it comes from [`crate::query::Query`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,5 +20,10 @@ impl Trace {
         spans.sort_unstable_by_key(|span| (span.start, span.span_id, span.content_hash));
         spans.dedup_by_key(|span| (span.span_id, span.content_hash));
         Self { id, spans, cut: false }
+    }
+
+    /// The trace that was read.
+    pub(super) fn of_rows(id: TraceId, rows: TraceRows) -> Self {
+        Self { cut: rows.cut, ..Self::new(id, rows.spans) }
     }
 }

@@ -7,12 +7,12 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 use crate::model::{Span, SpanKind, Timestamp, TraceId};
 use crate::store::calls::Calls;
 use crate::store::key::{self, Identity};
-use crate::store::record::{self, IndexRow, Note};
+use crate::store::record::{self, Damaged, IndexRow, Note};
 use crate::store::schema::{
     ARCHIVE, CURSOR, Definition, EXPIRY, Expiring, OPERATIONS, SERVICE_NAME_INDEX, SERVICES, SPANS,
     START_TIME_INDEX,
 };
-use crate::store::{Appended, Cursor, Error};
+use crate::store::{Appended, Cursor, Error, Losses};
 
 /// A table that is being written.
 pub(super) type WriteTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
@@ -23,10 +23,12 @@ const MAX_SERVICES: u64 = 10_000;
 /// Operations that are listed, of all services together.
 const MAX_OPERATIONS: u64 = 100_000;
 
-/// A span that was not there before, and what the indexes say of it.
-struct New<'s> {
+/// A span whose row was written, and what the indexes say of it.
+struct Written<'s> {
     span: &'s Span,
     index: IndexRow,
+    /// It was there before, damaged: its calls are counted already.
+    healed: bool,
 }
 
 /// When a batch is written, and when what it holds is due to go (unix seconds).
@@ -39,35 +41,40 @@ pub(super) struct Moment {
 /// Writes the spans that are not there yet, and the cursor.
 pub(super) fn append(
     transaction: &WriteTransaction,
+    losses: &Losses,
     spans: &[Span],
     cursor: &Cursor,
     moment: Moment,
 ) -> Result<Appended, Error> {
-    let new = insert_spans(transaction, spans, moment)?;
-    note_names(transaction, &new, moment)?;
-    let new: Vec<&Span> = new.into_iter().map(|new| new.span).collect();
-    Calls::open(transaction, moment)?.count(&new)?;
-    keep_pinned_whole(transaction, &new)?;
-    advance(transaction, cursor)?;
+    let written = insert_spans(transaction, losses, spans, moment)?;
+    note_names(transaction, losses, &written, moment)?;
+    let new: Vec<&Span> =
+        written.iter().filter(|written| !written.healed).map(|written| written.span).collect();
+    Calls::open(transaction, losses, moment)?.count(&new)?;
+    keep_pinned_whole(transaction, &written)?;
+    advance(transaction, losses, cursor)?;
     let count = new.len() as u64;
     Ok(Appended { new: count, duplicates: spans.len() as u64 - count })
 }
 
-/// Inserts what is new, with its index rows and reminders, and tells which spans were.
+/// Inserts what is not there or damaged there, with its index rows and reminders, and tells which spans were.
 fn insert_spans<'s>(
     transaction: &WriteTransaction,
+    losses: &Losses,
     spans: &'s [Span],
     moment: Moment,
-) -> Result<Vec<New<'s>>, Error> {
+) -> Result<Vec<Written<'s>>, Error> {
     let mut table = transaction.open_table(SPANS)?;
     let mut by_service = transaction.open_table(SERVICE_NAME_INDEX)?;
     let mut by_start = transaction.open_table(START_TIME_INDEX)?;
     let mut reminders = transaction.open_table(EXPIRY)?;
-    let mut new = Vec::with_capacity(spans.len());
+    let mut written = Vec::with_capacity(spans.len());
     for span in spans {
         let identity = Identity::of(span);
         let row = &identity.to_key()[..];
-        if table.get(row)?.is_some() {
+        let stored = table.get(row)?.map(|value| record::unseal(row, value.value()).map(drop));
+        let healed = stored.is_some();
+        if stored.is_some_and(|stored| losses.step_over(SPANS, stored).is_some()) {
             continue;
         }
         table.insert(row, &record::span(span, moment.expire_time)[..])?;
@@ -81,9 +88,9 @@ fn insert_spans<'s>(
         let indexed =
             Note { expire_time: moment.expire_time, number: span.start.nanos(), text: index.service.clone() };
         remind(&mut reminders, Expiring::Spans, row, &indexed)?;
-        new.push(New { span, index });
+        written.push(Written { span, index, healed });
     }
-    Ok(new)
+    Ok(written)
 }
 
 /// Writes down that a row is to be looked at when its time has come.
@@ -99,18 +106,25 @@ pub(super) fn remind(
 }
 
 /// Notes services and operations as seen now.
-fn note_names(transaction: &WriteTransaction, new: &[New<'_>], moment: Moment) -> Result<(), Error> {
+fn note_names(
+    transaction: &WriteTransaction,
+    losses: &Losses,
+    written: &[Written<'_>],
+    moment: Moment,
+) -> Result<(), Error> {
+    let seen = written.iter().map(|Written { index, .. }| index);
     let operations: HashSet<(&str, &str, SpanKind)> =
-        new.iter().map(|New { index, .. }| (&*index.service, &*index.operation, index.kind)).collect();
+        seen.map(|row| (&*row.service, &*row.operation, row.kind)).collect();
     let services: HashSet<&str> = operations.iter().map(|(service, ..)| *service).collect();
     let keys = services.into_iter().map(key::service);
-    note_seen(transaction, (SERVICES, Expiring::Services, MAX_SERVICES), keys, moment)?;
+    note_seen(transaction, losses, (SERVICES, Expiring::Services, MAX_SERVICES), keys, moment)?;
     let keys = operations.into_iter().map(|(service, name, kind)| key::operation(service, name, kind));
-    note_seen(transaction, (OPERATIONS, Expiring::Operations, MAX_OPERATIONS), keys, moment)
+    note_seen(transaction, losses, (OPERATIONS, Expiring::Operations, MAX_OPERATIONS), keys, moment)
 }
 
 fn note_seen(
     transaction: &WriteTransaction,
+    losses: &Losses,
     (definition, expiring, most): (Definition, Expiring, u64),
     keys: impl Iterator<Item = Vec<u8>>,
     moment: Moment,
@@ -121,6 +135,7 @@ fn note_seen(
     for key in keys {
         let is_known = table.get(&key[..])?.is_some();
         if !is_known && table.len()? >= most {
+            losses.leave_out(definition, most);
             continue;
         }
         table.insert(&key[..], &seen.to_value(&key)[..])?;
@@ -133,13 +148,13 @@ fn note_seen(
 }
 
 /// Puts late spans of pinned traces beside the others, so that they outlive their day together.
-fn keep_pinned_whole(transaction: &WriteTransaction, spans: &[&Span]) -> Result<(), Error> {
+fn keep_pinned_whole(transaction: &WriteTransaction, written: &[Written<'_>]) -> Result<(), Error> {
     let mut archive = transaction.open_table(ARCHIVE)?;
     if archive.is_empty()? {
         return Ok(());
     }
     let mut pinned: HashMap<TraceId, bool> = HashMap::new();
-    for span in spans {
+    for Written { span, .. } in written {
         let is_pinned = match pinned.get(&span.trace_id) {
             Some(known) => *known,
             None => has_trace(&archive, span.trace_id)?,
@@ -158,14 +173,14 @@ fn has_trace(table: &WriteTable<'_>, id: TraceId) -> Result<bool, Error> {
 }
 
 /// Copies a trace to where nothing expires; false when there is no such trace.
-pub(super) fn pin(transaction: &WriteTransaction, id: TraceId) -> Result<bool, Error> {
+pub(super) fn pin(transaction: &WriteTransaction, losses: &Losses, id: TraceId) -> Result<bool, Error> {
     let spans = transaction.open_table(SPANS)?;
     let mut archive = transaction.open_table(ARCHIVE)?;
     let (first, last) = (key::trace_first(id), key::trace_last(id));
     for row in spans.range::<&[u8]>(&first[..]..=&last[..])? {
         let (key, value) = row?;
-        // A damaged row is met and counted whenever its trace is read; there is nothing of it to keep.
-        if let Ok(kept) = record::span_with_expire_time(key.value(), value.value(), record::NEVER) {
+        let kept = record::span_with_expire_time(key.value(), value.value(), record::NEVER);
+        if let Some(kept) = losses.step_over(SPANS, kept) {
             archive.insert(key.value(), &kept[..])?;
         }
     }
@@ -173,19 +188,18 @@ pub(super) fn pin(transaction: &WriteTransaction, id: TraceId) -> Result<bool, E
 }
 
 /// Moves the cursor on; one that stands further already stays.
-fn advance(transaction: &WriteTransaction, cursor: &Cursor) -> Result<(), Error> {
+fn advance(transaction: &WriteTransaction, losses: &Losses, cursor: &Cursor) -> Result<(), Error> {
     let mut table = transaction.open_table(CURSOR)?;
     let key = key::cursor(cursor.buffer, cursor.signal);
-    let stored = table.get(&key[..])?.and_then(|value| cursor_of(&key, value.value()));
+    let stored = table.get(&key[..])?.map(|value| cursor_of(&key, value.value()));
+    let stored = stored.and_then(|sequence| losses.step_over(CURSOR, sequence));
     if stored.is_none_or(|sequence| sequence < cursor.sequence) {
         table.insert(&key[..], &record::seal(&key, cursor.sequence.to_le_bytes().to_vec())[..])?;
     }
     Ok(())
 }
 
-/// The sequence of a cursor's row; `None` when it is damaged, which makes the buffer deliver again what the store
-/// then knows.
-pub(super) fn cursor_of(key: &[u8], sealed: &[u8]) -> Option<u64> {
-    let value = record::unseal(key, sealed).ok()?;
-    Some(u64::from_le_bytes(value.try_into().ok()?))
+/// The sequence of a cursor's row. Without it the buffer delivers again what the store then knows.
+pub(super) fn cursor_of(key: &[u8], sealed: &[u8]) -> Result<u64, Damaged> {
+    Ok(u64::from_le_bytes(record::unseal(key, sealed)?.try_into().map_err(|_| Damaged)?))
 }

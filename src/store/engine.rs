@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
-use crate::store::Error;
+use crate::store::{Error, check_format};
 
-/// Makes a handle of the file; the first call may create it.
-type Open = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+/// Makes a handle of the file, told how many were given up before: only the first may create the file.
+type Open = Box<dyn Fn(u64) -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// One redb file.
 pub(super) struct Engine {
@@ -39,13 +39,14 @@ impl Engine {
     /// Opens the file, or makes it. Its pages take at most `cache_bytes` of memory.
     pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, Error> {
         let file = path.to_owned();
-        let open = move || {
+        let open = move |failures| {
             let mut builder = Builder::new();
             let repaired = file.clone();
             builder.set_cache_size(cache_bytes).set_repair_callback(move |repair| {
                 tracing::info!(file = %repaired.display(), progress = repair.progress(), "repairing the span store");
             });
-            builder.create(&file)
+            // A file that vanished since is not to be taken for an empty store.
+            if failures == 0 { builder.create(&file) } else { builder.open(&file) }
         };
         Self::open_with(path, Box::new(open))
     }
@@ -83,7 +84,10 @@ impl Engine {
         let generation = handle.generation;
         let written = guarded(|| {
             // Durability is redb's default, `Immediate`: commit returns after the sync.
-            let transaction = handle.database.begin_write()?;
+            let mut transaction = handle.database.begin_write()?;
+            // Writes the state of the pages with every commit, or a restart after a crash would walk the whole
+            // file. A second sync a commit and a file a fifth larger are the price.
+            transaction.set_quick_repair(true);
             let value = work(&transaction)?;
             transaction.commit()?;
             Ok(value)
@@ -107,16 +111,21 @@ impl Engine {
         }
     }
 
-    /// The open handle; opens the file when there is none.
+    /// The open handle; opens the file when there is none, and checks that it is one of ours.
     fn handle(&self) -> Result<MappedRwLockReadGuard<'_, Handle>, Error> {
         if let Ok(handle) = RwLockReadGuard::try_map(self.handle.read(), Option::as_ref) {
             return Ok(handle);
         }
         let mut slot = self.handle.write();
         if slot.is_none() {
+            let generation = self.failures();
             let refused = |source| Error::Open { path: self.path.clone(), source: Box::new(source) };
-            let database = guarded(|| (self.open)().map_err(refused))?;
-            *slot = Some(Handle { database, generation: self.failures() });
+            let database = guarded(|| {
+                let database = (self.open)(generation).map_err(refused)?;
+                check_format(&database, &self.path)?;
+                Ok(database)
+            })?;
+            *slot = Some(Handle { database, generation });
         }
         let slot = RwLockWriteGuard::downgrade(slot);
         Ok(RwLockReadGuard::map(slot, |slot| slot.as_ref().expect("it was filled under the same lock")))

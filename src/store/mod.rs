@@ -5,9 +5,12 @@
 //! looked at on every read: a damaged row is counted and left out, never handed out. A failed or panicking engine
 //! is reported once and opened again by the next call.
 //!
-//! Limits: names in keys [`MAX_NAME_BYTES`]; 10 000 services and 100 000 operations are listed; memory for pages
-//! is [`Settings::cache_bytes`]; one transaction of [`Store::expire`] handles 5 000 rows; a trace is read up to a
-//! number of bytes the caller names. Freed pages are used again, but the file does not shrink.
+//! Limits: names in keys [`MAX_NAME_BYTES`]; 10 000 services and 100 000 operations are listed, and calls counted in
+//! 100 000 rows of two services and an hour; memory for pages is [`Settings::cache_bytes`]; one transaction of
+//! [`Store::expire`] handles 5 000 rows; a trace is read up to a number of bytes the caller names. The file has no
+//! size limit: only age removes spans, freed pages are used again but the file does not shrink, and no space is held
+//! back for removing. On a full disk every write fails, expiry too, until somebody makes room; reading goes on
+//! where the file system lets bytes that are there be written over, which opening the file again takes.
 //!
 //! The layout is chosen for clarity: `schema` is the whole of it on one page.
 //!
@@ -33,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redb::ReadableTable as _;
+use redb::{Database, ReadableDatabase as _};
 
 use crate::model::{Span, Timestamp, TraceId};
 use crate::store::append::Moment;
@@ -43,7 +46,7 @@ use crate::store::schema::{CURSOR, Definition, FORMAT, FORMAT_KEY, META, TABLES}
 
 pub use key::{Identity, MAX_NAME_BYTES, shortened};
 pub use record::IndexRow;
-pub use snapshot::{Dependency, Newest, Snapshot, TraceRows};
+pub use snapshot::{Dependency, Newest, Snapshot, Spans, TraceRows};
 
 /// Name of the file in the store's folder.
 const FILE: &str = "spans.redb";
@@ -73,7 +76,7 @@ pub struct Cursor {
 pub struct Appended {
     /// Spans that were stored.
     pub new: u64,
-    /// Spans that were there already.
+    /// Spans that were there already; damaged rows among them are written anew.
     pub duplicates: u64,
 }
 
@@ -162,6 +165,12 @@ impl Error {
         }
     }
 
+    /// Whether this only tells of a failure that another call met: the file was closed, and the next call opens it.
+    fn is_echo(&self) -> bool {
+        let Self::Engine(error) = self else { return false };
+        matches!(**error, redb::Error::DatabaseClosed | redb::Error::PreviousIo)
+    }
+
     /// Whether redb must be opened anew after this.
     fn ends_the_handle(&self) -> bool {
         let Self::Engine(error) = self else { return matches!(self, Self::Panicked(_)) };
@@ -192,25 +201,32 @@ macro_rules! from_engine {
 
 from_engine!(StorageError, TableError, TransactionError, CommitError);
 
-/// Counts damaged rows that were met.
+/// Counts what could not be read or was not kept, and says so in the log ever more rarely.
 #[derive(Debug, Default)]
-pub struct Damage {
-    rows: AtomicU64,
+struct Losses {
+    damaged_rows: AtomicU64,
+    left_out: AtomicU64,
 }
 
-impl Damage {
-    /// What was read, or `None` and one more on the count. Says so in the log ever more rarely.
+impl Losses {
+    /// What was read, or `None` and one more on the count.
     fn step_over<T>(&self, table: Definition, read: Result<T, Damaged>) -> Option<T> {
-        match read {
-            Ok(read) => Some(read),
-            Err(Damaged) => {
-                let count = self.rows.fetch_add(1, Ordering::Relaxed) + 1;
-                if count.is_power_of_two() {
-                    let table = redb::TableHandle::name(&table);
-                    tracing::warn!(table, count, "left out a damaged row of the span store");
-                }
-                None
+        if read.is_err() {
+            let count = self.damaged_rows.fetch_add(1, Ordering::Relaxed) + 1;
+            if count.is_power_of_two() {
+                let table = redb::TableHandle::name(&table);
+                tracing::warn!(table, count, "left out a damaged row of the span store");
             }
+        }
+        read.ok()
+    }
+
+    /// A row was not written because its table has as many as it may have.
+    fn leave_out(&self, table: Definition, most: u64) {
+        let count = self.left_out.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            let table = redb::TableHandle::name(&table);
+            tracing::warn!(table, most, count, "left out a name or a call: its table is full");
         }
     }
 }
@@ -219,24 +235,25 @@ impl Damage {
 #[derive(Debug)]
 pub struct Store {
     engine: Engine,
-    damage: Damage,
+    losses: Losses,
     max_age: Duration,
 }
 
 impl Store {
-    /// Opens the store in this folder, or makes it. After a crash this takes time in proportion to the file.
+    /// Opens the store in this folder, or makes it. After a crash this takes no longer than otherwise.
     pub fn open(folder: &Path, settings: &Settings) -> Result<Self, Error> {
         let in_folder = |source| Error::File { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(in_folder)?;
         let engine = Engine::open(&folder.join(FILE), settings.cache_bytes)?;
-        // The file's name must be as durable as what it will hold.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_folder)?;
-        Self::with_engine(engine, settings)
+        // The names of file and folder must be as durable as what the file will hold.
+        for named in folder.ancestors().take(2).filter(|path| !path.as_os_str().is_empty()) {
+            File::open(named).and_then(|folder| folder.sync_all()).map_err(in_folder)?;
+        }
+        Ok(Self::with_engine(engine, settings))
     }
 
-    fn with_engine(engine: Engine, settings: &Settings) -> Result<Self, Error> {
-        check_format(&engine)?;
-        Ok(Self { engine, damage: Damage::default(), max_age: settings.max_age })
+    fn with_engine(engine: Engine, settings: &Settings) -> Self {
+        Self { engine, losses: Losses::default(), max_age: settings.max_age }
     }
 
     /// Stores the spans that are not there yet and moves the cursor, in one durable transaction: on disk, or, with
@@ -245,7 +262,7 @@ impl Store {
         // Rounded up: nothing goes before its time.
         let expire_time = now.plus(self.max_age).nanos().div_ceil(1_000_000_000);
         let moment = Moment { now, expire_time };
-        self.engine.write(|transaction| append::append(transaction, spans, cursor, moment))
+        self.engine.write(|transaction| append::append(transaction, &self.losses, spans, cursor, moment))
     }
 
     /// The last applied frame of a buffer's signal.
@@ -253,24 +270,37 @@ impl Store {
         let key = key::cursor(buffer, signal);
         self.engine.begin_read()?.read(|transaction| {
             let table = transaction.open_table(CURSOR)?;
-            let value = table.get(&key[..])?;
-            Ok(value.and_then(|value| append::cursor_of(&key, value.value())))
+            let stored = table.get(&key[..])?.map(|value| append::cursor_of(&key, value.value()));
+            Ok(stored.and_then(|sequence| self.losses.step_over(CURSOR, sequence)))
         })
     }
 
     /// The store as it stands now, for one question.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
-        Ok(Snapshot { reading: self.engine.begin_read()?, damage: &self.damage })
+        Ok(Snapshot { reading: self.engine.begin_read()?, losses: &self.losses })
+    }
+
+    /// Asks a question of the store as it stands now; once more when the failure of another call ended it.
+    pub fn ask<T>(&self, question: impl Fn(&Snapshot<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let ask = || question(&self.snapshot()?);
+        ask().or_else(|error| if error.is_echo() { ask() } else { Err(error) })
     }
 
     /// Keeps a trace for good, spans of it that are still to come included; false when there is no such trace.
     pub fn pin(&self, trace_id: TraceId) -> Result<bool, Error> {
-        self.engine.write(|transaction| append::pin(transaction, trace_id))
+        self.engine.write(|transaction| append::pin(transaction, &self.losses, trace_id))
     }
 
     /// Removes what is due at `now`, at most one batch; to be called again while [`Expired::more`].
     pub fn expire(&self, now: Timestamp) -> Result<Expired, Error> {
-        self.engine.write(|transaction| expiry::expire(transaction, now))
+        // A commit costs a sync, even of nothing.
+        let is_due = |transaction: &redb::ReadTransaction| {
+            expiry::is_due(&transaction.open_table(schema::EXPIRY)?, now)
+        };
+        if !self.engine.begin_read()?.read(is_due)? {
+            return Ok(Expired::default());
+        }
+        self.engine.write(|transaction| expiry::expire(transaction, &self.losses, now))
     }
 
     /// How much there is.
@@ -284,39 +314,41 @@ impl Store {
             // POSIX: st_blocks counts units of 512 bytes.
             data_bytes: file.blocks() * 512,
             oldest: snapshot.oldest()?,
-            damaged_rows: self.damage.rows.load(Ordering::Relaxed),
+            damaged_rows: self.losses.damaged_rows.load(Ordering::Relaxed),
             engine_failures: self.engine.failures(),
         })
     }
 }
 
-/// Makes the tables of a new file; refuses a file that a later version wrote.
-fn check_format(engine: &Engine) -> Result<(), Error> {
-    let path = engine.path();
-    engine.write(|transaction| {
-        {
-            let mut meta = transaction.open_table(META)?;
-            let stored = meta.get(FORMAT_KEY)?.map(|value| format_of(value.value()));
-            match stored {
-                Some(Some(found)) if found > FORMAT => {
-                    return Err(Error::NewerFormat { path: path.to_owned(), found });
-                }
-                Some(Some(_known)) => {}
-                Some(None) => return Err(Error::DamagedFormat { path: path.to_owned() }),
-                None => {
-                    let value = record::seal(FORMAT_KEY, FORMAT.to_le_bytes().to_vec());
-                    meta.insert(FORMAT_KEY, &value[..])?;
-                }
-            }
-        }
-        for table in TABLES {
-            transaction.open_table(table)?;
-        }
-        Ok(())
-    })
+/// Refuses a file that a later version wrote, and makes the tables of a new one. Writes nothing otherwise: the
+/// disk may be full.
+fn check_format(database: &Database, path: &Path) -> Result<(), Error> {
+    match stored_format(database)? {
+        Some(Ok(found)) if found > FORMAT => Err(Error::NewerFormat { path: path.to_owned(), found }),
+        Some(Ok(_known)) => Ok(()),
+        Some(Err(Damaged)) => Err(Error::DamagedFormat { path: path.to_owned() }),
+        None => make_tables(database),
+    }
 }
 
-fn format_of(sealed: &[u8]) -> Option<u32> {
-    let value = record::unseal(FORMAT_KEY, sealed).ok()?;
-    Some(u32::from_le_bytes(value.try_into().ok()?))
+fn stored_format(database: &Database) -> Result<Option<Result<u32, Damaged>>, Error> {
+    let table = match database.begin_read()?.open_table(META) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        table => table?,
+    };
+    Ok(table.get(FORMAT_KEY)?.map(|value| format_of(value.value())))
+}
+
+fn format_of(sealed: &[u8]) -> Result<u32, Damaged> {
+    Ok(u32::from_le_bytes(record::unseal(FORMAT_KEY, sealed)?.try_into().map_err(|_| Damaged)?))
+}
+
+fn make_tables(database: &Database) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    for table in TABLES {
+        transaction.open_table(table)?;
+    }
+    let format = record::seal(FORMAT_KEY, FORMAT.to_le_bytes().to_vec());
+    transaction.open_table(META)?.insert(FORMAT_KEY, &format[..])?;
+    Ok(transaction.commit()?)
 }

@@ -90,14 +90,15 @@ fn length_of(part: &[u8]) -> u32 {
 /// A span's row, checked and cut into its parts.
 #[derive(Debug)]
 pub(super) struct SpanRow<'a> {
-    identity: Identity,
+    pub(super) identity: Identity,
     kind: SpanKind,
     status: StatusCode,
     origin: Origin,
     flags: u32,
     parent_id: Option<SpanId>,
-    start: Timestamp,
+    pub(super) start: Timestamp,
     end: Timestamp,
+    expire_time: u64,
     pub(super) service: &'a str,
     resource_schema_url: &'a str,
     resource: &'a [u8],
@@ -116,7 +117,7 @@ impl<'a> SpanRow<'a> {
         let [SPAN_VERSION, kind, status, origin] = cut.array::<4>()? else { return None };
         let flags = cut.u32()?;
         let parent_id = Some(SpanId(cut.array()?)).filter(|parent| !parent.is_zero());
-        let (start, end, _expire_time) = (Timestamp(cut.u64()?), Timestamp(cut.u64()?), cut.u64()?);
+        let (start, end, expire_time) = (Timestamp(cut.u64()?), Timestamp(cut.u64()?), cut.u64()?);
         let mut lengths = [0; 6];
         for length in &mut lengths {
             *length = cut.u32()? as usize;
@@ -132,6 +133,7 @@ impl<'a> SpanRow<'a> {
             parent_id,
             start,
             end,
+            expire_time,
             service: str::from_utf8(part()?).ok()?,
             resource_schema_url: str::from_utf8(part()?).ok()?,
             resource: part()?,
@@ -139,6 +141,15 @@ impl<'a> SpanRow<'a> {
             scope: part()?,
             body: part()?,
         })
+    }
+
+    /// What the reminder of its expiry says.
+    pub(super) fn to_reminder(&self) -> Note {
+        Note {
+            expire_time: self.expire_time,
+            number: self.start.nanos(),
+            text: shortened(self.service).into_owned(),
+        }
     }
 }
 

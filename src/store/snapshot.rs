@@ -1,6 +1,6 @@
 //! Reading: every answer of one snapshot is from the same moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::RangeInclusive;
@@ -9,11 +9,12 @@ use redb::{Range, ReadOnlyTable, ReadableTableMetadata as _};
 
 use crate::model::{Span, SpanId, SpanKind, Timestamp, TraceId};
 use crate::store::engine::Reading;
+use crate::store::key::Identity;
 use crate::store::record::{Damaged, IndexRow, Note, SpanMaker, SpanRow};
 use crate::store::schema::{
     ARCHIVE, DEPENDENCIES, Definition, OPERATIONS, SERVICE_NAME_INDEX, SERVICES, SPANS, START_TIME_INDEX,
 };
-use crate::store::{Damage, Error, key};
+use crate::store::{Error, Losses, key};
 
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Rows = Range<'static, &'static [u8], &'static [u8]>;
@@ -22,7 +23,7 @@ type Rows = Range<'static, &'static [u8], &'static [u8]>;
 #[derive(Debug)]
 pub struct Snapshot<'s> {
     pub(super) reading: Reading<'s>,
-    pub(super) damage: &'s Damage,
+    pub(super) losses: &'s Losses,
 }
 
 /// The stored spans of one trace.
@@ -74,53 +75,65 @@ impl Snapshot<'_> {
         Ok(operations)
     }
 
-    /// The spans of a trace, as many as fit into `max_bytes` of rows (always at least one).
+    /// The spans of a trace, stored and pinned, as many as fit into `max_bytes` of rows (always at least one).
     pub fn trace(&self, id: TraceId, max_bytes: usize) -> Result<TraceRows, Error> {
-        self.rows(SPANS, (key::trace_first(id), key::trace_last(id)), max_bytes)
-    }
-
-    /// The same of the spans that were pinned.
-    pub fn archived_trace(&self, id: TraceId, max_bytes: usize) -> Result<TraceRows, Error> {
-        self.rows(ARCHIVE, (key::trace_first(id), key::trace_last(id)), max_bytes)
-    }
-
-    /// The spans of a trace that have this id, pinned ones included; one that is both stored and pinned is there
-    /// twice.
-    pub fn spans_with_id(&self, id: TraceId, span_id: SpanId, max_bytes: usize) -> Result<Vec<Span>, Error> {
-        let bounds = key::span_bounds(id, span_id);
-        let mut spans = self.rows(SPANS, bounds, max_bytes)?.spans;
-        spans.extend(self.rows(ARCHIVE, bounds, max_bytes)?.spans);
-        Ok(spans)
-    }
-
-    fn rows(
-        &self,
-        table: Definition,
-        (first, last): ([u8; 32], [u8; 32]),
-        max_bytes: usize,
-    ) -> Result<TraceRows, Error> {
-        let (mut rows, mut maker) = (TraceRows::default(), SpanMaker::default());
-        self.each(table, &first, &last, |key, value| {
-            rows.cut = !rows.spans.is_empty() && rows.bytes + value.len() > max_bytes;
-            if !rows.cut {
-                rows.spans.push(maker.span(&SpanRow::read(key, value)?));
-                rows.bytes += value.len();
-            }
-            Ok(!rows.cut)
-        })?;
+        let mut rows = TraceRows::default();
+        self.add_spans(&mut rows, (key::trace_first(id), key::trace_last(id)), max_bytes)?;
         Ok(rows)
     }
 
-    /// The span an index row stands for; `None` when it is gone or damaged.
-    pub fn span(&self, row: &IndexRow) -> Result<Option<Span>, Error> {
-        let key = row.identity.to_key();
-        let read = self.reading.read(|transaction| {
-            let table = transaction.open_table(SPANS)?;
-            let value = table.get(&key[..])?;
-            Ok(value
-                .map(|value| SpanRow::read(&key, value.value()).map(|row| SpanMaker::default().span(&row))))
-        })?;
-        Ok(read.and_then(|span| self.damage.step_over(SPANS, span)))
+    /// Those spans of a trace that have one of these ids.
+    pub fn spans_with_ids(
+        &self,
+        id: TraceId,
+        span_ids: &BTreeSet<SpanId>,
+        max_bytes: usize,
+    ) -> Result<TraceRows, Error> {
+        let mut rows = TraceRows::default();
+        for &span_id in span_ids {
+            self.add_spans(&mut rows, key::span_bounds(id, span_id), max_bytes)?;
+            if rows.cut {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Adds the stored spans between the bounds, and the pinned ones that are stored no more.
+    fn add_spans(
+        &self,
+        rows: &mut TraceRows,
+        (first, last): ([u8; 32], [u8; 32]),
+        max_bytes: usize,
+    ) -> Result<(), Error> {
+        let (before, mut maker) = (rows.spans.len(), SpanMaker::default());
+        for table in [SPANS, ARCHIVE] {
+            let stored = before..rows.spans.len();
+            self.each(table, &first, &last, |key, value| {
+                let row = SpanRow::read(key, value)?;
+                // In the order of their keys, as any table gives them.
+                let known = rows.spans[stored.clone()].binary_search_by_key(&row.identity, Identity::of);
+                if known.is_ok() {
+                    return Ok(true);
+                }
+                rows.cut = !rows.spans.is_empty() && rows.bytes + value.len() > max_bytes;
+                if !rows.cut {
+                    rows.spans.push(maker.span(&row));
+                    rows.bytes += value.len();
+                }
+                Ok(!rows.cut)
+            })?;
+            if rows.cut {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored spans, one by one.
+    pub fn spans(&self) -> Result<Spans<'_>, Error> {
+        let table = self.reading.read(|transaction| Ok(transaction.open_table(SPANS)?))?;
+        Ok(Spans { snapshot: self, table })
     }
 
     /// The index rows of spans that started within the bounds, newest first; of all services when none is named.
@@ -142,8 +155,9 @@ impl Snapshot<'_> {
         self.each(DEPENDENCIES, &[], &[0xff], |key, value| {
             let (parent, child, hour) = key::split_dependency(key).ok_or(Damaged)?;
             if hours.contains(&hour) {
+                let counted = Note::read(key, value)?.number;
                 let count = calls.entry((parent, child)).or_default();
-                *count = count.saturating_add(Note::read(key, value)?.number);
+                *count = count.saturating_add(counted);
             }
             Ok(true)
         })?;
@@ -164,7 +178,7 @@ impl Snapshot<'_> {
             for row in &mut rows {
                 let (key, value) = row?;
                 let taken = take(key.value(), value.value());
-                if self.damage.step_over(definition, taken) == Some(false) {
+                if self.losses.step_over(definition, taken) == Some(false) {
                     break;
                 }
             }
@@ -209,6 +223,31 @@ impl Snapshot<'_> {
     }
 }
 
+/// The stored spans, held open for many questions.
+pub struct Spans<'s> {
+    snapshot: &'s Snapshot<'s>,
+    table: Table,
+}
+
+impl Spans<'_> {
+    /// The span an index row stands for; `None` when it is gone or damaged.
+    pub fn get(&self, row: &IndexRow) -> Result<Option<Span>, Error> {
+        let key = row.identity.to_key();
+        let make = |value: &[u8]| SpanRow::read(&key, value).map(|row| SpanMaker::default().span(&row));
+        let read = self
+            .snapshot
+            .reading
+            .read(|_transaction| Ok(self.table.get(&key[..])?.map(|value| make(value.value()))))?;
+        Ok(read.and_then(|span| self.snapshot.losses.step_over(SPANS, span)))
+    }
+}
+
+impl fmt::Debug for Spans<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spans").field("snapshot", self.snapshot).finish_non_exhaustive()
+    }
+}
+
 /// Index rows, newest first. Rows that are damaged are counted and left out.
 pub struct Newest<'s> {
     snapshot: &'s Snapshot<'s>,
@@ -229,7 +268,7 @@ impl Iterator for Newest<'_> {
             });
             match read {
                 Ok(None) => return None,
-                Ok(Some(row)) => match self.snapshot.damage.step_over(self.table, row) {
+                Ok(Some(row)) => match self.snapshot.losses.step_over(self.table, row) {
                     Some(row) => return Some(Ok(row)),
                     None => continue,
                 },

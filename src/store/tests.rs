@@ -1,5 +1,6 @@
 //! The store seen from outside: what goes in, what comes back, what time, retries and damage do to it.
 
+use std::cell::Cell;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::sync::Arc;
@@ -8,12 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redb::backends::FileBackend;
-use redb::{Builder, ReadableTableMetadata as _, StorageBackend, TableHandle as _};
+use redb::{Builder, ReadableTable as _, ReadableTableMetadata as _, StorageBackend, TableHandle as _};
 use tempfile::TempDir;
 
 use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{SpanKind, content_hash};
+use crate::store::key::Identity;
+use crate::store::schema::{
+    DEPENDENCIES, EXPIRY, Expiring, PENDING_PARENTS, SERVICE_NAME_INDEX, SPANS, START_TIME_INDEX,
+};
 
 const SETTINGS: Settings = Settings { cache_bytes: 16 << 20, max_age: DAY };
 const DAY: Duration = Duration::from_secs(86_400);
@@ -110,6 +115,18 @@ fn a_large_trace_is_read_as_far_as_there_is_room() {
 }
 
 #[test]
+fn a_pinned_trace_takes_the_room_of_one() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    let read = |bytes| shelf.store().snapshot().unwrap().trace(trace_id(1), bytes).unwrap();
+    let whole = read(usize::MAX);
+    assert!(shelf.store().pin(trace_id(1)).unwrap());
+    assert_eq!(read(whole.bytes), whole);
+    damage_rows(&shelf, SPANS, &Identity::of(&whole.spans[1]).to_key());
+    assert_eq!(sorted(read(whole.bytes).spans), sorted(whole.spans), "each copy stands for the other");
+}
+
+#[test]
 fn storing_a_span_again_changes_nothing() {
     let shelf = Shelf::new();
     let spans = trace(1, CART);
@@ -192,6 +209,59 @@ fn a_second_span_with_the_parents_id_does_not_count_the_call_again() {
         // Both spans of that id are children of `shop`; `redis` has one parent.
         assert_eq!(shelf.calls(), ["cart>redis 1", "shop>cart 2", "shop>shop 1"]);
     }
+}
+
+#[test]
+fn a_call_is_of_the_parent_in_the_childs_own_service() {
+    // Both sides of a call under one id, and a child of the serving side.
+    let sides = "a | call | client | 0-9 | #5\nb | serve | server | 1-8 | #5";
+    let spans =
+        trace(1, &format!("{sides}\nb | work | internal | 2-4 | #6 ^5\nc | wait | server | 2-4 | #7 ^5"));
+    let orders: [&[&[usize]]; 3] = [&[&[0, 1, 2, 3]], &[&[0, 1], &[2, 3]], &[&[2, 3], &[1, 0]]];
+    for order in orders {
+        let shelf = Shelf::new();
+        for (sequence, places) in (1..).zip(order) {
+            let batch: Vec<Span> = places.iter().map(|&place| spans[place].clone()).collect();
+            shelf.append(sequence, &batch, BASE);
+        }
+        assert_eq!(shelf.calls(), ["a>c 1", "b>b 1"], "{order:?}");
+    }
+}
+
+#[test]
+fn many_spans_of_one_id_are_stored_and_their_children_counted() {
+    let shelf = Shelf::new();
+    let drawn = trace(1, "shop | GET /cart | server | 0-1 | #5\n  cart | GET | server | 0-1 | #6");
+    let twins = |span: &Span| -> Vec<Span> {
+        (0..2_000).map(|content_hash| Span { content_hash, ..span.clone() }).collect()
+    };
+    shelf.append(1, &twins(&drawn[0]), BASE);
+    // Behind all those among whom a parent is looked for: no child looks through thousands.
+    let last = Span { content_hash: u64::MAX, span_id: span_id(5), parent_id: None, ..drawn[1].clone() };
+    shelf.append(2, &[last], BASE);
+    shelf.append(3, &twins(&drawn[1]), BASE);
+    assert_eq!((shelf.trace(1).len(), shelf.calls()), (4_001, vec!["shop>cart 2000".to_owned()]));
+    let (parents, children) = (trace(2, CART), trace(2, "late | reply | consumer | 0-1 | #9 ^1"));
+    shelf.append(4, &twins(&children[0]), BASE);
+    shelf.append(5, &twins(&parents[0]), BASE);
+    assert_eq!(shelf.calls(), ["shop>cart 2000", "shop>late 2000"]);
+}
+
+#[test]
+fn calls_are_counted_between_so_many_services_and_no_more() {
+    let shelf = Shelf::new();
+    let filled = shelf.store().engine.write(|transaction| {
+        let mut table = transaction.open_table(DEPENDENCIES)?;
+        for hour in 1..calls::MAX_DEPENDENCIES as u32 {
+            table.insert(&key::dependency("x", "y", hour)[..], &b""[..])?;
+        }
+        Ok(())
+    });
+    filled.unwrap();
+    shelf.append(1, &trace(1, "a | x | client | 0-9\n  b | y | server | 1-2"), BASE);
+    shelf.append(2, &trace(2, "a | x | client | 0-9\n  c | y | server | 1-2"), BASE);
+    shelf.append(3, &trace(3, "a | x | client | 0-9\n  b | y | server | 1-2"), BASE);
+    assert_eq!(shelf.calls(), ["a>b 2"]);
 }
 
 #[test]
@@ -280,11 +350,9 @@ fn a_pinned_trace_stays_with_its_late_spans() {
     shelf.append(3, &spans[3..], BASE);
     shelf.store().expire(BASE.plus(DAY)).unwrap();
     assert!(shelf.store().pin(trace_id(1)).unwrap(), "pinning again is fine");
-    let snapshot = shelf.store().snapshot().unwrap();
-    let kept = |number| snapshot.archived_trace(trace_id(number), usize::MAX).unwrap().spans;
-    assert_eq!(sorted(kept(1)), sorted(spans));
-    assert_eq!(kept(2), []);
-    assert_eq!(shelf.trace(1), []);
+    assert_eq!(shelf.trace(1), sorted(spans));
+    assert_eq!(shelf.trace(2), []);
+    assert_eq!(rows(&shelf, SPANS), 0);
     assert_eq!(shelf.store().status().unwrap().traces_pinned, 1);
 }
 
@@ -327,7 +395,12 @@ fn a_crash_loses_nothing_that_was_appended() {
     shelf.append(1, &trace(1, CART), BASE);
     let left_behind = tempfile::tempdir().unwrap();
     // The bytes on disk while the store is open are what a crash leaves.
-    fs::copy(shelf.folder.path().join(FILE), left_behind.path().join(FILE)).unwrap();
+    let copy = left_behind.path().join(FILE);
+    fs::copy(shelf.folder.path().join(FILE), &copy).unwrap();
+    let walked = Builder::new().set_repair_callback(redb::RepairSession::abort).open(&copy);
+    assert!(walked.is_ok(), "it opens without a walk through the file");
+    drop(walked);
+    fs::copy(shelf.folder.path().join(FILE), &copy).unwrap();
     let store = Store::open(left_behind.path(), &SETTINGS).unwrap();
     assert_eq!(store.snapshot().unwrap().trace(trace_id(1), usize::MAX).unwrap().spans.len(), 4);
     assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(1));
@@ -356,6 +429,99 @@ fn a_damaged_span_is_counted_and_left_out() {
     assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 4, "it goes in its time");
 }
 
+/// Flips one bit in the value of every row of a table whose key ends with these bytes.
+fn damage_rows(shelf: &Shelf, definition: Definition, ending: &[u8]) {
+    let damaged = shelf.store().engine.write(|transaction| {
+        let mut table = transaction.open_table(definition)?;
+        let mut damaged = Vec::new();
+        for row in table.iter()? {
+            let (key, value) = row?;
+            let mut value = value.value().to_vec();
+            value[0] ^= 1;
+            damaged.push((key.value().to_vec(), value));
+        }
+        damaged.retain(|(key, _value)| key.ends_with(ending));
+        assert!(!damaged.is_empty());
+        for (key, value) in damaged {
+            table.insert(&key[..], &value[..])?;
+        }
+        Ok(())
+    });
+    damaged.unwrap();
+}
+
+fn rows(shelf: &Shelf, definition: Definition) -> u64 {
+    let reading = shelf.store().engine.begin_read().unwrap();
+    reading.read(|transaction| Ok(transaction.open_table(definition)?.len()?)).unwrap()
+}
+
+#[test]
+fn a_damaged_reminder_takes_the_span_in_its_time_and_whole() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    damage_rows(&shelf, EXPIRY, b"");
+    // One that is damaged in its time: it comes up long before the span is due.
+    let early = shelf.store().engine.write(|transaction| {
+        let (mut table, spans) = (transaction.open_table(EXPIRY)?, transaction.open_table(SPANS)?);
+        let row = spans.first()?.unwrap().0.value().to_vec();
+        table.insert(&key::expiry(1, Expiring::Spans as u8, &row)[..], &b"damaged"[..])?;
+        Ok(())
+    });
+    early.unwrap();
+    assert_eq!(shelf.store().expire(BASE).unwrap(), Expired::default());
+    assert_eq!((shelf.trace(1).len(), shelf.store().status().unwrap().damaged_rows), (4, 1));
+    assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 4);
+    for table in [SPANS, SERVICE_NAME_INDEX, START_TIME_INDEX, EXPIRY] {
+        assert_eq!(rows(&shelf, table), 0, "{table}");
+    }
+}
+
+#[test]
+fn a_retry_heals_a_damaged_span_and_counts_its_calls_once() {
+    let shelf = Shelf::new();
+    let spans = trace(1, CART);
+    shelf.append(1, &spans, BASE);
+    let calls = shelf.calls();
+    damage_rows(&shelf, SPANS, &Identity::of(&spans[3]).to_key());
+    let later = BASE.plus(Duration::from_secs(60));
+    assert_eq!(shelf.append(2, &spans, later), Appended { new: 0, duplicates: 4 });
+    assert_eq!(shelf.trace(1), sorted(spans));
+    assert_eq!(shelf.calls(), calls);
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 1);
+    assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 3, "the fourth is a minute younger");
+    assert_eq!(shelf.store().expire(later.plus(DAY)).unwrap().spans, 1);
+}
+
+#[test]
+fn a_damaged_count_of_calls_is_told_and_begins_anew() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    damage_rows(&shelf, DEPENDENCIES, b"");
+    assert_eq!(shelf.calls(), [""; 0]);
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 3);
+    shelf.append(2, &trace(2, CART), BASE);
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 6, "also when it is written over");
+    assert_eq!(shelf.calls(), ["cart>redis 1", "shop>cart 1", "shop>shop 1"]);
+}
+
+#[test]
+fn damage_is_counted_wherever_it_is_met() {
+    let shelf = Shelf::new();
+    let spans = trace(1, "a | x | server | 0-9 | #1\n  b | y | server | 1-2 | #2");
+    let count = || shelf.store().status().unwrap().damaged_rows;
+    shelf.append(1, &spans[1..], BASE);
+    damage_rows(&shelf, PENDING_PARENTS, b"");
+    shelf.append(2, &spans[..1], BASE);
+    assert_eq!((count(), shelf.calls()), (1, Vec::new()), "a waiting child");
+    damage_rows(&shelf, SPANS, &Identity::of(&spans[0]).to_key());
+    shelf.append(3, &trace(1, "b | z | server | 1-2 | #3 ^1"), BASE);
+    assert_eq!((count(), shelf.calls()), (2, Vec::new()), "a parent");
+    assert!(shelf.store().pin(trace_id(1)).unwrap());
+    assert_eq!(count(), 3, "a span that is pinned");
+    damage_rows(&shelf, CURSOR, b"");
+    assert_eq!((shelf.store().cursor(BUFFER, 0).unwrap(), count()), (None, 4), "the cursor");
+}
+
 #[test]
 fn a_damaged_index_row_is_counted_and_left_out() {
     let mut shelf = Shelf::new();
@@ -368,15 +534,19 @@ fn a_damaged_index_row_is_counted_and_left_out() {
     assert_eq!(shelf.trace(1).len(), 4);
 }
 
-#[test]
-fn a_file_of_a_later_format_is_refused_in_words() {
-    let mut shelf = Shelf::new();
+fn write_newer_format(shelf: &Shelf) {
     let newer = record::seal(FORMAT_KEY, 2u32.to_le_bytes().to_vec());
     let written = shelf.store().engine.write(|transaction| {
         transaction.open_table(META)?.insert(FORMAT_KEY, &newer[..])?;
         Ok(())
     });
     written.unwrap();
+}
+
+#[test]
+fn a_file_of_a_later_format_is_refused_in_words() {
+    let mut shelf = Shelf::new();
+    write_newer_format(&shelf);
     shelf.store = None;
     let error = Store::open(shelf.folder.path(), &SETTINGS).unwrap_err();
     assert!(error.to_string().contains("its format is 2, this version knows formats up to 1"), "{error}");
@@ -406,13 +576,16 @@ struct Moody {
 
 const WELL: u8 = 0;
 const FULL: u8 = 1;
-const PANICKING: u8 = 2;
+const FAILING: u8 = 2;
+const PANICKING: u8 = 3;
 
 impl Moody {
-    fn ask(&self) -> io::Result<()> {
+    fn ask(&self, is_read: bool) -> io::Result<()> {
         match self.mood.load(Ordering::SeqCst) {
             WELL => Ok(()),
+            FULL if is_read => Ok(()),
             FULL => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            FAILING => Err(io::Error::other("the disk is failing")),
             _ => panic!("the disk is on fire"),
         }
     }
@@ -424,21 +597,22 @@ impl StorageBackend for Moody {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.ask(true)?;
         self.file.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.ask()?;
+        self.ask(false)?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.ask()?;
+        self.ask(false)?;
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.ask()?;
+        self.ask(false)?;
         self.file.write(offset, data)
     }
 
@@ -447,32 +621,139 @@ impl StorageBackend for Moody {
     }
 }
 
+/// A store on a moody disk, without a cache, so that every question reads from it; trace 1 is stored.
+fn moody_store(folder: &TempDir) -> (Store, Arc<AtomicU8>) {
+    let path = folder.path().join(FILE);
+    let mood = Arc::new(AtomicU8::new(WELL));
+    let (file, asked) = (path.clone(), Arc::clone(&mood));
+    let open = move |failures| {
+        let is_first = failures == 0;
+        let file = OpenOptions::new().read(true).write(true).create(is_first).truncate(false).open(&file)?;
+        let disk = Moody { file: FileBackend::new(file)?, mood: Arc::clone(&asked) };
+        Builder::new().set_cache_size(0).create_with_backend(disk)
+    };
+    let store = Store::with_engine(Engine::open_with(&path, Box::new(open)).unwrap(), &SETTINGS);
+    store.append(&trace(1, CART), &cursor(1), BASE).unwrap();
+    (store, mood)
+}
+
+fn found(store: &Store, number: u64) -> Result<usize, Error> {
+    store.ask(|snapshot| Ok(snapshot.trace(trace_id(number), usize::MAX)?.spans.len()))
+}
+
 #[test]
 fn a_failing_disk_is_reported_once_and_then_tried_again() {
-    for bad_mood in [FULL, PANICKING] {
+    for bad_mood in [FULL, FAILING, PANICKING] {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
-        let mood = Arc::new(AtomicU8::new(WELL));
-        let (file, asked) = (path.clone(), Arc::clone(&mood));
-        let open = move || {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file)?;
-            Builder::new()
-                .create_with_backend(Moody { file: FileBackend::new(file)?, mood: Arc::clone(&asked) })
-        };
-        let engine = Engine::open_with(&path, Box::new(open)).unwrap();
-        let store = Store::with_engine(engine, &SETTINGS).unwrap();
-        store.append(&trace(1, CART), &cursor(1), BASE).unwrap();
-
+        let (store, mood) = moody_store(&folder);
         mood.store(bad_mood, Ordering::SeqCst);
         let error = store.append(&trace(2, CART), &cursor(2), BASE).unwrap_err();
         assert_eq!(matches!(error, Error::Panicked(_)), bad_mood == PANICKING, "{error:?}");
         mood.store(WELL, Ordering::SeqCst);
 
         assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(1), "spans and cursor are undone together");
-        let found =
-            |number| store.snapshot().unwrap().trace(trace_id(number), usize::MAX).unwrap().spans.len();
-        assert_eq!((found(1), found(2)), (4, 0));
+        assert_eq!((found(&store, 1).unwrap(), found(&store, 2).unwrap()), (4, 0));
         assert_eq!(store.append(&trace(2, CART), &cursor(2), BASE).unwrap().new, 4);
         assert_eq!(store.status().unwrap().engine_failures, 1);
     }
+}
+
+#[test]
+fn a_question_that_fails_on_its_way_is_reported_and_the_next_one_answered() {
+    for bad_mood in [FAILING, PANICKING] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mood) = moody_store(&folder);
+        let snapshot = store.snapshot().unwrap();
+        let mut rows = snapshot.newest(None, BASE..=Timestamp::MAX).unwrap();
+        assert!(rows.next().unwrap().is_ok());
+        mood.store(bad_mood, Ordering::SeqCst);
+        assert!(snapshot.trace(trace_id(1), usize::MAX).is_err());
+        mood.store(WELL, Ordering::SeqCst);
+        assert_eq!(found(&store, 1).unwrap(), 4);
+        assert_eq!(store.status().unwrap().engine_failures, 1);
+    }
+}
+
+#[test]
+fn an_expiry_writes_nothing_when_nothing_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mood) = moody_store(&folder);
+    mood.store(FULL, Ordering::SeqCst);
+    assert_eq!(store.expire(BASE).unwrap(), Expired::default());
+    assert!(store.expire(BASE.plus(DAY)).is_err());
+}
+
+#[test]
+fn a_question_is_asked_again_when_the_file_was_closed_under_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mood) = moody_store(&folder);
+    let asked = Cell::new(0);
+    let answer = store.ask(|snapshot| {
+        asked.set(asked.get() + 1);
+        if asked.get() == 1 {
+            mood.store(FULL, Ordering::SeqCst);
+            store.append(&trace(2, CART), &cursor(2), BASE).unwrap_err();
+            mood.store(WELL, Ordering::SeqCst);
+            // The file is open again, beside this snapshot of the handle before.
+            store.append(&trace(3, CART), &cursor(3), BASE).unwrap();
+        }
+        Ok(snapshot.trace(trace_id(3), usize::MAX)?.spans.len())
+    });
+    assert_eq!((answer.unwrap(), asked.get()), (4, 2));
+    assert_eq!(store.status().unwrap().engine_failures, 1);
+}
+
+#[test]
+fn a_file_that_vanished_is_not_taken_for_an_empty_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), &SETTINGS).unwrap();
+    store.append(&trace(1, CART), &cursor(1), BASE).unwrap();
+    fs::remove_file(folder.path().join(FILE)).unwrap();
+    let panicked = store.engine.write::<()>(|_transaction| panic!("the engine fails"));
+    assert!(matches!(panicked, Err(Error::Panicked(_))));
+    assert!(matches!(found(&store, 1), Err(Error::Open { .. })));
+    assert!(matches!(store.cursor(BUFFER, 0), Err(Error::Open { .. })));
+    assert!(!folder.path().join(FILE).exists());
+}
+
+#[test]
+fn a_file_of_a_later_format_is_refused_after_a_failure_too() {
+    let shelf = Shelf::new();
+    write_newer_format(&shelf);
+    let panicked = shelf.store().engine.write::<()>(|_transaction| panic!("the engine fails"));
+    assert!(matches!(panicked, Err(Error::Panicked(_))));
+    assert!(matches!(shelf.store().snapshot(), Err(Error::NewerFormat { found: 2, .. })));
+}
+
+/// What was appended to `golden/format-1.redb.zst`, which the first version wrote and no later one ever writes
+/// again: a trace, which was pinned, and a span without service that waits for its parent.
+fn golden() -> Vec<Span> {
+    let mut spans = trace(1, CART);
+    spans.extend(trace(2, "| reply | consumer | 0-1 | #9 ^77 !ok"));
+    spans
+}
+
+#[test]
+fn what_format_1_wrote_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = zstd::decode_all(&include_bytes!("golden/format-1.redb.zst")[..]).unwrap();
+    fs::write(folder.path().join(FILE), file).unwrap();
+    let shelf = Shelf { store: Some(Store::open(folder.path(), &SETTINGS).unwrap()), folder };
+    assert_eq!(shelf.trace(1), sorted(trace(1, CART)));
+    assert_eq!(shelf.calls(), ["cart>redis 1", "shop>cart 1", "shop>shop 1"]);
+    assert_eq!(shelf.store().cursor(BUFFER, 0).unwrap(), Some(41));
+    let snapshot = shelf.store().snapshot().unwrap();
+    assert_eq!(snapshot.services().unwrap(), ["", "cart", "redis", "shop"]);
+    assert_eq!(snapshot.operations("redis").unwrap(), [("HGET".to_owned(), SpanKind::Client)]);
+    let mut indexed: Vec<_> = golden().iter().map(IndexRow::of).collect();
+    indexed.sort_by_key(|row| std::cmp::Reverse((row.start, row.identity)));
+    let newest = snapshot.newest(None, BASE..=Timestamp::MAX).unwrap();
+    assert_eq!(newest.collect::<Result<Vec<_>, _>>().unwrap(), indexed);
+    assert_eq!(snapshot.newest(Some("redis"), BASE..=Timestamp::MAX).unwrap().count(), 1);
+    // The parent comes late, and is the one that was waited for.
+    shelf.append(42, &trace(2, "ask | send | producer | 0-1 | #77"), BASE);
+    assert_eq!(shelf.calls()[0], "ask> 1");
+    assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 6);
+    assert_eq!(shelf.trace(1), sorted(trace(1, CART)), "it is pinned");
+    assert_eq!(shelf.store().status().unwrap().damaged_rows, 0);
 }
