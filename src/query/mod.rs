@@ -45,9 +45,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Ten seconds; 32 MiB; 64 MiB, some 100 000 spans.
+    /// Ten seconds; 16 MiB; 24 MiB. Several questions are answered at once, in what memory is left beside the rest.
     fn default() -> Self {
-        Self { search_time: Duration::from_secs(10), search_bytes: 32 << 20, trace_bytes: 64 << 20 }
+        Self { search_time: Duration::from_secs(10), search_bytes: 16 << 20, trace_bytes: 24 << 20 }
     }
 }
 

@@ -3,14 +3,18 @@
 //! Handlers are thin: parse the question, ask [`crate::query`] on a thread that may block ([`desk`]), write the
 //! answer there too, in the asker's words.
 //!
-//! Limits: 16 questions at once, a further one waits 10 s for its turn; an answer may take 30 s; a search gives
-//! at most 1 500 traces; a body has at most 20 MiB and comes within 30 s, two are held at a time.
+//! Limits: 16 questions at once, a further one waits 10 s for its turn. One who asks is answered within 30 s of that;
+//! work that takes longer goes on to its end and keeps its turn till then, so that there is never more of it. Answers
+//! made of spans take 96 MiB together, from before the first span is read until the last byte is sent ([`budget`]):
+//! three are made at once, one that is larger than 32 MiB packed is refused. A search gives at most 1 500 traces. A
+//! body has at most 20 MiB and comes within 30 s, two are held at a time.
 //!
 //! Source: Jaeger `cmd/query/app` (HTTP v1); Grafana's Jaeger data source, for what is really asked.
 
 mod answer;
 mod archive;
 mod body;
+mod budget;
 mod dependencies;
 mod desk;
 mod error;
@@ -22,6 +26,7 @@ mod services;
 mod skeleton;
 mod traces;
 mod transform;
+mod unpacked;
 
 use std::sync::Arc;
 

@@ -51,7 +51,7 @@ struct Share {
 
 /// `GET /api/a1/search?service=&operation=&where=key=value&min=&max=&start=&end=&limit=`.
 pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, OwnError> {
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let conditions = conditions(&asked.parameters, answers.clock.now())?;
         let found = answers.query.find(&conditions)?;
         let listed = Listed {

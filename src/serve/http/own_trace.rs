@@ -29,7 +29,7 @@ pub(super) async fn skeleton(
     asked: Asked,
 ) -> Result<Reply, OwnError> {
     let id = parameters::trace_id("id", &id)?;
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let trace = trace(answers, id)?;
         let bytes = skeleton::encode(&trace, &Outline::of(&trace));
         Reply::bytes(skeleton::CONTENT_TYPE, &bytes, asked.form)
@@ -46,7 +46,7 @@ pub(super) async fn spans(
 ) -> Result<Reply, OwnError> {
     let id = parameters::trace_id("id", &id)?;
     let wanted = span_ids(&asked.parameters)?;
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let found = answers.query.spans(id, &wanted)?;
         if found.is_empty() {
             // No such span, or no such trace?
@@ -65,7 +65,7 @@ pub(super) async fn find(
 ) -> Result<Reply, OwnError> {
     let id = parameters::trace_id("id", &id)?;
     let text = asked.parameters.required("text")?.to_lowercase();
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let trace = trace(answers, id)?;
         let mut sought = Sought { text: &text, resources: HashMap::new() };
         let found: Vec<_> = trace.spans.iter().filter(|span| sought.stands_in(span)).collect();

@@ -1,13 +1,14 @@
 //! Traces by conditions and by id, in Jaeger's words.
 
 use axum::extract::{Path, State};
+use serde::{Serialize, Serializer};
 
 use super::Answers;
 use super::answer::{Envelope, Item, Reply};
 use super::desk::Desk;
 use super::error::{Error, JaegerError};
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, MAX_LIMIT, Parameters};
-use crate::model::{Timestamp, TraceId};
+use crate::model::{Span, Timestamp, TraceId};
 use crate::query::{Conditions, Trace};
 use crate::translate::jaeger_json::{self, View, asked_service, hex_trace_id};
 
@@ -15,12 +16,12 @@ use crate::translate::jaeger_json::{self, View, asked_service, hex_trace_id};
 const DEFAULT_LIMIT: usize = 100;
 
 /// Bytes of spans after which no further trace of a list of ids is read.
-const MAX_BYTES: usize = 32 << 20;
-const TOO_MUCH: &str = "left out, the answer holds 32 MiB of spans; ask for fewer traces at once";
+const MAX_BYTES: usize = 16 << 20;
+const TOO_MUCH: &str = "left out, the answer holds 16 MiB of spans; ask for fewer traces at once";
 
 /// `GET /api/traces`: by conditions, or by ids when there are any.
 pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let parameters = &asked.parameters;
         let ids = trace_ids(parameters)?;
         let (traces, errors) = if ids.is_empty() {
@@ -42,7 +43,7 @@ pub(super) async fn by_id(
 ) -> Result<Reply, JaegerError> {
     let id = parameters::trace_id("traceID", &id)?;
     let _hints = (asked.parameters.micros("start")?, asked.parameters.micros("end")?);
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let trace = answers.query.trace(id)?.ok_or(Error::NoSuchTrace)?;
         Reply::json(&envelope(&[trace], Vec::new(), view(&asked.parameters)), asked.form)
     });
@@ -60,7 +61,7 @@ fn several(answers: &Answers, ids: &[TraceId]) -> Result<(Vec<Trace>, Vec<Item>)
         let msg = if bytes >= MAX_BYTES {
             TOO_MUCH.to_owned()
         } else if let Some(trace) = answers.query.trace(id)? {
-            bytes += trace.spans.iter().map(|span| span.body.len()).sum::<usize>();
+            bytes += trace.spans.iter().map(bytes_of).sum::<usize>();
             traces.push(trace);
             continue;
         } else {
@@ -71,18 +72,31 @@ fn several(answers: &Answers, ids: &[TraceId]) -> Result<(Vec<Trace>, Vec<Item>)
     Ok((traces, errors))
 }
 
+/// What a span takes in the store, where each has its resource and scope beside it.
+fn bytes_of(span: &Span) -> usize {
+    span.body.len() + span.resource.bytes.len() + span.scope.bytes.len()
+}
+
 /// The envelope of traces: its numbers are 0 whatever is in it.
-fn envelope(traces: &[Trace], errors: Vec<Item>, view: View) -> Envelope<Vec<jaeger_json::Trace<'_>>> {
-    let traces = traces.iter().map(|trace| said(trace, view)).collect();
+fn envelope(traces: &[Trace], errors: Vec<Item>, view: View) -> Envelope<Vec<Shown<'_>>> {
+    let traces = traces.iter().map(|trace| Shown { trace, view }).collect();
     Envelope { errors: (!errors.is_empty()).then_some(errors), ..Envelope::of(traces, 0) }
 }
 
-fn said(trace: &Trace, view: View) -> jaeger_json::Trace<'_> {
-    let mut said = jaeger_json::trace(&trace.spans, view);
-    if trace.cut {
-        said.warnings.push("the trace is larger than one answer may be; spans are missing".into());
+/// A trace that is put into Jaeger's words when its turn comes to be written: they take more room than the spans.
+struct Shown<'a> {
+    trace: &'a Trace,
+    view: View,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut trace = jaeger_json::trace(&self.trace.spans, self.view);
+        if self.trace.cut {
+            trace.warnings.push("the trace is larger than one answer may be; spans are missing".into());
+        }
+        trace.serialize(serializer)
     }
-    said
 }
 
 fn view(parameters: &Parameters) -> View {

@@ -22,7 +22,7 @@ pub(super) async fn transform(
     body: Body,
 ) -> Result<Reply, JaegerError> {
     let json = desk.bodies.read(body).await?;
-    let reply = desk.ask(move |_| {
+    let reply = desk.ask_for_spans(move |_| {
         let (traces, errors) = traces(&json.bytes)?;
         let traces: Vec<_> = traces.iter().map(|spans| jaeger_json::trace(spans, View::Raw)).collect();
         let errors = (!errors.is_empty()).then_some(errors);
