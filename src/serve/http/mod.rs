@@ -23,6 +23,8 @@ mod own_status;
 mod own_trace;
 mod parameters;
 mod services;
+#[cfg(test)]
+mod shown_is_found;
 mod skeleton;
 mod traces;
 mod transform;

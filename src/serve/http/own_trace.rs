@@ -12,7 +12,7 @@ use super::desk::Desk;
 use super::error::{Error, OwnError};
 use super::parameters::{self, Asked, Parameters};
 use super::skeleton;
-use crate::model::{Span, SpanId, StatusCode, TraceId};
+use crate::model::{Span, SpanId, TraceId};
 use crate::otlp::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
 use crate::query::{Outline, Trace};
 use crate::translate::jaeger_json::shown_service;
@@ -221,7 +221,7 @@ fn details(span: &Span) -> SpanDetails<'_> {
         parent_id: span.parent_id.map(|parent| parent.to_string()).unwrap_or_default(),
         name: view.name.into_owned(),
         kind: span.kind.name(),
-        status: StatusDetails { code: status_word(span.status), message: view.status_message.into_owned() },
+        status: StatusDetails { code: span.status.name(), message: view.status_message.into_owned() },
         start: span.start.nanos().to_string(),
         duration: span.end.nanos().saturating_sub(span.start.nanos()),
         service: shown_service(&span.resource.service),
@@ -289,13 +289,5 @@ fn type_word(value: &AnyValue<'_>) -> &'static str {
         AnyValue::Bytes(_) => "bytes",
         AnyValue::Array(_) => "array",
         AnyValue::Map(_) => "map",
-    }
-}
-
-fn status_word(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::Unset => "unset",
-        StatusCode::Ok => "ok",
-        StatusCode::Error => "error",
     }
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::record::{Log, Process, Reference, ReferenceType, Span, Tag, Trace, Value};
-use crate::model::{self, Resource, StatusCode, TraceId};
-use crate::otlp::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
+use crate::model::{self, Resource, TraceId};
+use crate::otlp::{
+    AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView, derived_attributes,
+};
 
 /// What stands for the name of a service that was not named, by what was wrong with the resource:
 /// it has no attributes at all (the name of Jaeger 1's OTLP receiver), no `service.name`, one that is not
@@ -136,35 +138,16 @@ fn said_type(link: &LinkView<'_>) -> Option<ReferenceType> {
 
 fn tags<'a>(span: &'a model::Span, view: SpanView<'a>) -> Vec<Tag<'a>> {
     let scope = ScopeView::read(&span.scope.bytes);
-    let status = match span.status {
-        StatusCode::Unset => "",
-        StatusCode::Ok => "OK",
-        StatusCode::Error => "ERROR",
-    };
-    let error = (span.status == StatusCode::Error)
-        .then_some(Tag { key: Cow::Borrowed("error"), value: Value::Bool(true) });
-
-    let mut tags = Vec::with_capacity(view.attributes.len() + 4);
-    tags.extend(said("otel.scope.name", scope.name));
-    tags.extend(said("otel.scope.version", scope.version));
-    tags.extend(view.attributes.into_iter().filter_map(tag));
-    tags.extend(said("span.kind", span.kind.name()));
-    tags.extend(said("otel.status_code", status));
-    tags.extend(error);
-    tags.extend(said("otel.status_description", view.status_message));
-    tags.extend(said("w3c.tracestate", view.trace_state));
-    tags
-}
-
-/// A text tag, unless there is nothing to say.
-fn said<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Option<Tag<'a>> {
-    let value = value.into();
-    (!value.is_empty()).then(|| Tag::text(key, value))
+    let is_said = |pair: &KeyValue<'_>| pair.value != AnyValue::Empty;
+    let [scope_name, scope_version, rest @ ..] = derived_attributes(span, &view, &scope);
+    let first = [scope_name, scope_version].into_iter().filter(is_said);
+    let attributes = first.chain(view.attributes).chain(rest.into_iter().filter(is_said));
+    attributes.filter_map(tag).collect()
 }
 
 fn log(event: EventView<'_>) -> Log<'_> {
     let is_named = event.attributes.iter().any(|pair| pair.key == "event");
-    let name = if is_named { None } else { said("event", event.name) };
+    let name = (!is_named && !event.name.is_empty()).then(|| Tag::text("event", event.name));
     Log {
         timestamp: event.time,
         fields: name.into_iter().chain(event.attributes.into_iter().filter_map(tag)).collect(),
