@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 use tracelodge::model::{Clock, Timestamp};
 use tracelodge::otlp;
-use tracelodge::query::Query;
+use tracelodge::query::{Limits, Query};
 use tracelodge::serve::guard::AllowedHosts;
 use tracelodge::serve::http::{About, Answers, router};
 use tracelodge::store::{Cursor, Settings, Store};
@@ -32,7 +32,8 @@ impl Clock for Still {
 }
 
 pub(crate) struct Lodge {
-    _folder: TempDir,
+    folder: TempDir,
+    store: Arc<Store>,
     pub(crate) query: Arc<Query>,
     pub(crate) router: Router,
 }
@@ -78,7 +79,16 @@ impl Lodge {
             let spans = otlp::spans(&request, &otlp::Limits::default()).unwrap();
             store.append(&spans, &Cursor { buffer: [1; 16], signal: 1, sequence }, Still.now()).unwrap();
         }
-        let query = Arc::new(Query::new(Arc::new(store)));
+        Self::over(folder, Arc::new(store), Limits::default())
+    }
+
+    /// The same store, asked within other limits.
+    pub(crate) fn within(self, limits: Limits) -> Self {
+        Self::over(self.folder, self.store, limits)
+    }
+
+    fn over(folder: TempDir, store: Arc<Store>, limits: Limits) -> Self {
+        let query = Arc::new(Query::with_limits(Arc::clone(&store), limits));
         let answers = Answers {
             query: Arc::clone(&query),
             clock: Arc::new(Still),
@@ -86,9 +96,9 @@ impl Lodge {
                 version: "1.2.3".into(),
                 doors: vec![("OTLP gRPC and HTTP".into(), "127.0.0.1:4317".into())],
             },
-            allowed_hosts: AllowedHosts::new(["traces.example.org"]),
+            allowed_hosts: AllowedHosts::new(["traces.example.org"]).unwrap(),
         };
-        Self { _folder: folder, query, router: router(Arc::new(answers)) }
+        Self { folder, store, query, router: router(Arc::new(answers)) }
     }
 
     /// Three traces: a shop with an error, a later one, and one with names that need care.
