@@ -152,11 +152,23 @@ async fn a_text_is_found_wherever_it_stands_in_a_span() {
         ("retry", vec!["0000000000000003"]),
         ("http.rou", vec!["0000000000000001"]),
         ("host.name", vec!["0000000000000001", "0000000000000002", "0000000000000003"]),
+        ("0000000000000002", vec!["0000000000000002", "0000000000000003"]),
+        ("Drawn", vec!["0000000000000001", "0000000000000002", "0000000000000003"]),
         ("nowhere", vec![]),
     ];
     for (sought, expected) in cases {
         let places = lodge.get(&format!("/api/a1/trace/{CART}/find?text={sought}")).await.json();
         assert_eq!(places, json!({"spans": expected, "total": expected.len()}), "{sought}");
+    }
+    let mut request = drawn(5, "shop  GET /  server  0-10  !link=2748\nshop  x  server  0-10");
+    let span = &mut request.resource_spans[0].scope_spans[0].spans[0];
+    span.trace_state = "vendor=Q7".into();
+    span.links[0].attributes = vec![text("why", "retried")];
+    request.resource_spans[0].scope_spans[0].scope.as_mut().unwrap().version = "9.8".into();
+    let lodge = Lodge::holding(&[request]);
+    for sought in ["vendor=q7", "00ABC", "retried", "9.8"] {
+        let places = lodge.get(&format!("/api/a1/trace/5/find?text={sought}")).await.json();
+        assert_eq!(places, json!({"spans": ["0000000000000001"], "total": 1}), "{sought}");
     }
 }
 

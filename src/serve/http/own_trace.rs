@@ -102,13 +102,23 @@ struct Sought<'t> {
 
 impl Sought<'_> {
     fn stands_in(&mut self, span: &Span) -> bool {
-        let view = SpanView::read(&span.body);
-        self.is_in(&view.name)
-            || self.is_in(&view.status_message)
+        let (view, scope) = (SpanView::read(&span.body), ScopeView::read(&span.scope.bytes));
+        [&view.name, &view.status_message, &view.trace_state, &scope.name, &scope.version]
+            .into_iter()
+            .any(|text| self.is_in(text))
             || self.is_in_pairs(&view.attributes)
+            || self.is_in_pairs(&scope.attributes)
             || view.events.iter().any(|event| self.is_in(&event.name) || self.is_in_pairs(&event.attributes))
-            || self.is_in_pairs(&ScopeView::read(&span.scope.bytes).attributes)
+            || view.links.iter().any(|link| self.is_in_link(link))
+            || self.is_in(&span.span_id.to_string())
+            || span.parent_id.is_some_and(|parent| self.is_in(&parent.to_string()))
             || self.is_in_resource(span)
+    }
+
+    fn is_in_link(&self, link: &LinkView<'_>) -> bool {
+        self.is_in(&link.trace_id.to_string())
+            || self.is_in(&link.span_id.to_string())
+            || self.is_in_pairs(&link.attributes)
     }
 
     /// The service is one of the resource's attributes.
