@@ -18,6 +18,8 @@ pub(super) enum Error {
     Parameter(#[from] parameters::Error),
     #[error("trace not found")]
     NoSuchTrace,
+    #[error("trace metrics are currently disabled: they are not computed here")]
+    NoMetrics,
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge { limit: usize },
     #[error("the body did not come within {seconds} s")]
@@ -56,6 +58,7 @@ impl Error {
         match self {
             Self::Parameter(_) | Self::Body(_) | Self::TooLarge => StatusCode::BAD_REQUEST,
             Self::NoSuchTrace => StatusCode::NOT_FOUND,
+            Self::NoMetrics => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,

@@ -39,6 +39,7 @@ use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode, Uri};
 
 use self::desk::Desk;
+use self::error::{Error, JaegerError};
 use super::guard::{self, AllowedHosts};
 use super::ui;
 use crate::model::Clock;
@@ -79,6 +80,7 @@ pub fn router(answers: Arc<Answers>) -> Router {
         .route("/api/archive/{id}", post(archive::pin))
         .route("/api/dependencies", get(dependencies::dependencies))
         .route("/api/transform", post(transform::transform))
+        .route("/api/metrics/{name}", get(no_metrics))
         // The page's own.
         .route("/api/a1/search", get(own_search::search))
         .route("/api/a1/status", get(own_status::status))
@@ -89,13 +91,18 @@ pub fn router(answers: Arc<Answers>) -> Router {
         .route("/", get(ui::page))
         .route("/search", get(ui::page))
         .route("/trace/{id}", get(ui::page))
-        .fallback(other)
+        .fallback(fallback)
         .with_state(Desk::new(answers));
     guard::protect(routes, hosts)
 }
 
+/// Jaeger's page explains by itself what is missing when it is answered so.
+async fn no_metrics() -> JaegerError {
+    Error::NoMetrics.into()
+}
+
 /// What has no route: gRPC clients at the wrong port, unknown API paths, files of the page.
-async fn other(uri: Uri, headers: HeaderMap) -> Response {
+async fn fallback(uri: Uri, headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
         return unimplemented();
     }

@@ -57,7 +57,7 @@ pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Rep
         let listed = Listed {
             traces: found.traces.iter().map(line).collect(),
             inspected: found.inspected_spans,
-            stopped: word(found.stopped),
+            stopped: stopped_word(found.stopped),
             limit: conditions.limit,
         };
         Reply::json(&listed, asked.form)
@@ -117,7 +117,7 @@ fn line(found: &FoundTrace) -> Line {
 }
 
 /// Why no more were looked for.
-fn word(stopped: Stopped) -> &'static str {
+fn stopped_word(stopped: Stopped) -> &'static str {
     match stopped {
         Stopped::End => "end",
         Stopped::Limit => "limit",

@@ -9,7 +9,7 @@ use super::desk::Desk;
 use super::error::{Error, JaegerError};
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, MAX_LIMIT, Parameters};
 use crate::model::{Span, Timestamp, TraceId};
-use crate::query::{Conditions, Trace};
+use crate::query::{Conditions, Stopped, Trace};
 use crate::translate::jaeger_json::{self, View, asked_service, hex_trace_id};
 
 /// Jaeger's own default.
@@ -19,17 +19,22 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_BYTES: usize = 16 << 20;
 const TOO_MUCH: &str = "left out, the answer holds 16 MiB of spans; ask for fewer traces at once";
 
+const SEARCHED_TOO_LONG: &str =
+    "the search stopped when its time was up, there may be more traces; ask for a shorter time or a service";
+const FOUND_TOO_MUCH: &str =
+    "the search stopped at the largest answer there can be, there may be more traces; ask for fewer";
+
 /// `GET /api/traces`: by conditions, or by ids when there are any.
 pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
     let reply = desk.ask_for_spans(move |answers| {
         let parameters = &asked.parameters;
-        let ids = trace_ids(parameters)?;
+        let (ids, view) = (trace_ids(parameters)?, view(parameters)?);
         let (traces, errors) = if ids.is_empty() {
-            (found(answers, &conditions(parameters, answers.clock.now())?)?, Vec::new())
+            found(answers, &conditions(parameters, answers.clock.now())?)?
         } else {
             several(answers, &ids)?
         };
-        Reply::json(&envelope(&traces, errors, view(parameters)), asked.form)
+        Reply::json(&envelope(&traces, errors, view), asked.form)
     });
     Ok(reply.await?)
 }
@@ -43,15 +48,24 @@ pub(super) async fn by_id(
 ) -> Result<Reply, JaegerError> {
     let id = parameters::trace_id("traceID", &id)?;
     let _hints = (asked.parameters.micros("start")?, asked.parameters.micros("end")?);
+    let view = view(&asked.parameters)?;
     let reply = desk.ask_for_spans(move |answers| {
         let trace = answers.query.trace(id)?.ok_or(Error::NoSuchTrace)?;
-        Reply::json(&envelope(&[trace], Vec::new(), view(&asked.parameters)), asked.form)
+        Reply::json(&envelope(&[trace], Vec::new(), view), asked.form)
     });
     Ok(reply.await?)
 }
 
-fn found(answers: &Answers, conditions: &Conditions) -> Result<Vec<Trace>, Error> {
-    Ok(answers.query.find(conditions)?.traces.into_iter().map(|found| found.trace).collect())
+/// The traces that fulfil the conditions, and an item that says so when there may be more.
+fn found(answers: &Answers, conditions: &Conditions) -> Result<(Vec<Trace>, Vec<Item>), Error> {
+    let found = answers.query.find(conditions)?;
+    let msg = match found.stopped {
+        Stopped::End | Stopped::Limit => None,
+        Stopped::Time => Some(SEARCHED_TOO_LONG),
+        Stopped::Bytes => Some(FOUND_TOO_MUCH),
+    };
+    let item = msg.map(|msg| Item { code: 0, msg: msg.to_owned(), trace_id: String::new() });
+    Ok((found.traces.into_iter().map(|found| found.trace).collect(), item.into_iter().collect()))
 }
 
 /// The traces of these ids, and an item for each that is not among them.
@@ -99,8 +113,8 @@ impl Serialize for Shown<'_> {
     }
 }
 
-fn view(parameters: &Parameters) -> View {
-    if parameters.flag("raw") { View::Raw } else { View::Adjusted }
+fn view(parameters: &Parameters) -> Result<View, parameters::Error> {
+    Ok(if parameters.flag("raw")? { View::Raw } else { View::Adjusted })
 }
 
 fn trace_ids(parameters: &Parameters) -> Result<Vec<TraceId>, parameters::Error> {
