@@ -21,9 +21,9 @@ use std::time::Duration;
 use crate::model::{Span, SpanId, SpanKind, Timestamp, TraceId};
 use crate::store::{Snapshot, Store};
 
-pub use crate::store::{Dependency, Status};
+pub use crate::store::{Dependency, Status, shortened};
 pub use conditions::Conditions;
-pub use find::{Found, FoundTrace, Stopped};
+pub use find::{Found, Stopped};
 pub use outline::{Outline, Row};
 pub use summary::{ServiceCount, Summary};
 pub use trace::Trace;

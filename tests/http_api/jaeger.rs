@@ -262,6 +262,49 @@ async fn a_service_without_a_name_can_be_listed_and_found() {
 }
 
 #[tokio::test]
+async fn a_service_really_named_as_one_without_a_name_is_found_beside_it() {
+    let real = "missing-service-name";
+    let lodge = Lodge::holding(&[
+        drawn(1, "-  work  internal  0-1\n\x20 shop  sell  server  0-1"),
+        drawn(2, &format!("{real}  rest  internal  10-11\n\x20 stock  count  server  10-11")),
+        drawn(3, &format!("-  work  internal  20-21\n\x20 {real}  rest  server  20-21")),
+        drawn(4, "shop  sell  server  30-31"),
+    ]);
+    let (one, two, three) = ("0000000000000001", "0000000000000002", "0000000000000003");
+    assert_eq!(lodge.get("/api/services").await.json()["data"], json!([real, "shop", "stock"]));
+    let operations = lodge.get(&format!("/api/services/{real}/operations")).await;
+    assert_eq!(operations.json()["data"], json!(["rest", "work"]));
+    let operations = lodge.get(&format!("/api/operations?service={real}&spanKind=server")).await;
+    assert_eq!(operations.json()["data"], json!([{"name": "rest", "spanKind": "server"}]));
+    let searches: [(&str, &[&str]); 4] = [
+        ("", &[three, two, one]),
+        ("&limit=2", &[three, two]),
+        ("&operation=rest", &[three, two]),
+        ("&operation=sell", &[]),
+    ];
+    for (more, expected) in searches {
+        let answer = lodge.get(&format!("/api/traces?service={real}{more}")).await;
+        assert_eq!(trace_ids(&answer), expected, "{more}");
+    }
+    let listed = lodge.get(&format!("/api/a1/search?service={real}&limit=1")).await.json();
+    assert_eq!(listed["traces"][0]["matched"], json!([one, two]), "both spans of the newest trace");
+    assert_eq!((listed["traces"].as_array().unwrap().len(), &listed["stopped"]), (1, &json!("limit")));
+    let call = |parent, child| json!({"parent": parent, "child": child, "callCount": 1});
+    for (name, links) in [
+        (real, vec![call(real, "shop"), call(real, real), call(real, "stock")]),
+        ("empty-service-name", vec![call(real, "shop"), call(real, real)]),
+    ] {
+        let answer = lodge
+            .get(&format!("/api/dependencies?endTs=1700003600000&lookback=86400000&service={name}"))
+            .await;
+        assert_eq!(answer.json()["data"].as_array().map(Vec::len), Some(links.len()), "{name}");
+        for link in links {
+            assert!(answer.json()["data"].as_array().unwrap().contains(&link), "{name}: {link}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn dependencies_are_those_of_the_time_and_the_service() {
     let lodge = Lodge::furnished();
     let call = json!([{"parent": "shop", "child": "stock", "callCount": 1}]);

@@ -18,6 +18,7 @@ mod budget;
 mod dependencies;
 mod desk;
 mod error;
+mod find;
 mod own_search;
 mod own_status;
 mod own_trace;

@@ -7,10 +7,11 @@ use super::Answers;
 use super::answer::{Envelope, Item, Reply};
 use super::desk::Desk;
 use super::error::{Error, JaegerError};
+use super::find::Search;
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, MAX_LIMIT, Parameters};
 use crate::model::{Span, Timestamp, TraceId};
 use crate::query::{Conditions, Stopped, Trace};
-use crate::translate::jaeger_json::{self, View, asked_service, hex_trace_id};
+use crate::translate::jaeger_json::{self, View, hex_trace_id};
 
 /// Jaeger's own default.
 const DEFAULT_LIMIT: usize = 100;
@@ -30,7 +31,7 @@ pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Rep
         let parameters = &asked.parameters;
         let (ids, view) = (trace_ids(parameters)?, view(parameters)?);
         let (traces, errors) = if ids.is_empty() {
-            found(answers, &conditions(parameters, answers.clock.now())?)?
+            found(answers, conditions(parameters, answers.clock.now())?)?
         } else {
             several(answers, &ids)?
         };
@@ -57,15 +58,15 @@ pub(super) async fn by_id(
 }
 
 /// The traces that fulfil the conditions, and an item that says so when there may be more.
-fn found(answers: &Answers, conditions: &Conditions) -> Result<(Vec<Trace>, Vec<Item>), Error> {
-    let found = answers.query.find(conditions)?;
+fn found(answers: &Answers, conditions: Conditions) -> Result<(Vec<Trace>, Vec<Item>), Error> {
+    let found = Search::new(conditions).find(&answers.query)?;
     let msg = match found.stopped {
         Stopped::End | Stopped::Limit => None,
         Stopped::Time => Some(SEARCHED_TOO_LONG),
         Stopped::Bytes => Some(FOUND_TOO_MUCH),
     };
     let item = msg.map(|msg| Item { code: 0, msg: msg.to_owned(), trace_id: String::new() });
-    Ok((found.traces.into_iter().map(|found| found.trace).collect(), item.into_iter().collect()))
+    Ok((found.traces, item.into_iter().collect()))
 }
 
 /// The traces of these ids, and an item for each that is not among them.
@@ -132,7 +133,7 @@ fn conditions(parameters: &Parameters, now: Timestamp) -> Result<Conditions, par
     let end = parameters.micros("end")?.unwrap_or(now);
     let lookback = parameters.lookback().unwrap_or(DEFAULT_LOOKBACK);
     Ok(Conditions {
-        service: parameters.text("service").map(|service| asked_service(service).to_owned()),
+        service: parameters.text("service").map(str::to_owned),
         operation: parameters.text("operation").map(str::to_owned),
         attributes: parameters::tags(parameters)?,
         min_duration,

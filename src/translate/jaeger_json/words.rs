@@ -27,9 +27,11 @@ pub fn shown_service(name: &str) -> &str {
     if name.is_empty() { NO_SERVICE[1] } else { name }
 }
 
-/// The service that is meant by a name: any of [`NO_SERVICE`] means the one that was not named, "" inside.
-pub fn asked_service(name: &str) -> &str {
-    if NO_SERVICE.contains(&name) { "" } else { name }
+/// The services that may be meant by a name: the one of that name and, if it is one of [`NO_SERVICE`], also the one
+/// that was not named, "" inside. Some Collectors write those names themselves, so both can be there.
+pub fn asked_services(name: &str) -> impl Iterator<Item = &str> {
+    let unnamed = NO_SERVICE.contains(&name).then_some("");
+    std::iter::once(name).chain(unnamed)
 }
 
 /// A trace id as Jaeger writes it: 16 digits when the high half is zero, otherwise 32.
