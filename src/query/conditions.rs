@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::{Span, SpanKind, StatusCode, Timestamp};
-use crate::otlp::{AnyValue, KeyValue, ResourceView, ScopeView, SpanView, derived_attributes};
+use crate::otlp::{KeyValue, ResourceView, ScopeView, SpanView, derived_attributes};
 use crate::store::{IndexRow, shortened};
 
 /// The conditions of a search. A trace is found when one of its spans fulfils all of them.
@@ -84,7 +84,7 @@ struct Views<'a> {
     resource: ResourceView<'a>,
     scope: ScopeView<'a>,
     /// What Jaeger shows as tags although OTLP has fields of its own for it.
-    derived: [KeyValue<'a>; 7],
+    derived: [Option<KeyValue<'a>>; 7],
 }
 
 impl<'a> Views<'a> {
@@ -95,24 +95,16 @@ impl<'a> Views<'a> {
     }
 
     fn have(&self, key: &str, value: &str) -> bool {
-        let stands_in = |pairs: &[KeyValue<'_>]| {
-            pairs.iter().any(|pair| pair.key == key && pair.value.to_text() == value)
-        };
+        let is_it = |pair: &KeyValue<'_>| pair.key == key && pair.value.to_text() == value;
+        let stands_in = |pairs: &[KeyValue<'_>]| pairs.iter().any(is_it);
         stands_in(&self.body.attributes)
             || stands_in(&self.resource.attributes)
             || stands_in(&self.scope.attributes)
             || self.body.events.iter().any(|event| stands_in(&event.attributes))
-            || self
-                .derived
-                .iter()
-                .any(|pair| is_said(pair) && pair.key == key && pair.value.to_text() == value)
+            || self.derived.iter().flatten().any(is_it)
             || (key == "operation" && self.body.name == value)
             || (key == "event" && self.body.events.iter().any(|event| event.name == value))
     }
-}
-
-fn is_said(derived: &KeyValue<'_>) -> bool {
-    derived.value != AnyValue::Empty
 }
 
 #[cfg(test)]

@@ -99,9 +99,9 @@ pub fn protect(router: Router, hosts: AllowedHosts) -> Router {
 }
 
 fn answer_panic(panic: &(dyn std::any::Any + Send)) -> Response {
-    let said = panic.downcast_ref::<String>().map(String::as_str);
-    let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    tracing::error!(panic = said, "a request failed by a defect");
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    let message = owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    tracing::error!(panic = message, "a request failed by a defect");
     (StatusCode::INTERNAL_SERVER_ERROR, DEFECT).into_response()
 }
 

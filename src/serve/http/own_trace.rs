@@ -281,12 +281,12 @@ fn link(view: LinkView<'_>) -> LinkDetails {
 }
 
 fn attributes(pairs: Vec<KeyValue<'_>>) -> Vec<AttributeDetails> {
-    let said = |pair: KeyValue<'_>| AttributeDetails {
+    let attribute = |pair: KeyValue<'_>| AttributeDetails {
         kind: type_word(&pair.value),
         value: pair.value.to_text().into_owned(),
         key: pair.key.into_owned(),
     };
-    pairs.into_iter().map(said).collect()
+    pairs.into_iter().map(attribute).collect()
 }
 
 fn type_word(value: &AnyValue<'_>) -> &'static str {

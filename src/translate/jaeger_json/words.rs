@@ -113,14 +113,14 @@ fn references(span: &model::Span, links: &[LinkView<'_>]) -> Vec<Reference> {
         span_id,
     }));
     for link in links {
-        let said = said_type(link);
+        let named = named_type(link);
         let is_parent = link.trace_id == span.trace_id && Some(link.span_id) == span.parent_id;
         if is_parent {
             // The parent id already says it; such a link only tells what kind of parent.
-            references[0].ref_type = said.unwrap_or(references[0].ref_type);
+            references[0].ref_type = named.unwrap_or(references[0].ref_type);
         } else {
             references.push(Reference {
-                ref_type: said.unwrap_or(ReferenceType::FollowsFrom),
+                ref_type: named.unwrap_or(ReferenceType::FollowsFrom),
                 trace_id: link.trace_id,
                 span_id: link.span_id,
             });
@@ -129,9 +129,9 @@ fn references(span: &model::Span, links: &[LinkView<'_>]) -> Vec<Reference> {
     references
 }
 
-fn said_type(link: &LinkView<'_>) -> Option<ReferenceType> {
-    let said = link.attributes.iter().find(|pair| pair.key == REF_TYPE)?;
-    match &said.value {
+fn named_type(link: &LinkView<'_>) -> Option<ReferenceType> {
+    let attribute = link.attributes.iter().find(|pair| pair.key == REF_TYPE)?;
+    match &attribute.value {
         AnyValue::String(word) if word == "child_of" => Some(ReferenceType::ChildOf),
         AnyValue::String(word) if word == "follows_from" => Some(ReferenceType::FollowsFrom),
         _ => None,
@@ -140,10 +140,9 @@ fn said_type(link: &LinkView<'_>) -> Option<ReferenceType> {
 
 fn tags<'a>(span: &'a model::Span, view: SpanView<'a>) -> Vec<Tag<'a>> {
     let scope = ScopeView::read(&span.scope.bytes);
-    let is_said = |pair: &KeyValue<'_>| pair.value != AnyValue::Empty;
     let [scope_name, scope_version, rest @ ..] = derived_attributes(span, &view, &scope);
-    let first = [scope_name, scope_version].into_iter().filter(is_said);
-    let attributes = first.chain(view.attributes).chain(rest.into_iter().filter(is_said));
+    let first = [scope_name, scope_version].into_iter().flatten();
+    let attributes = first.chain(view.attributes).chain(rest.into_iter().flatten());
     attributes.filter_map(tag).collect()
 }
 
