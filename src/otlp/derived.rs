@@ -31,5 +31,6 @@ pub fn derived_attributes<'a>(
 }
 
 fn text<'a>(key: &'static str, text: Cow<'a, str>) -> Option<KeyValue<'a>> {
-    (!text.is_empty()).then(|| KeyValue { key: Cow::Borrowed(key), value: AnyValue::String(text) })
+    let is_said = !text.is_empty();
+    is_said.then_some(KeyValue { key: Cow::Borrowed(key), value: AnyValue::String(text) })
 }
