@@ -50,7 +50,7 @@ async fn each_route_answers_as_it_always_did() {
 
 #[tokio::test]
 async fn raw_leaves_out_what_jaeger_adjusts() {
-    let mut request = drawn(1, "shop  GET /  server  0-10  telemetry.sdk.name=otel b=2 a=1");
+    let mut request = drawn(1, "shop | GET / | server | 0-10 | telemetry.sdk.name=otel b=2 a=1");
     let span = &mut request.resource_spans[0].scope_spans[0].spans[0];
     span.attributes.extend([
         attribute("big", Value::IntValue(9_007_199_254_740_993)),
@@ -253,7 +253,7 @@ async fn operations_are_listed_by_kind() {
 
 #[tokio::test]
 async fn a_service_without_a_name_can_be_listed_and_found() {
-    let lodge = Lodge::holding(&[drawn(1, "-  work  internal  0-1")]);
+    let lodge = Lodge::holding(&[drawn(1, "| work | internal | 0-1")]);
     assert_eq!(lodge.get("/api/services").await.json()["data"], json!(["missing-service-name"]));
     let operations = lodge.get("/api/services/missing-service-name/operations").await;
     assert_eq!(operations.json()["data"], json!(["work"]));
@@ -265,10 +265,10 @@ async fn a_service_without_a_name_can_be_listed_and_found() {
 async fn a_service_really_named_as_one_without_a_name_is_found_beside_it() {
     let real = "missing-service-name";
     let lodge = Lodge::holding(&[
-        drawn(1, "-  work  internal  0-1\n\x20 shop  sell  server  0-1"),
-        drawn(2, &format!("{real}  rest  internal  10-11\n\x20 stock  count  server  10-11")),
-        drawn(3, &format!("-  work  internal  20-21\n\x20 {real}  rest  server  20-21")),
-        drawn(4, "shop  sell  server  30-31"),
+        drawn(1, "| work | internal | 0-1\n\x20 shop | sell | server | 0-1"),
+        drawn(2, &format!("{real} | rest | internal | 10-11\n\x20 stock | count | server | 10-11")),
+        drawn(3, &format!("| work | internal | 20-21\n\x20 {real} | rest | server | 20-21")),
+        drawn(4, "shop | sell | server | 30-31"),
     ]);
     let (one, two, three) = ("0000000000000001", "0000000000000002", "0000000000000003");
     assert_eq!(lodge.get("/api/services").await.json()["data"], json!([real, "shop", "stock"]));

@@ -19,7 +19,8 @@ use tracelodge::serve::guard::AllowedHosts;
 use tracelodge::serve::http::{About, Answers, router};
 use tracelodge::store::{Cursor, Settings, Store};
 
-use crate::sketch::{T0, drawn};
+use crate::drawing::BASE_NANOS;
+use crate::sketch::drawn;
 
 /// Stands still, an hour after the drawn traces.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
-        Timestamp(T0).plus(Duration::from_secs(3_600))
+        Timestamp(BASE_NANOS).plus(Duration::from_secs(3_600))
     }
 }
 
@@ -106,12 +107,12 @@ impl Lodge {
         Self::holding(&[
             drawn(
                 0x463a_c35c_9f64_13ad,
-                "shop       GET /cart        server  0-250   http.route=/cart\n\
-                 \x20 shop     POST /reserve    client  20-200  peer.service=stock\n\
-                 \x20   stock  POST /reserve    server  30-190  !error=sold-out !event=retry@100 sku=a%2Fb",
+                "shop | GET /cart | server | 0-250 | http.route=/cart\n\
+                 \x20 shop | POST /reserve | client | 20-200 | peer.service=stock\n\
+                 \x20   stock | POST /reserve | server | 30-190 | !error=sold-out !event=retry@100 sku=a%2Fb",
             ),
-            drawn(7 << 64 | 7, "shop  GET /  server  1000-1100  !ok user=ann !link=5093200905428407213"),
-            drawn(9 << 64, "naïve/shop one  GET /a b/ü  server  2000-2001  x=1"),
+            drawn(7 << 64 | 7, "shop | GET / | server | 1000-1100 | !ok user=ann !link=5093200905428407213"),
+            drawn(9 << 64, "naïve/shop one | GET /a b/ü | server | 2000-2001 | x=1"),
         ])
     }
 
