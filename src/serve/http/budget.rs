@@ -8,10 +8,12 @@ use tokio::time::timeout;
 
 use super::error::Error;
 
-/// For all answers together: three at work, and not more than that waiting for slow readers. It is what the 256 MiB
-/// of the whole program leave beside the buffer's tail, the store's pages and requests on their way in.
+/// For all answers together: three large ones at work, or many that wait for slow readers. Requests on their way in,
+/// the buffer's tail and the store's pages have 64 MiB each by default, so this is the largest of the four; it is
+/// hardly ever needed while the others are full.
 const MAX_BYTES: usize = 96 << 20;
-/// For one answer: the 24 MiB of spans that a large trace may have, and their packed text.
+/// For one answer: the 24 MiB of spans that a large trace may have, and their packed text. A share, not yet the whole
+/// truth: the last trace of a search comes on top of its 16 MiB, and one trace at a time is in Jaeger's words besides.
 pub(super) const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// Gives shares out; cheap to clone.

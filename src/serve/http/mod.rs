@@ -6,8 +6,8 @@
 //! Limits: 16 questions at once, a further one waits 10 s for its turn. One who asks is answered within 30 s of that;
 //! work that takes longer goes on to its end and keeps its turn till then, so that there is never more of it. Answers
 //! made of spans take 96 MiB together, from before the first span is read until the last byte is sent ([`budget`]):
-//! three are made at once, one that is larger than 32 MiB packed is refused. A search gives at most 1 500 traces. A
-//! body has at most 20 MiB and comes within 30 s, two are held at a time.
+//! three are made at once, others wait 10 s for that, and one that is larger than 32 MiB packed is refused. A search
+//! gives at most 1 500 traces. A body has at most 20 MiB and comes within 30 s, two are held at a time.
 //!
 //! Source: Jaeger `cmd/query/app` (HTTP v1); Grafana's Jaeger data source, for what is really asked.
 

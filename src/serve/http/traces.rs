@@ -94,20 +94,23 @@ fn bytes_of(span: &Span) -> usize {
 
 /// The envelope of traces: its numbers are 0 whatever is in it.
 fn envelope(traces: &[Trace], errors: Vec<Item>, view: View) -> Envelope<Vec<Shown<'_>>> {
-    let traces = traces.iter().map(|trace| Shown { trace, view }).collect();
+    let traces = traces.iter().map(|trace| Shown { spans: &trace.spans, is_cut: trace.cut, view }).collect();
     Envelope { errors: (!errors.is_empty()).then_some(errors), ..Envelope::of(traces, 0) }
 }
 
 /// A trace that is put into Jaeger's words when its turn comes to be written: they take more room than the spans.
-struct Shown<'a> {
-    trace: &'a Trace,
-    view: View,
+pub(super) struct Shown<'a> {
+    /// All of one trace.
+    pub spans: &'a [Span],
+    /// Whether there are more that had no room.
+    pub is_cut: bool,
+    pub view: View,
 }
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut trace = jaeger_json::trace(&self.trace.spans, self.view);
-        if self.trace.cut {
+        let mut trace = jaeger_json::trace(self.spans, self.view);
+        if self.is_cut {
             trace.warnings.push("the trace is larger than one answer may be; spans are missing".into());
         }
         trace.serialize(serializer)

