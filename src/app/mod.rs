@@ -198,8 +198,12 @@ impl App {
                 })
                 .collect(),
         };
-        let answers =
-            Answers { query, clock: now, about, allowed_hosts: AllowedHosts::new(&config.allowed_hosts) };
+        let answers = Answers {
+            query,
+            clock: now,
+            about,
+            allowed_hosts: AllowedHosts::new(&config.allowed_hosts).context("use doors.allowed_hosts")?,
+        };
         let serving = serve_all(config, doors, &ingest, otlp, answers, report);
         Ok(Self { ingest, buffer, drain, serving, doors: listed, page, _folder: folder })
     }

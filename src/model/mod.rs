@@ -8,6 +8,8 @@
 //!
 //! Does not know: files, sockets, other people's formats, the time of day.
 
+#[cfg(test)]
+mod drawing;
 mod id;
 #[cfg(test)]
 pub(crate) mod sketch;

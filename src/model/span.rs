@@ -82,6 +82,15 @@ impl StatusCode {
             _ => Self::Unset,
         }
     }
+
+    /// The lower-case word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unset => "unset",
+            Self::Ok => "ok",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Whose words a span came in; decides how it is read back (the numbers are stored).

@@ -15,7 +15,7 @@ use super::wire::{Fields, Value};
 use super::write;
 
 /// A request with up to three resources; every span has valid ids.
-pub(super) fn request() -> impl Strategy<Value = ExportTraceServiceRequest> {
+pub(crate) fn request() -> impl Strategy<Value = ExportTraceServiceRequest> {
     vec(resource_spans(), 0..3).prop_map(|resource_spans| ExportTraceServiceRequest { resource_spans })
 }
 

@@ -12,10 +12,11 @@
 //! Source: opentelemetry-proto 1.10, `trace/v1/trace.proto`, `common/v1/common.proto`, `resource/v1/resource.proto`.
 
 #[cfg(test)]
-mod arbitrary;
+pub(crate) mod arbitrary;
 mod check;
 mod count;
 mod damage;
+mod derived;
 pub mod json;
 #[cfg(test)]
 mod parity;
@@ -28,6 +29,7 @@ pub mod write;
 
 pub use count::{count_data_points, count_log_records};
 pub use damage::ScanError;
+pub use derived::derived_attributes;
 pub use scan::{Scanned, scan, spans, without_rejected};
 pub use view::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
 pub use wire::{Fields, Value, WireError, WireErrorKind};

@@ -1,10 +1,9 @@
 //! What a span must be like to be found: every condition is asked of one and the same span.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::{Span, SpanKind, StatusCode, Timestamp};
-use crate::otlp::{KeyValue, ResourceView, ScopeView, SpanView};
+use crate::otlp::{KeyValue, ResourceView, ScopeView, SpanView, derived_attributes};
 use crate::store::{IndexRow, shortened};
 
 /// The conditions of a search. A trace is found when one of its spans fulfils all of them.
@@ -12,7 +11,7 @@ use crate::store::{IndexRow, shortened};
 pub struct Conditions {
     /// The span's service; `Some("")` is the spans that name none.
     pub service: Option<String>,
-    /// The span's name.
+    /// The span's name, in full or as it is listed.
     pub operation: Option<String>,
     /// The span's kind.
     pub kind: Option<SpanKind>,
@@ -81,53 +80,48 @@ impl Conditions {
 
 /// A span's messages, read once for all attribute conditions.
 struct Views<'a> {
-    span: &'a Span,
     body: SpanView<'a>,
     resource: ResourceView<'a>,
     scope: ScopeView<'a>,
+    /// What Jaeger shows as tags although OTLP has fields of its own for it.
+    derived: [Option<KeyValue<'a>>; 7],
 }
 
 impl<'a> Views<'a> {
     fn of(span: &'a Span) -> Self {
-        Self {
-            span,
-            body: SpanView::read(&span.body),
-            resource: ResourceView::read(&span.resource.bytes),
-            scope: ScopeView::read(&span.scope.bytes),
-        }
+        let (body, scope) = (SpanView::read(&span.body), ScopeView::read(&span.scope.bytes));
+        let derived = derived_attributes(span, &body, &scope);
+        Self { body, resource: ResourceView::read(&span.resource.bytes), scope, derived }
     }
 
     fn have(&self, key: &str, value: &str) -> bool {
-        let stands_in = |pairs: &[KeyValue<'_>]| {
-            pairs.iter().any(|pair| pair.key == key && pair.value.to_text() == value)
-        };
+        let is_it = |pair: &KeyValue<'_>| pair.key == key && pair.value.to_text() == value;
+        let stands_in = |pairs: &[KeyValue<'_>]| pairs.iter().any(is_it);
         stands_in(&self.body.attributes)
             || stands_in(&self.resource.attributes)
             || stands_in(&self.scope.attributes)
             || self.body.events.iter().any(|event| stands_in(&event.attributes))
-            || self.derived(key).is_some_and(|text| text == value)
+            || self.derived.iter().flatten().any(is_it)
+            || (key == "operation" && self.body.name == value)
             || (key == "event" && self.body.events.iter().any(|event| event.name == value))
     }
+}
 
-    /// What Jaeger shows as tags although OTLP has fields of its own for it
-    /// (opentelemetry.io, "Compatibility: OpenTelemetry to Jaeger").
-    fn derived(&self, key: &str) -> Option<Cow<'_, str>> {
-        let said = |text: &'static str| Some(text).filter(|text| !text.is_empty()).map(Cow::Borrowed);
-        let given = |text: &'_ Cow<'a, str>| Some(text.clone()).filter(|text| !text.is_empty());
-        match key {
-            "error" => said(if self.span.status == StatusCode::Error { "true" } else { "" }),
-            "span.kind" => said(self.span.kind.name()),
-            "otel.status_code" => said(match self.span.status {
-                StatusCode::Unset => "",
-                StatusCode::Ok => "OK",
-                StatusCode::Error => "ERROR",
-            }),
-            "otel.status_description" => given(&self.body.status_message),
-            "otel.scope.name" => given(&self.scope.name),
-            "otel.scope.version" => given(&self.scope.version),
-            "w3c.tracestate" => given(&self.body.trace_state),
-            "operation" => given(&self.body.name),
-            _ => None,
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sketch::trace;
+
+    #[test]
+    fn a_long_operation_is_found_by_its_name_and_by_the_name_it_is_listed_by() {
+        let name = "SELECT ".repeat(200);
+        let name = name.trim();
+        let span = trace(1, &format!("shop | {name} | client | 0-1")).remove(0);
+        let asks =
+            |operation: &str| Conditions { operation: Some(operation.into()), ..Conditions::default() };
+        assert!(asks(name).match_span(&span));
+        assert!(asks(&shortened(name)).match_span(&span));
+        assert!(!asks(&name.replace("SELECT", "INSERT")).match_span(&span));
+        assert!(!asks(&format!("{name} 1")).match_span(&span));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use crate::model::{SpanId, TraceId};
+use crate::model::TraceId;
 use crate::query::{Conditions, Limits, Trace};
 use crate::store::{Error, IndexRow, Snapshot, Spans};
 
@@ -11,20 +11,11 @@ use crate::store::{Error, IndexRow, Snapshot, Spans};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// By the start of their newest matching span, newest first.
-    pub traces: Vec<FoundTrace>,
+    pub traces: Vec<Trace>,
     /// Spans whose index rows were looked at.
     pub inspected_spans: u64,
     /// Why no further trace is here.
     pub stopped: Stopped,
-}
-
-/// A trace that was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundTrace {
-    /// All of it.
-    pub trace: Trace,
-    /// Its spans that fulfil the conditions, in the order of the trace; never empty.
-    pub matched: Vec<SpanId>,
 }
 
 /// Why a search ended.
@@ -95,7 +86,7 @@ impl Search<'_> {
     }
 
     /// The trace of a span that fulfils the conditions, unless it was found before.
-    fn look_at(&mut self, row: &IndexRow) -> Result<Option<FoundTrace>, Error> {
+    fn look_at(&mut self, row: &IndexRow) -> Result<Option<Trace>, Error> {
         let id = row.identity.trace_id;
         if self.known.contains(&id) || !self.conditions.match_row(row) {
             return Ok(None);
@@ -110,9 +101,6 @@ impl Search<'_> {
             // The span that was found is shown whatever else had to be left out.
             rows.spans.push(span);
         }
-        let trace = Trace::of_rows(id, rows);
-        let matching = trace.spans.iter().filter(|span| self.conditions.match_span(span));
-        let matched = matching.map(|span| span.span_id).collect();
-        Ok(Some(FoundTrace { trace, matched }))
+        Ok(Some(Trace::of_rows(id, rows)))
     }
 }

@@ -18,12 +18,12 @@ mod trace;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Span, SpanId, SpanKind, Timestamp, TraceId};
+use crate::model::{SpanId, SpanKind, Timestamp, TraceId};
 use crate::store::Store;
 
-pub use crate::store::{Dependency, Status};
+pub use crate::store::{Dependency, Status, shortened};
 pub use conditions::Conditions;
-pub use find::{Found, FoundTrace, Stopped};
+pub use find::{Found, Stopped};
 pub use outline::{Outline, Row};
 pub use summary::{ServiceCount, Summary};
 pub use trace::Trace;
@@ -45,9 +45,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Ten seconds; 32 MiB; 64 MiB.
+    /// Ten seconds; 16 MiB; 24 MiB. Several questions are answered at once, in what memory is left beside the rest.
     fn default() -> Self {
-        Self { search_time: Duration::from_secs(10), search_bytes: 32 << 20, trace_bytes: 64 << 20 }
+        Self { search_time: Duration::from_secs(10), search_bytes: 16 << 20, trace_bytes: 24 << 20 }
     }
 }
 
@@ -98,16 +98,11 @@ impl Query {
 
     /// The spans of a trace that have one of these ids, without reading the others; several where an id is not
     /// unique. Empty when there are none.
-    pub fn part(&self, id: TraceId, span_ids: &[SpanId]) -> Result<Trace, Error> {
+    pub fn spans(&self, id: TraceId, span_ids: &[SpanId]) -> Result<Trace, Error> {
         let span_ids = span_ids.iter().copied().collect();
         let rows =
             self.store.ask(|snapshot| snapshot.spans_with_ids(id, &span_ids, self.limits.trace_bytes))?;
         Ok(Trace::of_rows(id, rows))
-    }
-
-    /// The same for callers who do not ask whether it is cut.
-    pub fn spans(&self, id: TraceId, span_ids: &[SpanId]) -> Result<Vec<Span>, Error> {
-        Ok(self.part(id, span_ids)?.spans)
     }
 
     /// Traces with at least one span that fulfils all conditions.

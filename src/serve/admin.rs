@@ -12,8 +12,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
-use super::guard::{self, AllowedHosts};
+use super::guard::{self, AllowedHosts, DEFECT};
 
 const PATHS: &str = "404 page not found; there are /livez, /readyz, /healthz and /metrics\n";
 
@@ -59,7 +60,7 @@ pub struct Health {
 
 /// Asks the process how it is; must not block.
 pub type AskHealth = Arc<dyn Fn() -> Health + Send + Sync>;
-/// Writes every metric in Prometheus' text format 0.0.4; must not block.
+/// Writes every metric in Prometheus' text format 0.0.4; may block.
 pub type WriteMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Everything of the admin port.
@@ -70,7 +71,7 @@ pub fn router(health: AskHealth, metrics: WriteMetrics, hosts: AllowedHosts) -> 
         .route("/healthz", get(details))
         .route("/", get(details))
         .with_state(health)
-        .route("/metrics", get(move || async move { prometheus(metrics()) }))
+        .route("/metrics", get(move || prometheus(metrics)))
         .fallback(|| async { (StatusCode::NOT_FOUND, PATHS) });
     guard::protect(routes, hosts)
 }
@@ -93,6 +94,13 @@ fn status_code(health: &Health) -> StatusCode {
     if health.ingest.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-fn prometheus(text: String) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+/// On a thread that may block: some numbers are asked of the store.
+async fn prometheus(metrics: WriteMetrics) -> Response {
+    match spawn_blocking(move || metrics()).await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(defect) => {
+            tracing::error!(%defect, "the metrics were not written");
+            (StatusCode::INTERNAL_SERVER_ERROR, DEFECT).into_response()
+        }
+    }
 }

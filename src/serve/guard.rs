@@ -4,7 +4,7 @@
 //! it can read the answers. Three rules stand against that:
 //!
 //! * the `Host` must be one that nobody outside can point here: an address, a name without a dot, `localhost` and
-//!   names under it, or one of the setting `allowed_hosts`;
+//!   names under it, or one of the setting `doors.allowed_hosts`;
 //! * whatever is not read-only must come from a page of this door, told by `Origin` and `Sec-Fetch-Site`, which
 //!   pages cannot forge; programs send neither and are not affected;
 //! * answers name what the page may load (Content-Security-Policy), and no answer allows other origins (no CORS).
@@ -36,14 +36,26 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
+/// What is answered when the program itself is wrong.
+pub(super) const DEFECT: &str = "a defect was met while answering; the log has the details\n";
+
 /// The names a door may be asked by beside those that are always safe.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedHosts(Arc<[String]>);
 
+/// Why an entry of `doors.allowed_hosts` would allow nobody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a host's name alone, such as traces.example.org or *.example.org")]
+pub struct InvalidHost(String);
+
 impl AllowedHosts {
-    /// Names without a port, in any case; `*.example.org` stands for every name below `example.org`.
-    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
-        Self(names.into_iter().map(|name| name.as_ref().to_ascii_lowercase()).collect())
+    /// Names without scheme and port, in any case; `*.example.org` stands for every name below `example.org`.
+    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, InvalidHost> {
+        let read = |name: S| {
+            let name = name.as_ref();
+            if is_host(name) { Ok(name.to_ascii_lowercase()) } else { Err(InvalidHost(shortened(name))) }
+        };
+        names.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether a door may be asked by this name or address (without a port).
@@ -59,6 +71,13 @@ impl AllowedHosts {
             None => host == name,
         })
     }
+}
+
+/// A name or an address, or `*.` before a name.
+fn is_host(entry: &str) -> bool {
+    let name = entry.strip_prefix("*.").unwrap_or(entry);
+    let is_strange = |letter: char| letter.is_whitespace() || "/:@*?#\\".contains(letter);
+    is_address(name) || !(name.is_empty() || name.starts_with('.') || name.contains(is_strange))
 }
 
 /// An address cannot be rebound: there is no name to point elsewhere.
@@ -80,11 +99,10 @@ pub fn protect(router: Router, hosts: AllowedHosts) -> Router {
 }
 
 fn answer_panic(panic: &(dyn std::any::Any + Send)) -> Response {
-    let said = panic.downcast_ref::<String>().map(String::as_str);
-    let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    tracing::error!(panic = said, "a request failed by a defect");
-    (StatusCode::INTERNAL_SERVER_ERROR, "a defect was met while answering; the log has the details\n")
-        .into_response()
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    let message = owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    tracing::error!(panic = message, "a request failed by a defect");
+    (StatusCode::INTERNAL_SERVER_ERROR, DEFECT).into_response()
 }
 
 async fn refuse_strangers(State(hosts): State<AllowedHosts>, request: Request, next: Next) -> Response {
@@ -101,9 +119,9 @@ async fn refuse_strangers(State(hosts): State<AllowedHosts>, request: Request, n
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
-    #[error("this server is not asked by the name '{0}': add it to the setting allowed_hosts")]
+    #[error("this server is not asked by the name '{0}': add it to the setting doors.allowed_hosts")]
     Host(String),
-    #[error("a page of '{0}' may not change anything here: add its host to the setting allowed_hosts")]
+    #[error("a page of '{0}' may not change anything here: add its host to the setting doors.allowed_hosts")]
     Origin(String),
     #[error("a page of another site may not change anything here")]
     Site,
@@ -190,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_door_is_asked_by_names_that_cannot_be_rebound() {
-        let hosts = AllowedHosts::new(["Traces.Example.org", "*.lodge.example"]);
+        let hosts = AllowedHosts::new(["Traces.Example.org", "*.lodge.example"]).unwrap();
         let allowed = [
             "localhost",
             "LOCALHOST:16686",
@@ -224,7 +242,35 @@ mod tests {
             let refusal = check(&hosts, &request("GET", &[("host", host)]));
             assert_eq!(refusal, Err(Refusal::Host(host.to_owned())), "{host}");
         }
-        assert!(Refusal::Host("evil.example".into()).to_string().contains("allowed_hosts"));
+        assert!(Refusal::Host("evil.example".into()).to_string().contains("doors.allowed_hosts"));
+    }
+
+    #[test]
+    fn a_setting_that_could_never_match_is_refused() {
+        let refused = [
+            "",
+            "traces.example.org:16686",
+            "https://traces.example.org",
+            "traces.example.org/",
+            "user@traces.example.org",
+            "traces.*.org",
+            "*",
+            "*.",
+            ".example.org",
+            "a b",
+            "[::1]:80",
+        ];
+        for entry in refused {
+            assert_eq!(
+                AllowedHosts::new(["localhost", entry]).err(),
+                Some(InvalidHost(entry.into())),
+                "{entry}"
+            );
+        }
+        for entry in ["traces.example.org", "*.example.org", "10.0.0.1", "[::1]", "::1", "na\u{ef}ve.example"]
+        {
+            assert!(AllowedHosts::new([entry]).is_ok(), "{entry}");
+        }
     }
 
     #[test]
@@ -242,7 +288,7 @@ mod tests {
 
     #[test]
     fn only_pages_of_this_door_may_change_something() {
-        let hosts = AllowedHosts::new(["traces.example.org"]);
+        let hosts = AllowedHosts::new(["traces.example.org"]).unwrap();
         let host = ("host", "localhost:16686");
         let allowed: [&[(&str, &str)]; 5] = [
             &[host],

@@ -111,6 +111,10 @@ async fn health_and_numbers_are_on_the_admin_door() {
         "otelcol_receiver_accepted_spans{receiver=\"otlp\",transport=\"http\"} 4",
         "otelcol_receiver_requests{receiver=\"otlp\",transport=\"http\"} 2",
         "tracelodge_failed_requests_total{receiver=\"otlp\",transport=\"http\"} 1",
+        "tracelodge_store_pinned_traces 0",
+        "tracelodge_store_damaged_rows_total 0",
+        "tracelodge_store_engine_failures_total 0",
+        "tracelodge_store_set_aside 0",
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }

@@ -1,6 +1,7 @@
 //! What every door does whatever is asked: who may ask, headers, files of the page, health.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
@@ -9,6 +10,9 @@ use tracelodge::serve::admin::{self, Health, Readiness, Status};
 use tracelodge::serve::guard::AllowedHosts;
 
 use crate::lodge::{Answer, Lodge, send};
+
+/// What stands in the page of a program that was built without one (`build.rs`).
+const NO_PAGE: &str = "was built without its page";
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                    connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -27,7 +31,7 @@ async fn strangers_are_refused_before_anything_is_read() {
     for uri in ["/", "/api/services", "/api/a1/status", "/nothing"] {
         let answer = ask(&lodge, "GET", uri, &[("host", "evil.example:16686")]).await;
         assert_eq!(answer.status, 403, "{uri}");
-        let expected = "this server is not asked by the name 'evil.example:16686': add it to the setting allowed_hosts\n";
+        let expected = "this server is not asked by the name 'evil.example:16686': add it to the setting doors.allowed_hosts\n";
         assert_eq!(answer.text(), expected);
         assert_eq!(answer.header("content-security-policy"), CSP);
     }
@@ -106,7 +110,9 @@ async fn a_page_that_is_known_is_not_sent_again() {
 async fn files_with_a_hash_in_their_name_are_kept_for_ever_and_sent_packed() {
     let lodge = Lodge::furnished();
     let page = lodge.get("/").await;
-    for asset in page.text().split('"').filter(|text| text.starts_with("/assets/")) {
+    let assets: Vec<_> = page.text().split('"').filter(|text| text.starts_with("/assets/")).collect();
+    assert_eq!(assets.is_empty(), page.text().contains(NO_PAGE), "{}", page.text());
+    for asset in assets {
         let answer = ask(&lodge, "GET", asset, &[("accept-encoding", "gzip")]).await;
         assert_eq!(answer.status, 200, "{asset}");
         assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable", "{asset}");
@@ -196,10 +202,34 @@ async fn health_is_alive_ready_and_why_not() {
 
 #[tokio::test]
 async fn a_defect_is_one_requests_error() {
-    let router =
-        admin::router(Arc::new(|| panic!("a defect")), Arc::new(String::new), AllowedHosts::default());
-    let answer = send(&router, Request::get("/healthz").body(Body::empty()).unwrap()).await;
-    assert_eq!(answer.status, 500);
-    assert_eq!(answer.text(), "a defect was met while answering; the log has the details\n");
-    assert_eq!(answer.header("content-security-policy"), CSP);
+    let router = admin::router(
+        Arc::new(|| panic!("a defect")),
+        Arc::new(|| panic!("a defect")),
+        AllowedHosts::default(),
+    );
+    for uri in ["/healthz", "/metrics"] {
+        let answer = send(&router, Request::get(uri).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, 500, "{uri}");
+        assert_eq!(answer.text(), "a defect was met while answering; the log has the details\n");
+        assert_eq!(answer.header("content-security-policy"), CSP);
+    }
+}
+
+#[tokio::test]
+async fn metrics_that_wait_for_the_store_keep_nobody_waiting() {
+    let (go_on, told) = mpsc::sync_channel(1);
+    let told = Mutex::new(told);
+    let metrics = move || match told.lock().unwrap().recv_timeout(Duration::from_secs(10)) {
+        Ok(()) => "in time\n".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let router = admin::router(Arc::new(|| panic!("not asked")), Arc::new(metrics), AllowedHosts::default());
+    let get = |uri| send(&router, Request::get(uri).body(Body::empty()).unwrap());
+    let alive = async {
+        let answer = get("/livez").await;
+        go_on.send(()).unwrap();
+        answer
+    };
+    let (metrics, alive) = tokio::join!(get("/metrics"), alive);
+    assert_eq!((metrics.text(), alive.text()), ("in time\n", "alive\n"));
 }

@@ -1,9 +1,12 @@
 //! Jaeger's HTTP API, v1: what its page and Grafana ask.
 
+use std::time::Duration;
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue};
 use opentelemetry_proto::tonic::trace::v1::span::Link;
 use serde_json::json;
+use tracelodge::query::Limits;
 
 use crate::lodge::{Answer, Lodge, trace_ids};
 use crate::sketch::{attribute, drawn};
@@ -47,7 +50,7 @@ async fn each_route_answers_as_it_always_did() {
 
 #[tokio::test]
 async fn raw_leaves_out_what_jaeger_adjusts() {
-    let mut request = drawn(1, "shop  GET /  server  0-10  telemetry.sdk.name=otel b=2 a=1");
+    let mut request = drawn(1, "shop | GET / | server | 0-10 | telemetry.sdk.name=otel b=2 a=1");
     let span = &mut request.resource_spans[0].scope_spans[0].spans[0];
     span.attributes.extend([
         attribute("big", Value::IntValue(9_007_199_254_740_993)),
@@ -116,6 +119,8 @@ async fn what_was_not_understood_is_named_with_what_is_right() {
             "/api/traces/xyz",
             "unable to parse param 'traceID': 'xyz' is not a trace id of 1 to 32 hex digits".to_owned(),
         ),
+        ("/api/traces/1?raw=yes", "unable to parse param 'raw': 'yes' is not true or false".to_owned()),
+        ("/api/traces?raw=2", "unable to parse param 'raw': '2' is not true or false".to_owned()),
         ("/api/traces/1?start=x", format!("unable to parse param 'start': 'x' {micros}")),
         ("/api/dependencies?endTs=x", format!("unable to parse param 'endTs': 'x' {millis} since 1970")),
         ("/api/dependencies?lookback=1h", format!("unable to parse param 'lookback': '1h' {millis}")),
@@ -136,6 +141,31 @@ async fn what_was_not_understood_is_named_with_what_is_right() {
 }
 
 #[tokio::test]
+async fn metrics_of_services_are_said_to_be_missing() {
+    let lodge = Lodge::furnished();
+    for name in ["latencies", "calls", "errors"] {
+        let answer = lodge.get(&format!("/api/metrics/{name}?service=shop&quantile=.95")).await;
+        assert_eq!(answer.status, 501, "{name}");
+        let message = answer.json()["errors"][0]["msg"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("trace metrics are currently disabled"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_did_not_look_at_everything_says_so() {
+    let out_of_time = Limits { search_time: Duration::ZERO, ..Limits::default() };
+    let narrow = Limits { search_bytes: 1, ..Limits::default() };
+    for (limits, count, reason) in [(out_of_time, 0, "its time was up"), (narrow, 1, "the largest answer")] {
+        let lodge = Lodge::furnished().within(limits);
+        let answer = lodge.get("/api/traces?service=shop").await;
+        assert_eq!((answer.status.as_u16(), trace_ids(&answer).len()), (200, count));
+        let items = &answer.json()["errors"];
+        assert!(items[0]["msg"].as_str().unwrap().contains(reason), "{items}");
+    }
+    assert!(Lodge::furnished().get("/api/traces?service=shop&limit=1").await.json()["errors"].is_null());
+}
+
+#[tokio::test]
 async fn grafana_gets_all_it_asks_for() {
     let lodge = Lodge::furnished();
     let services = lodge.get("/api/services").await.json();
@@ -145,6 +175,9 @@ async fn grafana_gets_all_it_asks_for() {
     let search = "/api/traces?service=stock&operation=POST%20%2Freserve&tags=%7B%22error%22%3A%22true%22%7D\
                   &minDuration=100ms&maxDuration=1s&limit=20&start=1700000000000000&end=1700003600000000";
     assert_eq!(trace_ids(&lodge.get(search).await), [CART]);
+    assert_eq!(trace_ids(&lodge.get(&format!("{search}&lookback=custom")).await), [CART]);
+    let graph = lodge.get("/api/dependencies?endTs=1700003600000&lookback=3600000").await;
+    assert_eq!(graph.json()["data"], json!([{"parent": "shop", "child": "stock", "callCount": 1}]));
     let by_id = format!("/api/traces/{CART}?start=1699996400000&end=1700003600000");
     assert_eq!(trace_ids(&lodge.get(&by_id).await), [CART], "Grafana says these in milliseconds");
 }
@@ -220,12 +253,55 @@ async fn operations_are_listed_by_kind() {
 
 #[tokio::test]
 async fn a_service_without_a_name_can_be_listed_and_found() {
-    let lodge = Lodge::holding(&[drawn(1, "-  work  internal  0-1")]);
+    let lodge = Lodge::holding(&[drawn(1, "| work | internal | 0-1")]);
     assert_eq!(lodge.get("/api/services").await.json()["data"], json!(["missing-service-name"]));
     let operations = lodge.get("/api/services/missing-service-name/operations").await;
     assert_eq!(operations.json()["data"], json!(["work"]));
     let found = lodge.get("/api/traces?service=missing-service-name").await;
     assert_eq!(found.json()["data"][0]["processes"]["p1"]["serviceName"], "missing-service-name");
+}
+
+#[tokio::test]
+async fn a_service_really_named_as_one_without_a_name_is_found_beside_it() {
+    let real = "missing-service-name";
+    let lodge = Lodge::holding(&[
+        drawn(1, "| work | internal | 0-1\n\x20 shop | sell | server | 0-1"),
+        drawn(2, &format!("{real} | rest | internal | 10-11\n\x20 stock | count | server | 10-11")),
+        drawn(3, &format!("| work | internal | 20-21\n\x20 {real} | rest | server | 20-21")),
+        drawn(4, "shop | sell | server | 30-31"),
+    ]);
+    let (one, two, three) = ("0000000000000001", "0000000000000002", "0000000000000003");
+    assert_eq!(lodge.get("/api/services").await.json()["data"], json!([real, "shop", "stock"]));
+    let operations = lodge.get(&format!("/api/services/{real}/operations")).await;
+    assert_eq!(operations.json()["data"], json!(["rest", "work"]));
+    let operations = lodge.get(&format!("/api/operations?service={real}&spanKind=server")).await;
+    assert_eq!(operations.json()["data"], json!([{"name": "rest", "spanKind": "server"}]));
+    let searches: [(&str, &[&str]); 4] = [
+        ("", &[three, two, one]),
+        ("&limit=2", &[three, two]),
+        ("&operation=rest", &[three, two]),
+        ("&operation=sell", &[]),
+    ];
+    for (more, expected) in searches {
+        let answer = lodge.get(&format!("/api/traces?service={real}{more}")).await;
+        assert_eq!(trace_ids(&answer), expected, "{more}");
+    }
+    let listed = lodge.get(&format!("/api/a1/search?service={real}&limit=1")).await.json();
+    assert_eq!(listed["traces"][0]["matched"], json!([one, two]), "both spans of the newest trace");
+    assert_eq!((listed["traces"].as_array().unwrap().len(), &listed["stopped"]), (1, &json!("limit")));
+    let call = |parent, child| json!({"parent": parent, "child": child, "callCount": 1});
+    for (name, links) in [
+        (real, vec![call(real, "shop"), call(real, real), call(real, "stock")]),
+        ("empty-service-name", vec![call(real, "shop"), call(real, real)]),
+    ] {
+        let answer = lodge
+            .get(&format!("/api/dependencies?endTs=1700003600000&lookback=86400000&service={name}"))
+            .await;
+        assert_eq!(answer.json()["data"].as_array().map(Vec::len), Some(links.len()), "{name}");
+        for link in links {
+            assert!(answer.json()["data"].as_array().unwrap().contains(&link), "{name}: {link}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,12 +14,13 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 use tracelodge::model::{Clock, Timestamp};
 use tracelodge::otlp;
-use tracelodge::query::Query;
+use tracelodge::query::{Limits, Query};
 use tracelodge::serve::guard::AllowedHosts;
 use tracelodge::serve::http::{About, Answers, router};
 use tracelodge::store::{Cursor, Settings, Store};
 
-use crate::sketch::{T0, drawn};
+use crate::drawing::BASE_NANOS;
+use crate::sketch::drawn;
 
 /// Stands still, an hour after the drawn traces.
 #[derive(Debug)]
@@ -27,12 +28,13 @@ struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
-        Timestamp(T0).plus(Duration::from_secs(3_600))
+        Timestamp(BASE_NANOS).plus(Duration::from_secs(3_600))
     }
 }
 
 pub(crate) struct Lodge {
-    _folder: TempDir,
+    folder: TempDir,
+    store: Arc<Store>,
     pub(crate) query: Arc<Query>,
     pub(crate) router: Router,
 }
@@ -78,7 +80,16 @@ impl Lodge {
             let spans = otlp::spans(&request, &otlp::Limits::default()).unwrap();
             store.append(&spans, &Cursor { buffer: [1; 16], signal: 1, sequence }, Still.now()).unwrap();
         }
-        let query = Arc::new(Query::new(Arc::new(store)));
+        Self::over(folder, Arc::new(store), Limits::default())
+    }
+
+    /// The same store, asked within other limits.
+    pub(crate) fn within(self, limits: Limits) -> Self {
+        Self::over(self.folder, self.store, limits)
+    }
+
+    fn over(folder: TempDir, store: Arc<Store>, limits: Limits) -> Self {
+        let query = Arc::new(Query::with_limits(Arc::clone(&store), limits));
         let answers = Answers {
             query: Arc::clone(&query),
             clock: Arc::new(Still),
@@ -86,9 +97,9 @@ impl Lodge {
                 version: "1.2.3".into(),
                 doors: vec![("OTLP gRPC and HTTP".into(), "127.0.0.1:4317".into())],
             },
-            allowed_hosts: AllowedHosts::new(["traces.example.org"]),
+            allowed_hosts: AllowedHosts::new(["traces.example.org"]).unwrap(),
         };
-        Self { _folder: folder, query, router: router(Arc::new(answers)) }
+        Self { folder, store, query, router: router(Arc::new(answers)) }
     }
 
     /// Three traces: a shop with an error, a later one, and one with names that need care.
@@ -96,12 +107,12 @@ impl Lodge {
         Self::holding(&[
             drawn(
                 0x463a_c35c_9f64_13ad,
-                "shop       GET /cart        server  0-250   http.route=/cart\n\
-                 \x20 shop     POST /reserve    client  20-200  peer.service=stock\n\
-                 \x20   stock  POST /reserve    server  30-190  !error=sold-out !event=retry@100 sku=a%2Fb",
+                "shop | GET /cart | server | 0-250 | http.route=/cart\n\
+                 \x20 shop | POST /reserve | client | 20-200 | peer.service=stock\n\
+                 \x20   stock | POST /reserve | server | 30-190 | !error=sold-out !event=retry@100 sku=a%2Fb",
             ),
-            drawn(7 << 64 | 7, "shop  GET /  server  1000-1100  !ok user=ann !link=5093200905428407213"),
-            drawn(9 << 64, "naïve/shop one  GET /a b/ü  server  2000-2001  x=1"),
+            drawn(7 << 64 | 7, "shop | GET / | server | 1000-1100 | !ok user=ann !link=5093200905428407213"),
+            drawn(9 << 64, "naïve/shop one | GET /a b/ü | server | 2000-2001 | x=1"),
         ])
     }
 

@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod doors;
+#[path = "../../src/model/drawing.rs"]
+mod drawing;
 mod jaeger;
 mod lodge;
 mod own;

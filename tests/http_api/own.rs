@@ -90,7 +90,7 @@ async fn errors_have_a_title_a_status_and_a_detail() {
 
 #[tokio::test]
 async fn the_details_of_a_span_are_all_that_was_sent() {
-    let mut request = drawn(5, "shop  GET /  server  0-10  !error=no !event=retry@4 !link=6");
+    let mut request = drawn(5, "shop | GET / | server | 0-10 | !error=no !event=retry@4 !link=6");
     let resource_spans = &mut request.resource_spans[0];
     resource_spans.schema_url = "https://example.org/r".into();
     let span = &mut resource_spans.scope_spans[0].spans[0];
@@ -111,7 +111,7 @@ async fn the_details_of_a_span_are_all_that_was_sent() {
     let service = json!({"key": "service.name", "type": "string", "value": "shop"});
     assert_eq!(
         details,
-        json!({"spans": [{
+        json!({"cut": false, "spans": [{
             "spanId": "0000000000000001", "parentId": "0101010101010101", "name": "GET /", "kind": "server",
             "status": {"code": "error", "message": "no"}, "start": "1700000000000000000", "duration": 10_000_000,
             "service": "shop", "traceState": "a=b", "flags": 257,
@@ -135,7 +135,7 @@ async fn the_details_of_a_span_are_all_that_was_sent() {
 
 #[tokio::test]
 async fn spans_that_share_an_id_are_all_given() {
-    let lodge = Lodge::holding(&[drawn(5, "a  call  client  0-9\nb  call  server  1-8  !id=1")]);
+    let lodge = Lodge::holding(&[drawn(5, "a | call | client | 0-9\nb | call | server | 1-8 | #1")]);
     let details = lodge.get("/api/a1/trace/5/spans?ids=1").await.json();
     let services: Vec<_> = details["spans"].as_array().unwrap().iter().map(|span| &span["service"]).collect();
     assert_eq!(services, ["a", "b"]);
@@ -152,11 +152,23 @@ async fn a_text_is_found_wherever_it_stands_in_a_span() {
         ("retry", vec!["0000000000000003"]),
         ("http.rou", vec!["0000000000000001"]),
         ("host.name", vec!["0000000000000001", "0000000000000002", "0000000000000003"]),
+        ("0000000000000002", vec!["0000000000000002", "0000000000000003"]),
+        ("Drawn", vec!["0000000000000001", "0000000000000002", "0000000000000003"]),
         ("nowhere", vec![]),
     ];
     for (sought, expected) in cases {
         let places = lodge.get(&format!("/api/a1/trace/{CART}/find?text={sought}")).await.json();
         assert_eq!(places, json!({"spans": expected, "total": expected.len()}), "{sought}");
+    }
+    let mut request = drawn(5, "shop | GET / | server | 0-10 | !link=2748\nshop | x | server | 0-10");
+    let span = &mut request.resource_spans[0].scope_spans[0].spans[0];
+    span.trace_state = "vendor=Q7".into();
+    span.links[0].attributes = vec![text("why", "retried")];
+    request.resource_spans[0].scope_spans[0].scope.as_mut().unwrap().version = "9.8".into();
+    let lodge = Lodge::holding(&[request]);
+    for sought in ["vendor=q7", "00ABC", "retried", "9.8"] {
+        let places = lodge.get(&format!("/api/a1/trace/5/find?text={sought}")).await.json();
+        assert_eq!(places, json!({"spans": ["0000000000000001"], "total": 1}), "{sought}");
     }
 }
 

@@ -105,10 +105,10 @@ const MS: f64 = 1e6;
 async fn a_whole_trace_is_one_tree_in_preorder() {
     let skeleton = skeleton(
         3 << 64 | 5,
-        "shop       GET /cart   server    0-100  !event=a@10 !event=b@90\n\
-         \x20 shop     load        internal  5-30   !ok\n\
-         \x20   stock  SELECT ü    client    10-25  !error=x\n\
-         \x20 pay      charge      client    40-90  !link=9",
+        "shop | GET /cart | server | 0-100 | !event=a@10 !event=b@90\n\
+         \x20 shop | load | internal | 5-30 | !ok\n\
+         \x20   stock | SELECT ü | client | 10-25 | !error=x\n\
+         \x20 pay | charge | client | 40-90 | !link=9",
     )
     .await;
     assert_eq!(
@@ -134,7 +134,7 @@ async fn a_whole_trace_is_one_tree_in_preorder() {
 async fn what_is_missing_or_shared_is_flagged_and_the_trace_not_complete() {
     let skeleton = skeleton(
         1,
-        "a  call    client  10-20\nb  call    server  11-19  !id=1\nc  orphan  server  30-40  !parent=77 !event=early@0",
+        "a | call | client | 10-20\nb | call | server | 11-19 | #1\nc | orphan | server | 30-40 | ^77 !event=early@0",
     )
     .await;
     assert_eq!(skeleton.flags, 0);
@@ -145,7 +145,7 @@ async fn what_is_missing_or_shared_is_flagged_and_the_trace_not_complete() {
 
 #[tokio::test]
 async fn a_large_skeleton_is_packed_for_those_who_take_it() {
-    let drawing: String = (0..200).map(|n| format!("shop  step {n}  internal  {n}-{}\n", n + 1)).collect();
+    let drawing: String = (0..200).map(|n| format!("shop | step {n} | internal | {n}-{}\n", n + 1)).collect();
     let lodge = Lodge::holding(&[drawn(1, &drawing)]);
     let request = Request::get("/api/a1/trace/1/skeleton").header(header::ACCEPT_ENCODING, "br, gzip");
     let answer = lodge.send(request.body(axum::body::Body::empty()).unwrap()).await;

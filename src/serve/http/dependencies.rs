@@ -10,7 +10,8 @@ use super::answer::{Envelope, Reply};
 use super::desk::Desk;
 use super::error::JaegerError;
 use super::parameters::Asked;
-use crate::translate::jaeger_json::shown_service;
+use crate::query::{Dependency, shortened};
+use crate::translate::jaeger_json::{asked_services, shown_service};
 
 /// Jaeger's own default.
 const DEFAULT_LOOKBACK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,20 +34,28 @@ pub(super) async fn dependencies(State(desk): State<Desk>, asked: Asked) -> Resu
         let end = end.unwrap_or_else(|| answers.clock.now());
         let dependencies = answers.query.dependencies(end.minus(lookback), end)?;
         let mut calls: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        let is_asked = |dependency: &&Dependency| {
+            asked.parameters.text("service").is_none_or(|shown| is_end(dependency, shown))
+        };
         // As in Jaeger's own stores, work inside a service is no call between services.
-        for dependency in dependencies.iter().filter(|dependency| dependency.parent != dependency.child) {
+        let between = |dependency: &&Dependency| dependency.parent != dependency.child;
+        for dependency in dependencies.iter().filter(between).filter(is_asked) {
             let ends = (shown_service(&dependency.parent), shown_service(&dependency.child));
             *calls.entry(ends).or_default() += dependency.calls;
         }
-        let service = asked.parameters.text("service");
         let links: Vec<_> = calls
             .into_iter()
-            .filter(|((parent, child), _)| {
-                service.is_none_or(|service| service == *parent || service == *child)
-            })
             .map(|((parent, child), call_count)| Link { parent, child, call_count })
             .collect();
         Reply::json(&Envelope::of(links, 0), asked.form)
     });
     Ok(reply.await?)
+}
+
+/// Whether one of the services that may be meant calls or is called.
+fn is_end(dependency: &Dependency, shown: &str) -> bool {
+    asked_services(shown).any(|service| {
+        let service = shortened(service);
+        service == dependency.parent || service == dependency.child
+    })
 }

@@ -9,14 +9,16 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Answers;
+use super::answer::Reply;
 use super::body::Bodies;
+use super::budget::Budget;
 use super::error::Error;
 
 /// Questions that are answered at the same time.
 const MAX_TURNS: usize = 16;
 /// How long one waits for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// How long an answer may take.
+/// How long an asker waits for an answer that is being made.
 pub(super) const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// Takes questions; cheap to clone.
@@ -24,6 +26,7 @@ pub(super) const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 pub(super) struct Desk {
     answers: Arc<Answers>,
     turns: Turns,
+    budget: Budget,
     /// For questions that have a body.
     pub bodies: Bodies,
 }
@@ -32,7 +35,7 @@ impl Desk {
     pub(super) fn new(answers: Arc<Answers>) -> Self {
         let turns =
             Turns { free: Arc::new(Semaphore::new(MAX_TURNS)), wait: MAX_WAIT, answer_time: MAX_ANSWER_TIME };
-        Self { answers, turns, bodies: Bodies::default() }
+        Self { answers, turns, budget: Budget::default(), bodies: Bodies::default() }
     }
 
     /// Does the work when its turn comes.
@@ -43,6 +46,16 @@ impl Desk {
     {
         let answers = Arc::clone(&self.answers);
         self.turns.take(move || work(&answers)).await
+    }
+
+    /// The same for an answer made of spans, whose bytes are set aside until it is sent. They are waited for before
+    /// a turn is taken, so that large answers leave turns to small ones.
+    pub(super) async fn ask_for_spans<W>(&self, work: W) -> Result<Reply, Error>
+    where
+        W: FnOnce(&Answers) -> Result<Reply, Error> + Send + 'static,
+    {
+        let share = self.budget.take(self.turns.wait).await?;
+        self.ask(move |answers| work(answers).map(|reply| reply.with_share(share))).await
     }
 }
 

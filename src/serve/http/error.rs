@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::answer::{Envelope, Item};
+use super::budget::MAX_ANSWER_BYTES;
 use super::{desk, parameters};
 use crate::query;
 
@@ -17,6 +18,8 @@ pub(super) enum Error {
     Parameter(#[from] parameters::Error),
     #[error("trace not found")]
     NoSuchTrace,
+    #[error("trace metrics are currently disabled: they are not computed here")]
+    NoMetrics,
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge { limit: usize },
     #[error("the body did not come within {seconds} s")]
@@ -29,25 +32,37 @@ pub(super) enum Error {
     Slow,
     #[error("the stored spans could not be read; the log has the details")]
     Query(#[from] query::Error),
+    #[error("the answer would be larger than {} MiB; ask for less, such as fewer traces", MAX_ANSWER_BYTES >> 20)]
+    TooLarge,
     #[error("the answer could not be written; the log has the details")]
-    Write(#[from] serde_json::Error),
-    #[error("the answer could not be packed; the log has the details")]
-    Pack(#[source] std::io::Error),
+    Write(#[source] std::io::Error),
     #[error("a defect was met while answering; the log has the details")]
     Defect(#[source] tokio::task::JoinError),
+}
+
+/// Of the writer that packs, which takes no more than [`MAX_ANSWER_BYTES`].
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::FileTooLarge { Self::TooLarge } else { Self::Write(error) }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        std::io::Error::from(error).into()
+    }
 }
 
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Parameter(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Parameter(_) | Self::Body(_) | Self::TooLarge => StatusCode::BAD_REQUEST,
             Self::NoSuchTrace => StatusCode::NOT_FOUND,
+            Self::NoMetrics => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Query(_) | Self::Write(_) | Self::Pack(_) | Self::Defect(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Query(_) | Self::Write(_) | Self::Defect(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

@@ -3,25 +3,33 @@
 //! Handlers are thin: parse the question, ask [`crate::query`] on a thread that may block ([`desk`]), write the
 //! answer there too, in the asker's words.
 //!
-//! Limits: 16 questions at once, a further one waits 10 s for its turn; an answer may take 30 s; a search gives
-//! at most 1 500 traces; a body has at most 20 MiB and comes within 30 s, two are held at a time.
+//! Limits: 16 questions at once, a further one waits 10 s for its turn. One who asks is answered within 30 s of that;
+//! work that takes longer goes on to its end and keeps its turn till then, so that there is never more of it. Answers
+//! made of spans take 96 MiB together, from before the first span is read until the last byte is sent ([`budget`]):
+//! three are made at once, others wait 10 s for that, and one that is larger than 32 MiB packed is refused. A search
+//! gives at most 1 500 traces. A body has at most 20 MiB and comes within 30 s, two are held at a time.
 //!
 //! Source: Jaeger `cmd/query/app` (HTTP v1); Grafana's Jaeger data source, for what is really asked.
 
 mod answer;
 mod archive;
 mod body;
+mod budget;
 mod dependencies;
 mod desk;
 mod error;
+mod find;
 mod own_search;
 mod own_status;
 mod own_trace;
 mod parameters;
 mod services;
+#[cfg(test)]
+mod shown_is_found;
 mod skeleton;
 mod traces;
 mod transform;
+mod unpacked;
 
 use std::sync::Arc;
 
@@ -32,6 +40,7 @@ use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode, Uri};
 
 use self::desk::Desk;
+use self::error::{Error, JaegerError};
 use super::guard::{self, AllowedHosts};
 use super::ui;
 use crate::model::Clock;
@@ -72,6 +81,7 @@ pub fn router(answers: Arc<Answers>) -> Router {
         .route("/api/archive/{id}", post(archive::pin))
         .route("/api/dependencies", get(dependencies::dependencies))
         .route("/api/transform", post(transform::transform))
+        .route("/api/metrics/{name}", get(no_metrics))
         // The page's own.
         .route("/api/a1/search", get(own_search::search))
         .route("/api/a1/status", get(own_status::status))
@@ -82,13 +92,18 @@ pub fn router(answers: Arc<Answers>) -> Router {
         .route("/", get(ui::page))
         .route("/search", get(ui::page))
         .route("/trace/{id}", get(ui::page))
-        .fallback(other)
+        .fallback(fallback)
         .with_state(Desk::new(answers));
     guard::protect(routes, hosts)
 }
 
+/// Jaeger's page explains by itself what is missing when it is answered so.
+async fn no_metrics() -> JaegerError {
+    Error::NoMetrics.into()
+}
+
 /// What has no route: gRPC clients at the wrong port, unknown API paths, files of the page.
-async fn other(uri: Uri, headers: HeaderMap) -> Response {
+async fn fallback(uri: Uri, headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
         return unimplemented();
     }

@@ -6,10 +6,11 @@ use serde::Serialize;
 use super::answer::Reply;
 use super::desk::Desk;
 use super::error::OwnError;
+use super::find::Search;
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, Parameters};
 use crate::model::Timestamp;
-use crate::query::{Conditions, FoundTrace, Stopped, Summary};
-use crate::translate::jaeger_json::{asked_service, shown_service};
+use crate::query::{Conditions, Stopped, Summary, Trace};
+use crate::translate::jaeger_json::shown_service;
 
 const DEFAULT_LIMIT: usize = 50;
 /// Matched spans that are named for each trace.
@@ -51,14 +52,16 @@ struct Share {
 
 /// `GET /api/a1/search?service=&operation=&where=key=value&min=&max=&start=&end=&limit=`.
 pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, OwnError> {
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let conditions = conditions(&asked.parameters, answers.clock.now())?;
-        let found = answers.query.find(&conditions)?;
+        let limit = conditions.limit;
+        let search = Search::new(conditions);
+        let found = search.find(&answers.query)?;
         let listed = Listed {
-            traces: found.traces.iter().map(line).collect(),
+            traces: found.traces.iter().map(|trace| line(trace, &search)).collect(),
             inspected: found.inspected_spans,
-            stopped: word(found.stopped),
-            limit: conditions.limit,
+            stopped: stopped_word(found.stopped),
+            limit,
         };
         Reply::json(&listed, asked.form)
     });
@@ -69,7 +72,7 @@ fn conditions(parameters: &Parameters, now: Timestamp) -> Result<Conditions, par
     let (min_duration, max_duration) = parameters.durations("min", "max")?;
     let end = parameters.moment("end", now)?.unwrap_or(now);
     Ok(Conditions {
-        service: parameters.text("service").map(|service| asked_service(service).to_owned()),
+        service: parameters.text("service").map(str::to_owned),
         operation: parameters.text("operation").map(str::to_owned),
         attributes: parameters
             .all("where")
@@ -95,15 +98,16 @@ fn pair(text: &str) -> Result<(String, String), parameters::Error> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn line(found: &FoundTrace) -> Line {
-    let summary = Summary::of(&found.trace);
+fn line(trace: &Trace, search: &Search) -> Line {
+    let summary = Summary::of(trace);
+    let matched = trace.spans.iter().filter(|span| search.matches(span)).take(MAX_MATCHED);
     let services = summary.services.iter().map(|service| Share {
         name: shown_service(&service.name).to_owned(),
         spans: service.spans,
         errors: service.errors,
     });
     Line {
-        trace_id: found.trace.id.to_string(),
+        trace_id: trace.id.to_string(),
         root_service: shown_service(&summary.root_service).to_owned(),
         root_name: summary.root_name,
         start: summary.start.nanos().to_string(),
@@ -112,12 +116,12 @@ fn line(found: &FoundTrace) -> Line {
         errors: summary.errors,
         orphans: summary.orphans,
         services: services.collect(),
-        matched: found.matched.iter().take(MAX_MATCHED).map(ToString::to_string).collect(),
+        matched: matched.map(|span| span.span_id.to_string()).collect(),
     }
 }
 
 /// Why no more were looked for.
-fn word(stopped: Stopped) -> &'static str {
+fn stopped_word(stopped: Stopped) -> &'static str {
     match stopped {
         Stopped::End => "end",
         Stopped::Limit => "limit",

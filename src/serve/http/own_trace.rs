@@ -12,7 +12,7 @@ use super::desk::Desk;
 use super::error::{Error, OwnError};
 use super::parameters::{self, Asked, Parameters};
 use super::skeleton;
-use crate::model::{Span, SpanId, StatusCode, TraceId};
+use crate::model::{Span, SpanId, TraceId};
 use crate::otlp::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
 use crate::query::{Outline, Trace};
 use crate::translate::jaeger_json::shown_service;
@@ -29,7 +29,7 @@ pub(super) async fn skeleton(
     asked: Asked,
 ) -> Result<Reply, OwnError> {
     let id = parameters::trace_id("id", &id)?;
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let trace = trace(answers, id)?;
         let bytes = skeleton::encode(&trace, &Outline::of(&trace));
         Reply::bytes(skeleton::CONTENT_TYPE, &bytes, asked.form)
@@ -46,13 +46,14 @@ pub(super) async fn spans(
 ) -> Result<Reply, OwnError> {
     let id = parameters::trace_id("id", &id)?;
     let wanted = span_ids(&asked.parameters)?;
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let found = answers.query.spans(id, &wanted)?;
-        if found.is_empty() {
+        if found.spans.is_empty() {
             // No such span, or no such trace?
             trace(answers, id)?;
         }
-        Reply::json(&Details { spans: found.iter().map(details).collect() }, asked.form)
+        let spans = found.spans.iter().map(details).collect();
+        Reply::json(&Details { spans, cut: found.cut }, asked.form)
     });
     Ok(reply.await?)
 }
@@ -65,7 +66,7 @@ pub(super) async fn find(
 ) -> Result<Reply, OwnError> {
     let id = parameters::trace_id("id", &id)?;
     let text = asked.parameters.required("text")?.to_lowercase();
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let trace = trace(answers, id)?;
         let mut sought = Sought { text: &text, resources: HashMap::new() };
         let found: Vec<_> = trace.spans.iter().filter(|span| sought.stands_in(span)).collect();
@@ -102,13 +103,23 @@ struct Sought<'t> {
 
 impl Sought<'_> {
     fn stands_in(&mut self, span: &Span) -> bool {
-        let view = SpanView::read(&span.body);
-        self.is_in(&view.name)
-            || self.is_in(&view.status_message)
+        let (view, scope) = (SpanView::read(&span.body), ScopeView::read(&span.scope.bytes));
+        [&view.name, &view.status_message, &view.trace_state, &scope.name, &scope.version]
+            .into_iter()
+            .any(|text| self.is_in(text))
             || self.is_in_pairs(&view.attributes)
+            || self.is_in_pairs(&scope.attributes)
             || view.events.iter().any(|event| self.is_in(&event.name) || self.is_in_pairs(&event.attributes))
-            || self.is_in_pairs(&ScopeView::read(&span.scope.bytes).attributes)
+            || view.links.iter().any(|link| self.is_in_link(link))
+            || self.is_in(&span.span_id.to_string())
+            || span.parent_id.is_some_and(|parent| self.is_in(&parent.to_string()))
             || self.is_in_resource(span)
+    }
+
+    fn is_in_link(&self, link: &LinkView<'_>) -> bool {
+        self.is_in(&link.trace_id.to_string())
+            || self.is_in(&link.span_id.to_string())
+            || self.is_in_pairs(&link.attributes)
     }
 
     /// The service is one of the resource's attributes.
@@ -135,6 +146,8 @@ impl Sought<'_> {
 #[derive(Debug, Serialize)]
 struct Details<'a> {
     spans: Vec<SpanDetails<'a>>,
+    /// There are more than one answer may hold.
+    cut: bool,
 }
 
 /// Everything that was sent of a span; times in ns as text, because JavaScript's numbers end at 2^53.
@@ -221,7 +234,7 @@ fn details(span: &Span) -> SpanDetails<'_> {
         parent_id: span.parent_id.map(|parent| parent.to_string()).unwrap_or_default(),
         name: view.name.into_owned(),
         kind: span.kind.name(),
-        status: StatusDetails { code: status_word(span.status), message: view.status_message.into_owned() },
+        status: StatusDetails { code: span.status.name(), message: view.status_message.into_owned() },
         start: span.start.nanos().to_string(),
         duration: span.end.nanos().saturating_sub(span.start.nanos()),
         service: shown_service(&span.resource.service),
@@ -271,12 +284,12 @@ fn link(view: LinkView<'_>) -> LinkDetails {
 }
 
 fn attributes(pairs: Vec<KeyValue<'_>>) -> Vec<AttributeDetails> {
-    let said = |pair: KeyValue<'_>| AttributeDetails {
+    let attribute = |pair: KeyValue<'_>| AttributeDetails {
         kind: type_word(&pair.value),
         value: pair.value.to_text().into_owned(),
         key: pair.key.into_owned(),
     };
-    pairs.into_iter().map(said).collect()
+    pairs.into_iter().map(attribute).collect()
 }
 
 fn type_word(value: &AnyValue<'_>) -> &'static str {
@@ -289,13 +302,5 @@ fn type_word(value: &AnyValue<'_>) -> &'static str {
         AnyValue::Bytes(_) => "bytes",
         AnyValue::Array(_) => "array",
         AnyValue::Map(_) => "map",
-    }
-}
-
-fn status_word(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::Unset => "unset",
-        StatusCode::Ok => "ok",
-        StatusCode::Error => "error",
     }
 }

@@ -82,9 +82,13 @@ impl Parameters {
         self.text(name).ok_or(Error::Missing { name })
     }
 
-    /// True for the words Go's `ParseBool` takes for true, false for anything else.
-    pub(super) fn flag(&self, name: &str) -> bool {
-        matches!(self.text(name), Some("1" | "t" | "T" | "true" | "True" | "TRUE"))
+    /// The words that Go's `ParseBool` takes.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Error> {
+        match self.text(name) {
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(true),
+            None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
+            Some(value) => Err(malformed(name, value, "true or false")),
+        }
     }
 
     /// Microseconds since the epoch; before it counts as the epoch.

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
+use super::Answers;
 use super::answer::{Envelope, Reply};
 use super::desk::Desk;
 use super::error::JaegerError;
 use super::parameters::{self, Asked};
 use crate::model::SpanKind;
-use crate::translate::jaeger_json::{asked_service, shown_service};
+use crate::query;
+use crate::translate::jaeger_json::{asked_services, shown_service};
 
 /// An operation, as Jaeger says it.
 #[derive(Debug, Serialize)]
@@ -37,7 +39,7 @@ pub(super) async fn operation_names(
     asked: Asked,
 ) -> Result<Reply, JaegerError> {
     let reply = desk.ask(move |answers| {
-        let operations = answers.query.operations(asked_service(&service), None)?;
+        let operations = of_service(answers, &service, None)?;
         let names: BTreeSet<String> = operations.into_iter().map(|operation| operation.name).collect();
         Reply::json(&Envelope::of(&names, names.len()), asked.form)
     });
@@ -46,17 +48,29 @@ pub(super) async fn operation_names(
 
 /// `GET /api/operations?service=…&spanKind=…`: names with their kinds.
 pub(super) async fn operations(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
-    let service = asked_service(asked.parameters.required("service")?).to_owned();
+    let service = asked.parameters.required("service")?.to_owned();
     let kind = span_kind(&asked.parameters)?;
     let reply = desk.ask(move |answers| {
-        let operations = answers.query.operations(&service, kind)?;
-        let operations: Vec<_> = operations
+        let operations: Vec<_> = of_service(answers, &service, kind)?
             .into_iter()
             .map(|operation| Operation { name: operation.name, span_kind: operation.kind.name() })
             .collect();
         Reply::json(&Envelope::of(&operations, operations.len()), asked.form)
     });
     Ok(reply.await?)
+}
+
+/// The operations of all services that may be meant.
+fn of_service(
+    answers: &Answers,
+    shown: &str,
+    kind: Option<SpanKind>,
+) -> Result<BTreeSet<query::Operation>, query::Error> {
+    let mut operations = BTreeSet::new();
+    for service in asked_services(shown) {
+        operations.extend(answers.query.operations(service, kind)?);
+    }
+    Ok(operations)
 }
 
 fn span_kind(parameters: &parameters::Parameters) -> Result<Option<SpanKind>, parameters::Error> {

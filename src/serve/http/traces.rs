@@ -1,34 +1,41 @@
 //! Traces by conditions and by id, in Jaeger's words.
 
 use axum::extract::{Path, State};
+use serde::{Serialize, Serializer};
 
 use super::Answers;
 use super::answer::{Envelope, Item, Reply};
 use super::desk::Desk;
 use super::error::{Error, JaegerError};
+use super::find::Search;
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, MAX_LIMIT, Parameters};
-use crate::model::{Timestamp, TraceId};
-use crate::query::{Conditions, Trace};
-use crate::translate::jaeger_json::{self, View, asked_service, hex_trace_id};
+use crate::model::{Span, Timestamp, TraceId};
+use crate::query::{Conditions, Stopped, Trace};
+use crate::translate::jaeger_json::{self, View, hex_trace_id};
 
 /// Jaeger's own default.
 const DEFAULT_LIMIT: usize = 100;
 
 /// Bytes of spans after which no further trace of a list of ids is read.
-const MAX_BYTES: usize = 32 << 20;
-const TOO_MUCH: &str = "left out, the answer holds 32 MiB of spans; ask for fewer traces at once";
+const MAX_BYTES: usize = 16 << 20;
+const TOO_MUCH: &str = "left out, the answer holds 16 MiB of spans; ask for fewer traces at once";
+
+const SEARCHED_TOO_LONG: &str =
+    "the search stopped when its time was up, there may be more traces; ask for a shorter time or a service";
+const FOUND_TOO_MUCH: &str =
+    "the search stopped at the largest answer there can be, there may be more traces; ask for fewer";
 
 /// `GET /api/traces`: by conditions, or by ids when there are any.
 pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
-    let reply = desk.ask(move |answers| {
+    let reply = desk.ask_for_spans(move |answers| {
         let parameters = &asked.parameters;
-        let ids = trace_ids(parameters)?;
+        let (ids, view) = (trace_ids(parameters)?, view(parameters)?);
         let (traces, errors) = if ids.is_empty() {
-            (found(answers, &conditions(parameters, answers.clock.now())?)?, Vec::new())
+            found(answers, conditions(parameters, answers.clock.now())?)?
         } else {
             several(answers, &ids)?
         };
-        Reply::json(&envelope(&traces, errors, view(parameters)), asked.form)
+        Reply::json(&envelope(&traces, errors, view), asked.form)
     });
     Ok(reply.await?)
 }
@@ -42,15 +49,24 @@ pub(super) async fn by_id(
 ) -> Result<Reply, JaegerError> {
     let id = parameters::trace_id("traceID", &id)?;
     let _hints = (asked.parameters.micros("start")?, asked.parameters.micros("end")?);
-    let reply = desk.ask(move |answers| {
+    let view = view(&asked.parameters)?;
+    let reply = desk.ask_for_spans(move |answers| {
         let trace = answers.query.trace(id)?.ok_or(Error::NoSuchTrace)?;
-        Reply::json(&envelope(&[trace], Vec::new(), view(&asked.parameters)), asked.form)
+        Reply::json(&envelope(&[trace], Vec::new(), view), asked.form)
     });
     Ok(reply.await?)
 }
 
-fn found(answers: &Answers, conditions: &Conditions) -> Result<Vec<Trace>, Error> {
-    Ok(answers.query.find(conditions)?.traces.into_iter().map(|found| found.trace).collect())
+/// The traces that fulfil the conditions, and an item that says so when there may be more.
+fn found(answers: &Answers, conditions: Conditions) -> Result<(Vec<Trace>, Vec<Item>), Error> {
+    let found = Search::new(conditions).find(&answers.query)?;
+    let msg = match found.stopped {
+        Stopped::End | Stopped::Limit => None,
+        Stopped::Time => Some(SEARCHED_TOO_LONG),
+        Stopped::Bytes => Some(FOUND_TOO_MUCH),
+    };
+    let item = msg.map(|msg| Item { code: 0, msg: msg.to_owned(), trace_id: String::new() });
+    Ok((found.traces, item.into_iter().collect()))
 }
 
 /// The traces of these ids, and an item for each that is not among them.
@@ -60,7 +76,7 @@ fn several(answers: &Answers, ids: &[TraceId]) -> Result<(Vec<Trace>, Vec<Item>)
         let msg = if bytes >= MAX_BYTES {
             TOO_MUCH.to_owned()
         } else if let Some(trace) = answers.query.trace(id)? {
-            bytes += trace.spans.iter().map(|span| span.body.len()).sum::<usize>();
+            bytes += trace.spans.iter().map(bytes_of).sum::<usize>();
             traces.push(trace);
             continue;
         } else {
@@ -71,22 +87,38 @@ fn several(answers: &Answers, ids: &[TraceId]) -> Result<(Vec<Trace>, Vec<Item>)
     Ok((traces, errors))
 }
 
+/// What a span takes in the store, where each has its resource and scope beside it.
+fn bytes_of(span: &Span) -> usize {
+    span.body.len() + span.resource.bytes.len() + span.scope.bytes.len()
+}
+
 /// The envelope of traces: its numbers are 0 whatever is in it.
-fn envelope(traces: &[Trace], errors: Vec<Item>, view: View) -> Envelope<Vec<jaeger_json::Trace<'_>>> {
-    let traces = traces.iter().map(|trace| said(trace, view)).collect();
+fn envelope(traces: &[Trace], errors: Vec<Item>, view: View) -> Envelope<Vec<Shown<'_>>> {
+    let traces = traces.iter().map(|trace| Shown { spans: &trace.spans, is_cut: trace.cut, view }).collect();
     Envelope { errors: (!errors.is_empty()).then_some(errors), ..Envelope::of(traces, 0) }
 }
 
-fn said(trace: &Trace, view: View) -> jaeger_json::Trace<'_> {
-    let mut said = jaeger_json::trace(&trace.spans, view);
-    if trace.cut {
-        said.warnings.push("the trace is larger than one answer may be; spans are missing".into());
-    }
-    said
+/// A trace that is put into Jaeger's words when its turn comes to be written: they take more room than the spans.
+pub(super) struct Shown<'a> {
+    /// All of one trace.
+    pub spans: &'a [Span],
+    /// Whether there are more that had no room.
+    pub is_cut: bool,
+    pub view: View,
 }
 
-fn view(parameters: &Parameters) -> View {
-    if parameters.flag("raw") { View::Raw } else { View::Adjusted }
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut trace = jaeger_json::trace(self.spans, self.view);
+        if self.is_cut {
+            trace.warnings.push("the trace is larger than one answer may be; spans are missing".into());
+        }
+        trace.serialize(serializer)
+    }
+}
+
+fn view(parameters: &Parameters) -> Result<View, parameters::Error> {
+    Ok(if parameters.flag("raw")? { View::Raw } else { View::Adjusted })
 }
 
 fn trace_ids(parameters: &Parameters) -> Result<Vec<TraceId>, parameters::Error> {
@@ -104,7 +136,7 @@ fn conditions(parameters: &Parameters, now: Timestamp) -> Result<Conditions, par
     let end = parameters.micros("end")?.unwrap_or(now);
     let lookback = parameters.lookback().unwrap_or(DEFAULT_LOOKBACK);
     Ok(Conditions {
-        service: parameters.text("service").map(|service| asked_service(service).to_owned()),
+        service: parameters.text("service").map(str::to_owned),
         operation: parameters.text("operation").map(str::to_owned),
         attributes: parameters::tags(parameters)?,
         min_duration,

@@ -10,9 +10,10 @@ use super::answer::{Envelope, Item, Reply};
 use super::desk::Desk;
 use super::error::{Error, JaegerError};
 use super::parameters::Asked;
+use super::traces::Shown;
 use crate::model::{Span, TraceId};
 use crate::otlp;
-use crate::translate::jaeger_json::{self, View};
+use crate::translate::jaeger_json::View;
 
 /// `POST /api/transform`: shown as sent, as Jaeger does with files that are dropped on its page. Spans that are
 /// refused are left out and counted in `errors`.
@@ -22,9 +23,10 @@ pub(super) async fn transform(
     body: Body,
 ) -> Result<Reply, JaegerError> {
     let json = desk.bodies.read(body).await?;
-    let reply = desk.ask(move |_| {
+    let reply = desk.ask_for_spans(move |_| {
         let (traces, errors) = traces(&json.bytes)?;
-        let traces: Vec<_> = traces.iter().map(|spans| jaeger_json::trace(spans, View::Raw)).collect();
+        let traces: Vec<_> =
+            traces.iter().map(|spans| Shown { spans, is_cut: false, view: View::Raw }).collect();
         let errors = (!errors.is_empty()).then_some(errors);
         Reply::json(&Envelope { errors, ..Envelope::of(traces, 0) }, asked.form)
     });

@@ -101,24 +101,20 @@ fn is_not_event(field: &Tag<'_>) -> bool {
     field.key != "event" || !matches!(field.value, Value::String(_))
 }
 
-/// Drops all but the first of spans that are equal in everything.
+/// Drops all but the first of spans that are equal in everything; equal processes become one. Spans are hashed, not
+/// compared one by one: some clients give all their spans one id.
 pub fn drop_duplicates(trace: &mut Trace<'_>) {
-    let mut by_id: HashMap<SpanId, Vec<usize>> = HashMap::new();
-    let mut kept: Vec<Span<'_>> = Vec::with_capacity(trace.spans.len());
-    for span in std::mem::take(&mut trace.spans) {
-        let same_id = by_id.entry(span.span_id).or_default();
-        if !same_id.iter().any(|&place| is_same(&kept[place], &span, &trace.processes)) {
-            same_id.push(kept.len());
-            kept.push(span);
-        }
+    let mut first_of_equal: HashMap<&Process<'_>, usize> = HashMap::new();
+    let processes = trace.processes.iter().enumerate();
+    let first: Vec<usize> =
+        processes.map(|(place, process)| *first_of_equal.entry(process).or_insert(place)).collect();
+    for span in &mut trace.spans {
+        span.process = first[span.process];
     }
-    trace.spans = kept;
-}
-
-/// Equal in everything; processes are compared by what they say, not by their place.
-fn is_same(kept: &Span<'_>, span: &Span<'_>, processes: &[Process<'_>]) -> bool {
-    let by_place = |process: usize| Span { process, ..span.clone() };
-    processes[kept.process] == processes[span.process] && *kept == by_place(kept.process)
+    let mut seen = HashSet::new();
+    let is_new: Vec<bool> = trace.spans.iter().map(|span| seen.insert(span)).collect();
+    let mut is_new = is_new.into_iter();
+    trace.spans.retain(|_| is_new.next() == Some(true));
 }
 
 /// Warns of spans whose clock seems to differ from their parent's. Nothing is shifted: times are shown as they

@@ -39,7 +39,7 @@ pub struct Process<'a> {
 }
 
 /// A span, as Jaeger has it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Span<'a> {
     /// The trace.
     pub trace_id: TraceId,
@@ -66,7 +66,7 @@ pub struct Span<'a> {
 }
 
 /// How a span refers to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReferenceType {
     /// The other waits for this one.
@@ -76,7 +76,7 @@ pub enum ReferenceType {
 }
 
 /// A reference to another span, possibly of another trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// How.
     pub ref_type: ReferenceType,
@@ -87,7 +87,7 @@ pub struct Reference {
 }
 
 /// Something that happened during a span.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Log<'a> {
     /// When; written in µs.
     pub timestamp: Timestamp,

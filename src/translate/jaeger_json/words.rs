@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::record::{Log, Process, Reference, ReferenceType, Span, Tag, Trace, Value};
-use crate::model::{self, Resource, StatusCode, TraceId};
-use crate::otlp::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
+use crate::model::{self, Resource, TraceId};
+use crate::otlp::{
+    AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView, derived_attributes,
+};
 
 /// What stands for the name of a service that was not named, by what was wrong with the resource:
 /// it has no attributes at all (the name of Jaeger 1's OTLP receiver), no `service.name`, one that is not
@@ -25,9 +27,11 @@ pub fn shown_service(name: &str) -> &str {
     if name.is_empty() { NO_SERVICE[1] } else { name }
 }
 
-/// The service that is meant by a name: any of [`NO_SERVICE`] means the one that was not named, "" inside.
-pub fn asked_service(name: &str) -> &str {
-    if NO_SERVICE.contains(&name) { "" } else { name }
+/// The services that may be meant by a name: the one of that name and, if it is one of [`NO_SERVICE`], also the one
+/// that was not named, "" inside. Some Collectors write those names themselves, so both can be there.
+pub fn asked_services(name: &str) -> impl Iterator<Item = &str> {
+    let unnamed = NO_SERVICE.contains(&name).then_some("");
+    std::iter::once(name).chain(unnamed)
 }
 
 /// A trace id as Jaeger writes it: 16 digits when the high half is zero, otherwise 32.
@@ -109,14 +113,14 @@ fn references(span: &model::Span, links: &[LinkView<'_>]) -> Vec<Reference> {
         span_id,
     }));
     for link in links {
-        let said = said_type(link);
+        let named = named_type(link);
         let is_parent = link.trace_id == span.trace_id && Some(link.span_id) == span.parent_id;
         if is_parent {
             // The parent id already says it; such a link only tells what kind of parent.
-            references[0].ref_type = said.unwrap_or(references[0].ref_type);
+            references[0].ref_type = named.unwrap_or(references[0].ref_type);
         } else {
             references.push(Reference {
-                ref_type: said.unwrap_or(ReferenceType::FollowsFrom),
+                ref_type: named.unwrap_or(ReferenceType::FollowsFrom),
                 trace_id: link.trace_id,
                 span_id: link.span_id,
             });
@@ -125,9 +129,9 @@ fn references(span: &model::Span, links: &[LinkView<'_>]) -> Vec<Reference> {
     references
 }
 
-fn said_type(link: &LinkView<'_>) -> Option<ReferenceType> {
-    let said = link.attributes.iter().find(|pair| pair.key == REF_TYPE)?;
-    match &said.value {
+fn named_type(link: &LinkView<'_>) -> Option<ReferenceType> {
+    let attribute = link.attributes.iter().find(|pair| pair.key == REF_TYPE)?;
+    match &attribute.value {
         AnyValue::String(word) if word == "child_of" => Some(ReferenceType::ChildOf),
         AnyValue::String(word) if word == "follows_from" => Some(ReferenceType::FollowsFrom),
         _ => None,
@@ -136,35 +140,15 @@ fn said_type(link: &LinkView<'_>) -> Option<ReferenceType> {
 
 fn tags<'a>(span: &'a model::Span, view: SpanView<'a>) -> Vec<Tag<'a>> {
     let scope = ScopeView::read(&span.scope.bytes);
-    let status = match span.status {
-        StatusCode::Unset => "",
-        StatusCode::Ok => "OK",
-        StatusCode::Error => "ERROR",
-    };
-    let error = (span.status == StatusCode::Error)
-        .then_some(Tag { key: Cow::Borrowed("error"), value: Value::Bool(true) });
-
-    let mut tags = Vec::with_capacity(view.attributes.len() + 4);
-    tags.extend(said("otel.scope.name", scope.name));
-    tags.extend(said("otel.scope.version", scope.version));
-    tags.extend(view.attributes.into_iter().filter_map(tag));
-    tags.extend(said("span.kind", span.kind.name()));
-    tags.extend(said("otel.status_code", status));
-    tags.extend(error);
-    tags.extend(said("otel.status_description", view.status_message));
-    tags.extend(said("w3c.tracestate", view.trace_state));
-    tags
-}
-
-/// A text tag, unless there is nothing to say.
-fn said<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Option<Tag<'a>> {
-    let value = value.into();
-    (!value.is_empty()).then(|| Tag::text(key, value))
+    let [scope_name, scope_version, rest @ ..] = derived_attributes(span, &view, &scope);
+    let first = [scope_name, scope_version].into_iter().flatten();
+    let attributes = first.chain(view.attributes).chain(rest.into_iter().flatten());
+    attributes.filter_map(tag).collect()
 }
 
 fn log(event: EventView<'_>) -> Log<'_> {
     let is_named = event.attributes.iter().any(|pair| pair.key == "event");
-    let name = if is_named { None } else { said("event", event.name) };
+    let name = (!is_named && !event.name.is_empty()).then(|| Tag::text("event", event.name));
     Log {
         timestamp: event.time,
         fields: name.into_iter().chain(event.attributes.into_iter().filter_map(tag)).collect(),

@@ -1,0 +1,66 @@
+//! Searching by the name a service is shown by, which may mean two: one that really goes by it, and the one that is
+//! shown by it because it was not named.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use crate::model::Span;
+use crate::query::{Conditions, Error, Found, Query, Stopped};
+use crate::translate::jaeger_json::asked_services;
+
+/// A search as it was asked for.
+#[derive(Debug)]
+pub(super) struct Search {
+    /// A trace is wanted that fulfils any of these; they differ in nothing but the service.
+    any: Vec<Conditions>,
+    limit: usize,
+}
+
+impl Search {
+    /// By these conditions, whose service is a shown name.
+    pub(super) fn new(conditions: Conditions) -> Self {
+        let limit = conditions.limit;
+        let any = match &conditions.service {
+            None => vec![conditions],
+            Some(shown) => asked_services(shown)
+                .map(|service| Conditions { service: Some(service.to_owned()), ..conditions.clone() })
+                .collect(),
+        };
+        Self { any, limit }
+    }
+
+    /// The traces, by the start of their newest matching span, newest first.
+    pub(super) fn find(&self, query: &Query) -> Result<Found, Error> {
+        let mut found = Found { traces: Vec::new(), inspected_spans: 0, stopped: Stopped::End };
+        for conditions in &self.any {
+            let more = query.find(conditions)?;
+            found.traces.extend(more.traces);
+            found.inspected_spans += more.inspected_spans;
+            if found.stopped == Stopped::End {
+                found.stopped = more.stopped;
+            }
+        }
+        if self.any.len() > 1 {
+            self.put_in_order(&mut found);
+        }
+        Ok(found)
+    }
+
+    /// Whether this is a span that was searched for.
+    pub(super) fn matches(&self, span: &Span) -> bool {
+        self.any.iter().any(|conditions| conditions.match_span(span))
+    }
+
+    fn put_in_order(&self, found: &mut Found) {
+        let mut seen = HashSet::new();
+        found.traces.retain(|trace| seen.insert(trace.id));
+        found.traces.sort_by_cached_key(|trace| {
+            let matching = trace.spans.iter().filter(|span| self.matches(span));
+            Reverse(matching.map(|span| span.start).max())
+        });
+        if found.traces.len() > self.limit {
+            found.traces.truncate(self.limit);
+            found.stopped = Stopped::Limit;
+        }
+    }
+}
