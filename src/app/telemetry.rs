@@ -182,6 +182,13 @@ impl Report {
         for (name, help, counter) in columns {
             text.single(name, "counter", help, &[], counter.value());
         }
+        text.single(
+            "tracelodge_store_set_aside",
+            "gauge",
+            "Damaged stores in quarantine.",
+            &[],
+            self.set_aside,
+        );
         match self.query.status() {
             Ok(status) => {
                 let bytes = status.data_bytes;

@@ -202,8 +202,8 @@ mod tests {
     use axum::body::to_bytes;
     use http_body::Body as _;
 
-    use super::super::budget::Budget;
     use super::*;
+    use crate::serve::http::budget::Budget;
 
     const PLAIN: Form = Form { indent: false, gzip: false };
     const PACKED: Form = Form { indent: false, gzip: true };
