@@ -61,6 +61,7 @@ impl Report {
         self.doors(&mut text);
         self.discarded(&mut text);
         self.buffered(&mut text);
+        self.drained(&mut text);
         self.stored(&mut text);
         self.process(&mut text);
         text.0
@@ -157,78 +158,44 @@ impl Report {
         }
     }
 
-    fn stored(&self, text: &mut Text) {
+    fn drained(&self, text: &mut Text) {
         let counts = &self.drain;
         let columns = [
-            ("tracelodge_store_spans_total", "Spans written to the store.", &counts.stored_spans),
-            (
-                "tracelodge_store_duplicate_spans_total",
-                "Spans the store had already.",
-                &counts.duplicate_spans,
-            ),
-            ("tracelodge_store_expired_spans_total", "Spans whose time was over.", &counts.expired_spans),
-            ("tracelodge_store_commits_total", "Commits.", &counts.commits),
-            (
-                "tracelodge_store_failed_commits_total",
-                "Commits that were tried again.",
-                &counts.failed_commits,
-            ),
-            (
-                "tracelodge_store_damaged_frames_total",
-                "Frames without readable spans.",
-                &counts.damaged_frames,
-            ),
+            ("spans_total", "Spans written to the store.", &counts.stored_spans),
+            ("duplicate_spans_total", "Spans the store had already.", &counts.duplicate_spans),
+            ("expired_spans_total", "Spans whose time was over.", &counts.expired_spans),
+            ("commits_total", "Commits.", &counts.commits),
+            ("failed_commits_total", "Commits that were tried again.", &counts.failed_commits),
+            ("damaged_frames_total", "Frames without readable spans.", &counts.damaged_frames),
         ];
         for (name, help, counter) in columns {
-            text.single(name, "counter", help, &[], counter.value());
+            text.single(&format!("tracelodge_store_{name}"), "counter", help, &[], counter.value());
         }
-        text.single(
-            "tracelodge_store_set_aside",
-            "gauge",
-            "Damaged stores in quarantine.",
-            &[],
-            self.set_aside,
-        );
-        match self.query.status() {
-            Ok(status) => {
-                let bytes = status.data_bytes;
-                text.single("tracelodge_store_bytes", "gauge", "Bytes of the store's file.", &[], bytes);
-                text.single("tracelodge_store_spans", "gauge", "Spans in the store.", &[], status.spans);
-                let columns = [
-                    (
-                        "tracelodge_store_pinned_traces",
-                        "gauge",
-                        "Traces kept for good.",
-                        status.traces_pinned,
-                    ),
-                    (
-                        "tracelodge_store_damaged_rows_total",
-                        "counter",
-                        "Damaged rows met and left out.",
-                        status.damaged_rows,
-                    ),
-                    (
-                        "tracelodge_store_engine_failures_total",
-                        "counter",
-                        "Times the store's file was given up and opened again.",
-                        status.engine_failures,
-                    ),
-                ];
-                for (name, kind, help, value) in columns {
-                    text.single(name, kind, help, &[], value);
-                }
-                if let Some(oldest) = status.oldest {
-                    let name = "tracelodge_store_oldest_span_timestamp_seconds";
-                    text.single(
-                        name,
-                        "gauge",
-                        "Start of the oldest span kept.",
-                        &[],
-                        oldest.nanos() as f64 / 1e9,
-                    );
-                }
+    }
+
+    fn stored(&self, text: &mut Text) {
+        let status = match self.query.status() {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::warn!(%error, "the store did not say how much it holds");
+                return;
             }
-            Err(error) => tracing::warn!(%error, "the store did not say how much it holds"),
+        };
+        let columns = [
+            ("bytes", "gauge", "Bytes of the store's file.", status.data_bytes),
+            ("stored_spans", "gauge", "Spans in the store.", status.spans),
+            ("pinned_traces", "gauge", "Traces kept for good.", status.traces_pinned),
+            ("damaged_rows_total", "counter", "Damaged rows met and left out.", status.damaged_rows),
+            ("engine_failures_total", "counter", "Times the file was opened again.", status.engine_failures),
+            ("set_aside", "gauge", "Damaged stores in quarantine.", self.set_aside as u64),
+        ];
+        for (name, kind, help, value) in columns {
+            text.single(&format!("tracelodge_store_{name}"), kind, help, &[], value);
+        }
+        if let Some(oldest) = status.oldest {
+            let (name, help) =
+                ("tracelodge_store_oldest_span_timestamp_seconds", "Start of the oldest span.");
+            text.single(name, "gauge", help, &[], oldest.nanos() as f64 / 1e9);
         }
     }
 
