@@ -9,7 +9,8 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::Args;
-use crate::ingest;
+use crate::serve::guard::AllowedHosts;
+use crate::{buffer, ingest};
 
 /// The reference: every key, its default and its meaning.
 pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -62,7 +63,7 @@ pub enum Error {
     },
     /// Settings of the buffer that make no sense together.
     #[error("buffer.{0}")]
-    Buffer(crate::buffer::InvalidSetting),
+    Buffer(buffer::InvalidSetting),
     /// A flag without `=`.
     #[error("--set {0}: write KEY=VALUE")]
     Flag(String),
@@ -85,7 +86,7 @@ pub struct Config {
     /// Health and metrics.
     pub admin: Door,
     /// Names browsers may use.
-    pub allowed_hosts: Vec<String>,
+    pub allowed_hosts: AllowedHosts,
     /// Connections at once.
     pub max_connections: usize,
     /// The way in.
@@ -93,7 +94,7 @@ pub struct Config {
     /// Pages whose scripts may send.
     pub allowed_origins: Vec<String>,
     /// The disk buffer.
-    pub buffer: crate::buffer::Settings,
+    pub buffer: buffer::Settings,
     /// The store.
     pub store: crate::store::Settings,
     /// A filter of `tracing`.
@@ -211,27 +212,7 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
     let read = Reader { settings };
     let host = read.text("doors.host")?;
     let door = |key, name| read.door(key, name, &host);
-    let mut buffer = crate::buffer::Settings::appliance();
-    buffer.max_folder_size = read.size("buffer.max_folder_size")?;
-    buffer.max_file_size = read.size("buffer.max_file_size")?;
-    buffer.max_file_age_for_write = read.duration("buffer.max_file_age_for_write")?;
-    buffer.tail_bytes = read.size("buffer.tail_bytes")? as usize;
-    buffer.check().map_err(Error::Buffer)?;
-    let receive = ingest::Settings {
-        max_request_bytes: read.size("receive.max_request_bytes")? as usize,
-        max_span_bytes: read.size("receive.max_span_bytes")? as usize,
-        in_flight_bytes: read.size("receive.in_flight_bytes")? as usize,
-    };
-    if receive.max_request_bytes > buffer.max_payload_bytes() {
-        let most = buffer.max_payload_bytes();
-        return Err(
-            read.wrong("receive.max_request_bytes", format!("a file of the buffer holds at most {most}"))
-        );
-    }
-    if receive.in_flight_bytes < IN_FLIGHT_REQUESTS * receive.max_request_bytes {
-        let why = format!("write at least {IN_FLIGHT_REQUESTS} times receive.max_request_bytes");
-        return Err(read.wrong("receive.in_flight_bytes", why));
-    }
+    let buffer = read.buffer()?;
     Ok(Config {
         data_dir: match read.text("data_dir")?.as_str() {
             "" if placed => PathBuf::new(),
@@ -242,9 +223,10 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         otlp_http: door("doors.otlp_http", "OTLP")?,
         ui: door("doors.ui", "page and query API")?,
         admin: door("doors.admin", "health and metrics")?,
-        allowed_hosts: read.texts("doors.allowed_hosts")?,
+        allowed_hosts: AllowedHosts::new(read.texts("doors.allowed_hosts")?)
+            .map_err(|error| read.wrong("doors.allowed_hosts", error.to_string()))?,
         max_connections: read.count("doors.max_connections")?,
-        receive,
+        receive: read.receive(&buffer)?,
         allowed_origins: read.texts("receive.allowed_origins")?,
         buffer,
         store: crate::store::Settings {
@@ -265,6 +247,40 @@ impl Reader<'_> {
     fn value(&self, key: &str) -> &Value {
         let found = self.settings.iter().find(|(known, _)| known == key);
         &found.expect("every key that is read is in config/default.toml: a test reads them all").1
+    }
+
+    fn buffer(&self) -> Result<buffer::Settings, Error> {
+        let settings = buffer::Settings {
+            max_folder_size: self.size("buffer.max_folder_size")?,
+            max_file_size: self.size("buffer.max_file_size")?,
+            max_file_age_for_write: self.duration("buffer.max_file_age_for_write")?,
+            tail_bytes: self.size("buffer.tail_bytes")? as usize,
+            ..buffer::Settings::appliance()
+        };
+        if settings.max_file_age_for_write >= settings.max_file_age_for_read {
+            let hours = settings.max_file_age_for_read.as_secs() / 3_600;
+            return Err(self.wrong("buffer.max_file_age_for_write", format!("write less than {hours}h")));
+        }
+        settings.check().map_err(Error::Buffer)?;
+        Ok(settings)
+    }
+
+    fn receive(&self, buffer: &buffer::Settings) -> Result<ingest::Settings, Error> {
+        let settings = ingest::Settings {
+            max_request_bytes: self.size("receive.max_request_bytes")? as usize,
+            max_span_bytes: self.size("receive.max_span_bytes")? as usize,
+            in_flight_bytes: self.size("receive.in_flight_bytes")? as usize,
+        };
+        let most = buffer.max_payload_bytes();
+        if settings.max_request_bytes > most {
+            let why = format!("a file of the buffer (buffer.max_file_size) holds at most {most} bytes of it");
+            return Err(self.wrong("receive.max_request_bytes", why));
+        }
+        if settings.in_flight_bytes < IN_FLIGHT_REQUESTS * settings.max_request_bytes {
+            let why = format!("write at least {IN_FLIGHT_REQUESTS} times receive.max_request_bytes");
+            return Err(self.wrong("receive.in_flight_bytes", why));
+        }
+        Ok(settings)
     }
 
     fn wrong(&self, key: &str, why: impl Into<String>) -> Error {
@@ -435,7 +451,7 @@ mod tests {
     #[test]
     fn a_wrong_word_is_named_with_the_right_one() {
         type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
-        let cases: [Case<'_>; 7] = [
+        let cases: [Case<'_>; 11] = [
             (&["door.ui=1"], &[], "--set: there is no setting 'door.ui'; did you mean 'doors.ui'?"),
             (&["qqq=1"], &[], "--set: there is no setting 'qqq'"),
             (&["doors.ui"], &[], "--set doors.ui: write KEY=VALUE"),
@@ -444,6 +460,27 @@ mod tests {
                 &["store.max_age=week"],
                 &[],
                 "store.max_age = \"week\": write a time such as 200ms, 30s, 15m, 12h or 7d",
+            ),
+            (
+                &["store.max_age=0s"],
+                &[],
+                "store.max_age = \"0s\": write a time such as 200ms, 30s, 15m, 12h or 7d",
+            ),
+            (
+                &["receive.in_flight_bytes=20MiB"],
+                &[],
+                "receive.in_flight_bytes = \"20MiB\": write at least 3 times receive.max_request_bytes",
+            ),
+            (
+                &["buffer.max_file_age_for_write=5d"],
+                &[],
+                "buffer.max_file_age_for_write = \"5d\": write less than 72h",
+            ),
+            (
+                &["doors.allowed_hosts=http://a.example"],
+                &[],
+                "doors.allowed_hosts = \"http://a.example\": 'http://a.example' is not a host's name alone, such as \
+                 traces.example.org or *.example.org",
             ),
             (&["log.format=xml"], &[], "log.format = \"xml\": write one of text, json"),
             (

@@ -190,7 +190,7 @@ impl Door {
                 }
             };
             let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-                tracing::debug!("the door for {} has doors.max_connections already", self.name);
+                tracing::debug!("the door for {} has doors.max_connections connections already", self.name);
                 continue;
             };
             let (server, router, watcher) =

@@ -30,7 +30,6 @@ use crate::ingest::{Drain, DrainCounts, Ingest};
 use crate::model::Clock;
 use crate::query::Query;
 use crate::receive;
-use crate::serve::guard::AllowedHosts;
 use crate::serve::http::{About, Answers};
 use crate::serve::{self};
 use crate::store::Store;
@@ -198,12 +197,7 @@ impl App {
                 })
                 .collect(),
         };
-        let answers = Answers {
-            query,
-            clock: now,
-            about,
-            allowed_hosts: AllowedHosts::new(&config.allowed_hosts).context("use doors.allowed_hosts")?,
-        };
+        let answers = Answers { query, clock: now, about, allowed_hosts: config.allowed_hosts.clone() };
         let serving = serve_all(config, doors, &ingest, otlp, answers, report);
         Ok(Self { ingest, buffer, drain, serving, doors: listed, page, _folder: folder })
     }
