@@ -1,5 +1,6 @@
 //! The system's clocks, for all who were handed a seam instead.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -34,10 +35,14 @@ impl buffer::Clock for SystemClock {
     }
 
     fn boot_id(&self) -> u64 {
-        let linux = std::fs::read("/proc/sys/kernel/random/boot_id").ok();
-        // Elsewhere the moment of the start tells one start from another, to the minute.
-        let start = || (millis(wall().saturating_sub(since_boot())) / 60_000).to_le_bytes().to_vec();
-        xxhash_rust::xxh3::xxh3_64(&linux.unwrap_or_else(start))
+        // It cannot change while we run, and is asked for where nobody should wait for a file.
+        static BOOT_ID: OnceLock<u64> = OnceLock::new();
+        *BOOT_ID.get_or_init(|| {
+            let linux = std::fs::read("/proc/sys/kernel/random/boot_id").ok();
+            // Elsewhere the moment of the start tells one start from another, to the minute.
+            let start = || (millis(wall().saturating_sub(since_boot())) / 60_000).to_le_bytes().to_vec();
+            xxhash_rust::xxh3::xxh3_64(&linux.unwrap_or_else(start))
+        })
     }
 }
 

@@ -45,20 +45,19 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Makes it this large: takes more, or gives back.
-    pub fn resize(&mut self, bytes: usize) -> Result<(), Refused> {
-        if bytes > self.bytes {
-            self.budget.take(bytes - self.bytes)?;
-        } else {
-            self.budget.free.fetch_add(self.bytes - bytes, Ordering::AcqRel);
-        }
-        self.bytes = bytes;
+    /// Makes it at least this large.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
+        let more = bytes.saturating_sub(self.bytes);
+        self.budget.take(more)?;
+        self.bytes += more;
         Ok(())
     }
 
-    /// How large it is.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// Gives back what is beyond this.
+    pub fn shrink(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.budget.free.fetch_add(less, Ordering::AcqRel);
+        self.bytes -= less;
     }
 }
 
@@ -76,8 +75,9 @@ mod tests {
     fn what_is_taken_comes_back() {
         let budget = Arc::new(Budget::new(100));
         let mut first = Budget::reserve(&budget, 40).unwrap();
-        first.resize(80).unwrap();
-        first.resize(60).unwrap();
+        first.grow(80).unwrap();
+        first.grow(10).unwrap();
+        first.shrink(60);
         let refused = Budget::reserve(&budget, 41).unwrap_err().to_string();
         assert_eq!(
             refused,

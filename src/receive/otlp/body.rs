@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use super::Received;
@@ -65,7 +65,7 @@ pub(super) async fn read(
         return Err(too_large(length, ingest));
     }
     let mut reservation = ingest.reserve(FIRST_BYTES)?;
-    let mut read = BytesMut::new();
+    let mut read = Vec::new();
     let gather = async {
         while let Some(frame) = body.frame().await {
             let frame =
@@ -76,7 +76,7 @@ pub(super) async fn read(
                 return Err(too_large(length as u64, ingest));
             }
             read.extend_from_slice(&data);
-            reservation.resize(read.capacity().max(FIRST_BYTES))?;
+            reservation.grow(read.capacity())?;
         }
         Ok(())
     };
@@ -87,7 +87,15 @@ pub(super) async fn read(
             return Err(Refused::Later { why, retry_after: RETRY_AFTER });
         }
     }
-    Ok(Received { bytes: read.freeze(), reservation })
+    Ok(fitted(read, reservation))
+}
+
+/// What is kept until the store has it must not pin more than it says: the room that reading took in advance is
+/// given back.
+fn fitted(mut bytes: Vec<u8>, mut reservation: Reservation) -> Received {
+    bytes.shrink_to_fit();
+    reservation.shrink(bytes.len());
+    Received { bytes: bytes.into(), reservation }
 }
 
 /// Reads on after a refusal, keeping nothing: a client that is cut off while it writes never sees why it was
@@ -156,8 +164,7 @@ fn inflate_now(coding: Coding, received: Received, limit: usize) -> Result<Recei
         }
     };
     drop(bytes);
-    reservation.resize(inflated.capacity())?;
-    Ok(Received { bytes: inflated.into(), reservation })
+    Ok(fitted(inflated, reservation))
 }
 
 /// What comes out is bounded by the limit, and taken from the budget as it grows.
@@ -171,7 +178,7 @@ fn inflate_from(
     loop {
         let length = inflated.len();
         inflated.reserve(INFLATE_STEP);
-        reservation.resize(packed_bytes + inflated.capacity())?;
+        reservation.grow(packed_bytes + inflated.capacity())?;
         let read = from.by_ref().take(INFLATE_STEP as u64).read_to_end(&mut inflated)?;
         if length + read > limit {
             return Err(Stopped::TooLarge((length + read) as u64));

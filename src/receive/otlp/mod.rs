@@ -158,13 +158,16 @@ impl Door {
 
 fn from_json(signal: Signal, json: &Bytes, reservation: &mut Reservation) -> Result<Bytes, Refused> {
     // The protobuf form stands beside the JSON while it is written, and is rarely larger.
-    reservation.resize(reservation.bytes() + json.len())?;
+    reservation.grow(2 * json.len())?;
     let transcoded = match signal {
         Signal::Traces => otlp::json::traces(json),
         Signal::Logs => otlp::json::logs(json),
         Signal::Metrics => otlp::json::metrics(json),
     };
-    transcoded.map(Bytes::from).map_err(|error| Refused::Malformed(error.to_string()))
+    let mut request = transcoded.map_err(|error| Refused::Malformed(error.to_string()))?;
+    // As with bodies: what is kept pins no more than it says.
+    request.shrink_to_fit();
+    Ok(request.into())
 }
 
 fn count(counts: &DoorCounts, signal: Signal, outcome: &Result<Accepted, Refused>) {
