@@ -37,10 +37,12 @@ impl DataFolder {
     pub(super) fn take(folder: &Path) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { folder: folder.to_owned(), source };
         make_private(folder).map_err(unusable)?;
-        // Its name must be as durable as what it will hold.
-        let named_in =
+        // Its name must be as durable as what it will hold; a parent that this user may not read was not made now.
+        let parent =
             folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(named_in).and_then(|parent| parent.sync_all()).map_err(unusable)?;
+        if let Err(error) = File::open(parent).and_then(|parent| parent.sync_all()) {
+            tracing::debug!(%error, "the folder around the data folder was not synced");
+        }
         let path = folder.join("LOCK");
         let mut lock = File::options()
             .read(true)
