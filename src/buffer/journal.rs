@@ -54,7 +54,7 @@ impl Journal {
     ) -> Result<(Self, Writer, Recovery), Error> {
         settings.check()?;
         let opened = recovery::open(&folder, signal, &settings)?;
-        let next = opened.identity.next_sequence;
+        let next = opened.next_sequence;
         let ledger = Ledger {
             sealed: opened.sealed.into(),
             open: None,

@@ -488,6 +488,23 @@ fn numbering_goes_on_when_every_file_has_been_deleted() {
 }
 
 #[test]
+fn numbering_goes_on_when_every_file_has_been_deleted_after_a_restart() {
+    let (disk, clock, mut process) = begun(small());
+    for id in 1..=3 {
+        process.append(payload(id, 100)).unwrap();
+    }
+    drop(process);
+    let (process, _) = Process::open(&disk, &clock, &small()).unwrap();
+    let mut consumer = process.consumer(None);
+    assert_eq!(sequences(&mut consumer), [1, 2, 3]);
+    consumer.release(3);
+    assert_eq!(process.journal.sweep().unwrap(), 1);
+    drop((process, consumer));
+    let (_, recovery) = Process::open(&disk, &clock, &small()).unwrap();
+    assert_eq!(recovery.next_sequence, 4);
+}
+
+#[test]
 fn a_file_stays_until_every_consumer_has_released_it() {
     let (disk, _, mut process) = begun(small());
     let attach = |name| Consumer::attach(Arc::clone(&process.journal), name, None).unwrap();

@@ -20,7 +20,10 @@ use crate::buffer::{Error, Recovery, Settings, Signal};
 pub(super) struct Opened {
     /// Keeps other processes out while it lives.
     pub(super) lock: Box<dyn DiskFile>,
+    /// As `LOCK` says it.
     pub(super) identity: Identity,
+    /// The sequence of the next frame.
+    pub(super) next_sequence: u64,
     /// By sequence.
     pub(super) sealed: Vec<SealedFile>,
     pub(super) last_name: Name,
@@ -52,7 +55,8 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &Settings) -> Resu
     let bytes: u64 = sealed.iter().map(|file| file.bytes).sum();
     Ok(Opened {
         lock,
-        identity: Identity { next_sequence: next, ..identity },
+        identity,
+        next_sequence: next,
         last_name,
         folder_bytes: bytes + identity::BYTES as u64 + folder.quarantined_bytes(),
         report: Recovery {
