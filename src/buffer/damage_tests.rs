@@ -174,6 +174,41 @@ fn a_zeroed_block_in_the_middle_costs_the_frames_it_covers() {
 }
 
 #[test]
+fn a_zeroed_header_costs_nothing() {
+    for sealed in [true, false] {
+        let (disk, path) = folder(sealed);
+        disk.with_bytes(&path, |bytes| bytes[..64].fill(0));
+        let found = Found::in_folder(&disk);
+        assert!(found.lost().is_empty(), "lost {:?}", found.lost());
+        assert_eq!((found.damaged_frames, found.recovery.next_sequence), (0, 7));
+    }
+}
+
+#[test]
+fn a_zeroed_sector_in_an_unfinished_file_costs_the_frames_it_covers() {
+    let (disk, path) = folder(false);
+    disk.with_bytes(&path, |bytes| bytes[150..300].fill(0));
+    let found = Found::in_folder(&disk);
+    assert_eq!((found.lost(), found.damaged_frames), (vec![2, 3, 4, 5], 4));
+}
+
+#[test]
+fn an_unfinished_file_whose_only_frames_are_damaged_is_kept_aside_and_counted() {
+    let (disk, path) = folder(false);
+    disk.with_bytes(&path, |bytes| {
+        bytes.truncate(160);
+        (bytes[64 + 40], bytes[112 + 40]) = (0xff, 0xff);
+    });
+    let (journal, _writer, recovery) = open(&disk).unwrap();
+    assert_eq!((recovery.quarantined_files, recovery.empty_files, recovery.next_sequence), (1, 0, 3));
+    let mut consumer = Consumer::attach(Arc::clone(&journal), "store", Some(0)).unwrap();
+    assert!(consumer.next(ALL, Duration::ZERO).unwrap().is_empty());
+    assert_eq!(journal.stats().counters.damaged_frames, 2);
+    drop((journal, _writer, consumer));
+    assert_eq!(open(&disk).unwrap().2.next_sequence, 3);
+}
+
+#[test]
 fn a_repeated_block_is_read_once() {
     let (disk, path) = folder(true);
     disk.with_bytes(&path, |bytes| {

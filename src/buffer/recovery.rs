@@ -40,7 +40,8 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &Settings) -> Resu
     let (files, last_name) = newest_first(folder, &listing);
     let mut opening = Opening {
         folder,
-        id: identity.id,
+        lock: &*lock,
+        identity,
         limit: settings.max_quarantine_size(),
         below: u64::MAX,
         report: Recovery::default(),
@@ -49,7 +50,7 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &Settings) -> Resu
     for file in &files {
         opening.take(file)?;
     }
-    let Opening { mut sealed, report, .. } = opening;
+    let Opening { mut sealed, report, identity, .. } = opening;
     sealed.sort_by_key(|file| (file.content.first, file.name));
     let next = sealed.iter().map(|file| file.content.last + 1).max().unwrap_or(1).max(identity.next_sequence);
     let bytes: u64 = sealed.iter().map(|file| file.bytes).sum();
@@ -163,6 +164,7 @@ enum Finding {
     Sound(OwnHeader, Footer),
     /// Anything else, read through.
     Read(OwnHeader, Box<dyn DiskFile>, Survey),
+    /// Never synced: nothing in it was acknowledged.
     Empty,
     Unreadable,
 }
@@ -170,7 +172,8 @@ enum Finding {
 /// The work on one folder, newest file first.
 struct Opening<'a> {
     folder: &'a Folder,
-    id: StorageId,
+    lock: &'a dyn DiskFile,
+    identity: Identity,
     /// Bytes that the quarantine may hold.
     limit: u64,
     /// What the next newer file begins with. Frames from there on in an older file are what a failed write or sync
@@ -185,7 +188,8 @@ impl Opening<'_> {
         let (header, content, bytes, sound_end) = match self.inspect(file) {
             Finding::Sound(header, content) => (header, content, file.bytes, file.bytes),
             Finding::Read(header, _, survey) if survey.content.frames == 0 => {
-                return self.clear_away(file, header.is_some() && !file.finished);
+                let base = header.map_or(0, |header| header.base_sequence);
+                return self.put_aside(file, base.max(survey.last_met + 1));
             }
             Finding::Read(header, open, survey) => {
                 let (content, bytes) =
@@ -195,8 +199,8 @@ impl Opening<'_> {
                 }
                 (header, content, bytes, survey.sound_end)
             }
-            Finding::Empty => return self.clear_away(file, true),
-            Finding::Unreadable => return self.clear_away(file, false),
+            Finding::Empty => return self.delete(file),
+            Finding::Unreadable => return self.put_aside(file, 0),
         };
         let base = header.map_or(content.first, |header| header.base_sequence);
         let created = created(header.as_ref(), file.name);
@@ -220,34 +224,39 @@ impl Opening<'_> {
             return Ok(Finding::Empty);
         }
         let file = self.folder.disk.open(&leftover.path)?;
-        match read_footer(&*file, leftover.bytes, &self.id)? {
+        match read_footer(&*file, leftover.bytes, &self.identity.id)? {
             Some(content) => Ok(Finding::Sound(self.header(&*file)?, content)),
             None => self.read_through(leftover),
         }
     }
 
-    /// A file whose header is not written was never synced.
+    /// A file without a trace of a frame was never synced if its header is ours or was not written.
     fn read_unfinished(&self, leftover: &Leftover) -> io::Result<Finding> {
-        let mut start = [0; HEADER_BYTES];
-        let file = self.folder.disk.open(&leftover.path)?;
-        let read = read_up_to(&*file, &mut start, 0)?;
-        if leftover.bytes <= HEADER_BYTES as u64 || start[..read].iter().all(|byte| *byte == 0) {
+        if leftover.bytes <= HEADER_BYTES as u64 {
             return Ok(Finding::Empty);
         }
-        self.read_through(leftover)
+        let finding = self.read_through(leftover)?;
+        if let Finding::Read(header, file, Survey { last_met: 0, .. }) = &finding {
+            let mut start = [0; HEADER_BYTES];
+            read_up_to(&**file, &mut start, 0)?;
+            if header.is_some() || start == [0; HEADER_BYTES] {
+                return Ok(Finding::Empty);
+            }
+        }
+        Ok(finding)
     }
 
     fn read_through(&self, leftover: &Leftover) -> io::Result<Finding> {
         let file = self.folder.disk.open_to_mend(&leftover.path)?;
         let header = self.header(&*file)?;
         let base = header.map(|header| header.base_sequence);
-        let mut reader = SegmentReader::new(file, self.id, leftover.bytes).below(self.below);
+        let mut reader = SegmentReader::new(file, self.identity.id, leftover.bytes).below(self.below);
         let survey = Survey::of(&mut reader, base)?;
         Ok(Finding::Read(header, reader.into_file(), survey))
     }
 
     fn header(&self, file: &dyn DiskFile) -> io::Result<OwnHeader> {
-        Ok(SegmentHeader::read(file)?.filter(|header| header.id == self.id))
+        Ok(SegmentHeader::read(file)?.filter(|header| header.id == self.identity.id))
     }
 
     /// What is sound in it is kept, and it is never written to again. A disk that refuses this is no reason to give
@@ -259,19 +268,25 @@ impl Opening<'_> {
             (survey.content, file.bytes)
         } else {
             self.report.torn_bytes += file.bytes - survey.sound_end;
-            close_off(open, survey, &self.id)?
+            close_off(open, survey, &self.identity.id)?
         };
         open.sync_data()?;
         Ok(closed)
     }
 
-    /// A file without a sound frame. From an unfinished one of ours nothing was ever acknowledged; what else it is,
-    /// someone may want to look at.
-    fn clear_away(&mut self, file: &Leftover, worthless: bool) -> Result<(), Error> {
-        if worthless {
-            self.report.empty_files += 1;
-            self.report.torn_bytes += file.bytes;
-            return self.folder.unlink(&file.path);
+    fn delete(&mut self, file: &Leftover) -> Result<(), Error> {
+        self.report.empty_files += 1;
+        self.report.torn_bytes += file.bytes;
+        self.folder.unlink(&file.path)
+    }
+
+    /// Moves a file without a sound frame out of the way, for someone to look at. Its numbers, those below `next`,
+    /// are not given again: they tell consumers what is missing.
+    fn put_aside(&mut self, file: &Leftover, next: u64) -> Result<(), Error> {
+        if self.identity.next_sequence < next {
+            self.identity.next_sequence = next;
+            let path = self.folder.path.join(identity::FILE_NAME);
+            self.identity.write(self.lock).map_err(failed("write", &path))?;
         }
         tracing::warn!(file = %file.path.display(), "nothing readable in a buffer file: moved to quarantine");
         self.report.quarantined_files += 1;

@@ -245,6 +245,8 @@ pub(super) struct Survey {
     /// Frames with damaged headers that stand before a sound one: there will be no other trace of them. Later ones
     /// cannot be told from an append cut short.
     pub(super) vanished_frames: u64,
+    /// The last sequence in any sound header; zero if there is none.
+    pub(super) last_met: u64,
 }
 
 impl Survey {
@@ -256,6 +258,7 @@ impl Survey {
         loop {
             match reader.step()? {
                 Step::Data(header) => {
+                    ahead.last_met = header.sequence;
                     ahead.content.count(&header, &reader.id);
                     if reader.payload(&header)?.is_some() {
                         ahead.sound_end = reader.position();
@@ -274,7 +277,7 @@ impl Survey {
                         && follows
                         && footer == Footer { recovered: footer.recovered, ..found.content };
                 }
-                Step::End => return Ok(found),
+                Step::End => return Ok(Self { last_met: ahead.last_met, ..found }),
             }
         }
     }
