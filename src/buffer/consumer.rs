@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 
 use crate::buffer::Error;
 use crate::buffer::folder::{Name, failed};
-use crate::buffer::frame::Header;
+use crate::buffer::frame::{CODEC_RAW, Header};
 use crate::buffer::journal::Journal;
 use crate::buffer::ledger::{Ledger, SealedFile};
 use crate::buffer::segment::{SegmentReader, Step};
@@ -259,7 +259,7 @@ impl Reading {
                         self.items += u64::from(header.items);
                         header
                     }
-                    Step::Damage { .. } => continue,
+                    Step::Damage { .. } | Step::Unknown => continue,
                     Step::Footer(footer) => {
                         read.damaged_frames += u64::from(footer.frames).saturating_sub(self.frames);
                         read.damaged_items += footer.items.saturating_sub(self.items);
@@ -280,11 +280,11 @@ impl Reading {
                 return Ok(read);
             }
             match self.reader.payload(&header)? {
-                Some(payload) => {
+                Some(payload) if header.codec == CODEC_RAW => {
                     let Header { sequence, accepted, items, .. } = header;
                     read.taken.push(Frame { sequence, accepted, items, payload });
                 }
-                None => {
+                _ => {
                     read.damaged_frames += 1;
                     read.damaged_items += u64::from(header.items);
                 }

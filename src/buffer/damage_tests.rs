@@ -293,6 +293,66 @@ fn a_file_that_goes_while_it_is_needed_is_counted_and_stepped_over() {
     assert_eq!(journal.sweep().unwrap(), 2);
 }
 
+/// Makes a 64-byte header one of version 2.
+fn raise_version(bytes: &mut [u8]) {
+    bytes[8] = 2;
+    let checksum = crc32c::crc32c(&bytes[..60]);
+    bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+}
+
+#[test]
+fn files_of_a_later_version_are_refused_and_left_as_they_are() {
+    let spoil_lock =
+        |disk: &SimulatedDisk, _: &Path| disk.with_bytes(Path::new(LOCK), |lock| raise_version(lock));
+    let spoil_file = |disk: &SimulatedDisk, path: &Path| disk.with_bytes(path, |file| raise_version(file));
+    let spoil_file_and_lose_lock = |disk: &SimulatedDisk, path: &Path| {
+        disk.with_bytes(path, |file| raise_version(file));
+        disk.with_bytes(Path::new(LOCK), |lock| lock[20] ^= 1);
+    };
+    for spoil in [spoil_lock as fn(&SimulatedDisk, &Path), spoil_file, spoil_file_and_lose_lock] {
+        for sealed in [true, false] {
+            let (disk, path) = folder(sealed);
+            spoil(&disk, &path);
+            let before = [&path, Path::new(LOCK)].map(|path| disk.with_bytes(path, |bytes| bytes.clone()));
+            let error = open(&disk).unwrap_err();
+            let Error::Io { source, .. } = error else { panic!("{error}") };
+            assert_eq!(source.to_string(), "written in format 2, this program knows 1");
+            let after = [&path, Path::new(LOCK)].map(|path| disk.with_bytes(path, |bytes| bytes.clone()));
+            assert_eq!(after, before);
+        }
+    }
+}
+
+#[test]
+fn a_sound_frame_of_an_unknown_kind_or_codec_is_never_cut_off() {
+    for (at, value) in [(2, 9), (3, 7)] {
+        let (disk, path) = folder(false);
+        disk.with_bytes(&path, |bytes| {
+            let id = *bytes[28..].first_chunk::<16>().unwrap();
+            let header = &mut bytes[STARTS[5] as usize..][..40];
+            header[at] = value;
+            let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..36]), &id);
+            header[36..].copy_from_slice(&checksum.to_le_bytes());
+        });
+        let found = Found::in_folder(&disk);
+        assert_eq!((found.delivered, found.recovery.torn_bytes), (vec![1, 2, 3, 4, 5], 0));
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_opened_now_is_no_damaged_file() {
+    for lock_is_lost in [false, true] {
+        let (disk, path) = folder(false);
+        if lock_is_lost {
+            disk.with_bytes(Path::new(LOCK), |bytes| bytes.fill(0));
+        }
+        disk.refuse_to_open(&path, true);
+        assert!(matches!(open(&disk), Err(Error::Io { doing: "read", .. })));
+        disk.refuse_to_open(&path, false);
+        assert!(Found::in_folder(&disk).lost().is_empty());
+    }
+}
+
 /// Files as the first version wrote them. They are never written anew: whoever changes the format adds others.
 #[test]
 fn files_of_version_1_are_read() {

@@ -79,6 +79,11 @@ pub(super) fn read_up_to(file: &dyn DiskFile, bytes: &mut [u8], offset: u64) -> 
     Ok(filled)
 }
 
+/// Whether an error says that the medium cannot be read; others may pass.
+pub(super) fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 /// Whether an error says that the disk, a quota or the process's file size limit is used up.
 pub(super) fn is_no_space(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull, WriteZero};

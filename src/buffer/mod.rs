@@ -35,6 +35,7 @@ mod segment;
 mod settings;
 mod stats;
 mod tail;
+mod version;
 mod writer;
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! Opening a folder: who it belongs to, what its files hold, and finishing what a crash left unfinished.
 //!
-//! Whatever stands in the folder, opening succeeds: damage is stepped over and counted, what holds nothing readable
-//! is put out of the way. Only a disk that cannot be written to keeps a buffer from opening.
+//! Whatever a crash or a bad disk left in the folder, opening succeeds: damage is stepped over and counted, what holds
+//! nothing readable is put out of the way. What keeps a buffer from opening is a disk that cannot be written to, files
+//! that may not be opened now, and files of a later version: the newest file is looked at first, so that nothing is
+//! changed before one of those is met.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use crate::buffer::disk::{DiskFile, read_up_to, write_all_at};
+use crate::buffer::disk::{DiskFile, is_unreadable, read_up_to, write_all_at};
 use crate::buffer::folder::{Folder, Listing, Name, failed};
 use crate::buffer::frame::{FOOTER_BYTES, Footer, StorageId};
 use crate::buffer::identity::{self, Identity};
@@ -94,7 +96,7 @@ fn identify(
             Err(Error::OtherSignal { folder: folder.path.clone(), found: known.signal, wanted: signal })
         };
     }
-    let id = match id_in_files(folder, listing, signal) {
+    let id = match id_in_files(folder, listing, signal)? {
         Some(id) => id,
         None => random_id().map_err(failed("name", &folder.path))?,
     };
@@ -105,17 +107,20 @@ fn identify(
 }
 
 /// The id that most files of the signal carry.
-fn id_in_files(folder: &Folder, listing: &Listing, signal: Signal) -> Option<StorageId> {
+fn id_in_files(folder: &Folder, listing: &Listing, signal: Signal) -> Result<Option<StorageId>, Error> {
     let sealed = listing.sealed.iter().map(|(name, _)| folder.sealed(*name));
     let unfinished = listing.unfinished.iter().map(|(name, _)| folder.unfinished(*name));
     let mut votes = BTreeMap::<StorageId, usize>::new();
     for path in sealed.chain(unfinished) {
-        let header = folder.disk.open(&path).and_then(|file| SegmentHeader::read(&*file)).ok().flatten();
+        let header = match folder.disk.open(&path).and_then(|file| SegmentHeader::read(&*file)) {
+            Err(error) if is_unreadable(&error) => None,
+            read => read.map_err(failed("read", &path))?,
+        };
         if let Some(header) = header.filter(|header| header.signal == signal) {
             *votes.entry(header.id).or_default() += 1;
         }
     }
-    votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(id, _)| id)
+    Ok(votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(id, _)| id))
 }
 
 fn random_id() -> io::Result<StorageId> {
@@ -185,7 +190,7 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn take(&mut self, file: &Leftover) -> Result<(), Error> {
-        let (header, content, bytes, sound_end) = match self.inspect(file) {
+        let (header, content, bytes, sound_end) = match self.inspect(file)? {
             Finding::Sound(header, content) => (header, content, file.bytes, file.bytes),
             Finding::Read(header, _, survey) if survey.content.frames == 0 => {
                 let base = header.map_or(0, |header| header.base_sequence);
@@ -209,14 +214,17 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn inspect(&self, file: &Leftover) -> Finding {
+    fn inspect(&self, file: &Leftover) -> Result<Finding, Error> {
         let finding = if file.finished { self.read_finished(file) } else { self.read_unfinished(file) };
-        finding.unwrap_or_else(|error| {
-            // One bad sector is no reason not to start.
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(file = %file.path.display(), error, "unreadable buffer file");
-            Finding::Unreadable
-        })
+        match finding {
+            // Bad sectors are no reason not to start. Whatever else keeps it from being read may pass.
+            Err(error) if is_unreadable(&error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(file = %file.path.display(), error, "unreadable buffer file");
+                Ok(Finding::Unreadable)
+            }
+            read => read.map_err(failed("read", &file.path)),
+        }
     }
 
     fn read_finished(&self, leftover: &Leftover) -> io::Result<Finding> {

@@ -8,16 +8,16 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::buffer::Signal;
 use crate::buffer::disk::{Disk, DiskFile, read_up_to};
 use crate::buffer::frame::{self, ALIGNMENT, FOOTER_BYTES, Footer, Header, Kind, StorageId};
+use crate::buffer::version::{self, CHECKSUM_AT};
 
 /// Bytes of a segment header.
-pub(super) const HEADER_BYTES: usize = 64;
+pub(super) const HEADER_BYTES: usize = version::BYTES;
 /// Bytes of a file that are not frames of data.
 pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + FOOTER_BYTES;
 
 const MAGIC: [u8; 8] = *b"TBUFSEG1";
-/// The version written; a file of any other version is not read.
+/// The version written. A file of a later one is refused and left as it is: new kinds and codecs need a new version.
 const VERSION: u16 = 1;
-const CHECKSUM_AT: usize = HEADER_BYTES - 4;
 /// Read at once; frames that lie in it are handed out as slices of it.
 const CHUNK_BYTES: u64 = 256 << 10;
 
@@ -51,29 +51,22 @@ impl SegmentHeader {
         bytes
     }
 
-    /// None if it is damaged, or of a version or signal that is not known.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
-        let mut rest = bytes.strip_prefix(&MAGIC)?;
-        if (&bytes[CHECKSUM_AT..]).get_u32_le() != crc32c::crc32c(&bytes[..CHECKSUM_AT])
-            || rest.get_u16_le() != VERSION
-        {
-            return None;
-        }
-        let signal = Signal::from_code(rest.get_u8())?;
+    fn decode(bytes: &[u8]) -> io::Result<Option<Self>> {
+        let Some(mut rest) = version::body(bytes, MAGIC, VERSION)? else { return Ok(None) };
+        let Some(signal) = Signal::from_code(rest.get_u8()) else { return Ok(None) };
         rest.advance(1);
         let (created_wall_millis, base_sequence) = (rest.get_u64_le(), rest.get_u64_le());
         let mut id = StorageId::default();
         rest.copy_to_slice(&mut id);
         let (boot_id, created_boot_millis) = (rest.get_u64_le(), rest.get_u64_le());
-        Some(Self { signal, created_wall_millis, base_sequence, id, boot_id, created_boot_millis })
+        Ok(Some(Self { signal, created_wall_millis, base_sequence, id, boot_id, created_boot_millis }))
     }
 
-    /// From the start of a file.
+    /// From the start of a file; none if it is damaged. Fails if a later version wrote it.
     pub(super) fn read(file: &dyn DiskFile) -> io::Result<Option<Self>> {
         let mut bytes = [0; HEADER_BYTES];
         let read = read_up_to(file, &mut bytes, 0)?;
-        Ok(Self::decode(&bytes[..read]))
+        Self::decode(&bytes[..read])
     }
 }
 
@@ -87,6 +80,8 @@ pub(super) enum Step {
         /// Sequence of the frame after them.
         before: u64,
     },
+    /// A frame of a kind that is not known, whole and sound.
+    Unknown,
     /// The footer.
     Footer(Footer),
     /// Nothing sound comes any more.
@@ -170,7 +165,12 @@ impl SegmentReader {
                         return Ok(Step::Footer(footer));
                     }
                 }
-                Kind::Other(_) => {}
+                Kind::Other(_) => {
+                    self.payload_at = payload_at;
+                    if self.payload(&header)?.is_some() {
+                        return Ok(Step::Unknown);
+                    }
+                }
             }
         }
     }
@@ -236,7 +236,7 @@ impl SegmentReader {
 /// What a whole file turns out to hold when every checksum in it is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Survey {
-    /// Counts of the frames with sound headers, up to the last frame that is wholly sound.
+    /// Counts of the data frames with sound headers, up to the last frame that is wholly sound.
     pub(super) content: Footer,
     /// Where the last wholly sound frame ends; zero if there is none.
     pub(super) sound_end: u64,
@@ -264,6 +264,10 @@ impl Survey {
                         ahead.sound_end = reader.position();
                         found = ahead;
                     }
+                }
+                Step::Unknown => {
+                    ahead.sound_end = reader.position();
+                    found = ahead;
                 }
                 Step::Damage { before } => {
                     let none = ahead.content.frames == 0;
@@ -299,11 +303,11 @@ mod tests {
             created_boot_millis: 1_234,
         };
         let sound = header.encode();
-        assert_eq!(SegmentHeader::decode(&sound), Some(header));
+        assert_eq!(SegmentHeader::decode(&sound).unwrap(), Some(header));
         for bit in 0..HEADER_BYTES * 8 {
             let mut bytes = sound;
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SegmentHeader::decode(&bytes), None, "bit {bit}");
+            assert_eq!(SegmentHeader::decode(&bytes).unwrap(), None, "bit {bit}");
         }
     }
 }

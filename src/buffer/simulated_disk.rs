@@ -54,6 +54,7 @@ struct State {
     faults: VecDeque<(u32, Fault)>,
     off: bool,
     opened: Vec<PathBuf>,
+    refused: BTreeSet<PathBuf>,
 }
 
 /// See the file's opening line. Clones are the same disk.
@@ -134,6 +135,16 @@ impl SimulatedDisk {
         state.durable_names.remove(path);
     }
 
+    /// Lets opening a file fail, without harm to the file.
+    pub(super) fn refuse_to_open(&self, path: &Path, refuse: bool) {
+        let refused = &mut self.state.lock().refused;
+        if refuse {
+            refused.insert(path.to_owned());
+        } else {
+            refused.remove(path);
+        }
+    }
+
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.state.lock().names.keys().cloned().collect()
     }
@@ -196,6 +207,9 @@ impl SimulatedDisk {
     fn existing(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
         state.opened.push(path.to_owned());
+        if state.refused.contains(path) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         state.names.get(path).map(|inode| self.handle(*inode)).ok_or(io::ErrorKind::NotFound.into())
     }
 }
