@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::MutexGuard;
 
 use crate::buffer::Error;
+use crate::buffer::disk::is_unreadable;
 use crate::buffer::folder::{Name, failed};
 use crate::buffer::frame::{CODEC_RAW, Header};
 use crate::buffer::journal::Journal;
@@ -190,7 +191,9 @@ impl Consumer {
         });
         let (reading, read) = match outcome {
             Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.skip_file(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => {
+                return Ok(self.skip_file(file));
+            }
             Err(error) => return Err(failed("read", &path)(error)),
         };
         let ended = read.ended;
@@ -220,7 +223,7 @@ impl Consumer {
         Ok(Reading { name: file.name, reader, frames: 0, items: 0, held_back: None })
     }
 
-    /// Someone has taken the file away.
+    /// Someone has taken the file away, or the disk cannot even open it.
     fn skip_file(&mut self, file: &SealedFile) -> Vec<Frame> {
         let journal = Arc::clone(&self.journal);
         let mut ledger = journal.ledger.lock();

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::buffer::consumer::Consumer;
 use crate::buffer::folder::Folder;
 use crate::buffer::journal::Journal;
@@ -346,11 +348,61 @@ fn a_file_that_may_not_be_opened_now_is_no_damaged_file() {
         if lock_is_lost {
             disk.with_bytes(Path::new(LOCK), |bytes| bytes.fill(0));
         }
-        disk.refuse_to_open(&path, true);
+        disk.fail_to_open(&path, Errno::ACCESS);
         assert!(matches!(open(&disk), Err(Error::Io { doing: "read", .. })));
-        disk.refuse_to_open(&path, false);
+        disk.heal();
         assert!(Found::in_folder(&disk).lost().is_empty());
     }
+}
+
+/// A folder with one file of twelve frames of 1000 bytes and one item each, and the path of that file.
+fn folder_of_large_frames(sealed: bool) -> (SimulatedDisk, PathBuf) {
+    let disk = SimulatedDisk::default();
+    let (journal, mut writer, _) = open(&disk).unwrap();
+    let group = (0..12).map(|_| Pending::new(vec![1; 1_000].into(), 1, 0, Box::new(|_| ())));
+    writer.append(&journal, group.collect());
+    if sealed {
+        writer.seal(&journal).unwrap();
+    }
+    let name = if sealed { "/buffer/1700000000000" } else { "/buffer/1700000000000.tmp" };
+    (disk, name.into())
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_the_frames_of_its_page() {
+    for sealed in [true, false] {
+        let (disk, path) = folder_of_large_frames(sealed);
+        disk.fail_to_read(&path, 5_000..5_001);
+        let (journal, _writer, recovery) = open(&disk).unwrap();
+        assert_eq!((recovery.quarantined_files, recovery.next_sequence), (0, 13));
+        let mut consumer = Consumer::attach(Arc::clone(&journal), "store", None).unwrap();
+        let frames = consumer.next(ALL, Duration::ZERO).unwrap();
+        let given: Vec<_> = frames.iter().map(|frame| frame.sequence).collect();
+        // Bytes 4096 to 8191 are lost; frames take 1040 bytes, the first begins at 64.
+        assert_eq!(given, [1, 2, 3, 9, 10, 11, 12]);
+        let lost = recovery.vanished_frames + journal.stats().counters.damaged_frames;
+        assert_eq!(lost, 5);
+    }
+}
+
+#[test]
+fn a_lock_file_that_cannot_be_read_costs_nothing() {
+    let (disk, _) = folder(true);
+    disk.fail_to_read(Path::new(LOCK), 0..64);
+    assert!(Found::in_folder(&disk).lost().is_empty());
+}
+
+#[test]
+fn a_file_that_the_disk_cannot_open_is_stepped_over_and_counted() {
+    let (disk, journal, consumer) = folder_of_three();
+    drop(consumer);
+    disk.fail_to_open(Path::new("/buffer/1700000000000"), Errno::IO);
+    let mut consumer = Consumer::attach(Arc::clone(&journal), "store", Some(0)).unwrap();
+    assert_eq!(consumer.next(ALL, Duration::ZERO).unwrap()[0].items, 2);
+    assert_eq!(journal.stats().counters.damaged_frames, 1);
+    drop((journal, consumer));
+    let found = Found::in_folder(&disk);
+    assert_eq!((found.recovery.quarantined_files, found.delivered), (1, vec![2, 3]));
 }
 
 /// Files as the first version wrote them. They are never written anew: whoever changes the format adds others.

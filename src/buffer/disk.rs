@@ -6,6 +6,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// What is given up with one bad sector: a page, the least that Linux reads.
+const PIECE_BYTES: u64 = 4 << 10;
+
 /// A regular file in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -65,14 +68,27 @@ pub(super) fn write_all_at(file: &dyn DiskFile, mut bytes: &[u8], mut offset: u6
     Ok(())
 }
 
-/// Reads until the bytes are full or the file ends; how many were read.
+/// Reads until the bytes are full or the file ends; how many were read. Sectors that the disk cannot read come as
+/// zeros: no checksum holds over them, and whoever checks it counts what is lost.
 pub(super) fn read_up_to(file: &dyn DiskFile, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
+    let (mut filled, mut piecewise) = (0, false);
     while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+        let at = offset + filled as u64;
+        let rest = bytes.len() - filled;
+        let most = if piecewise { rest.min((PIECE_BYTES - at % PIECE_BYTES) as usize) } else { rest };
+        let piece = &mut bytes[filled..filled + most];
+        match file.read_at(piece, at) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_unreadable(&error) && piecewise => {
+                piece.fill(0);
+                filled += most;
+            }
+            Err(error) if is_unreadable(&error) => {
+                tracing::warn!(at, error = &error as &dyn std::error::Error, "bad sectors in a buffer file");
+                piecewise = true;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use crate::buffer::disk::{Disk, DiskFile, Entry};
 
@@ -33,6 +35,8 @@ struct Inode {
     dirty: BTreeSet<usize>,
     /// A sync has failed: later ones succeed and keep nothing, as Linux has it.
     forgetful: bool,
+    /// Bytes that cannot be read.
+    bad: Range<usize>,
 }
 
 /// A change of names that is not durable yet.
@@ -54,7 +58,8 @@ struct State {
     faults: VecDeque<(u32, Fault)>,
     off: bool,
     opened: Vec<PathBuf>,
-    refused: BTreeSet<PathBuf>,
+    /// Files that do not open, and why not.
+    unopenable: BTreeMap<PathBuf, Errno>,
 }
 
 /// See the file's opening line. Clones are the same disk.
@@ -136,13 +141,22 @@ impl SimulatedDisk {
     }
 
     /// Lets opening a file fail, without harm to the file.
-    pub(super) fn refuse_to_open(&self, path: &Path, refuse: bool) {
-        let refused = &mut self.state.lock().refused;
-        if refuse {
-            refused.insert(path.to_owned());
-        } else {
-            refused.remove(path);
-        }
+    pub(super) fn fail_to_open(&self, path: &Path, error: Errno) {
+        self.state.lock().unopenable.insert(path.to_owned(), error);
+    }
+
+    /// Files open and sectors are read again.
+    pub(super) fn heal(&self) {
+        let mut state = self.state.lock();
+        state.unopenable.clear();
+        state.inodes.values_mut().for_each(|inode| inode.bad = 0..0);
+    }
+
+    /// Lets reading any of these bytes of a file fail.
+    pub(super) fn fail_to_read(&self, path: &Path, bytes: Range<usize>) {
+        let mut state = self.state.lock();
+        let inode = state.names[path];
+        state.inodes.get_mut(&inode).unwrap().bad = bytes;
     }
 
     pub(super) fn paths(&self) -> Vec<PathBuf> {
@@ -207,8 +221,8 @@ impl SimulatedDisk {
     fn existing(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
         state.opened.push(path.to_owned());
-        if state.refused.contains(path) {
-            return Err(io::ErrorKind::PermissionDenied.into());
+        if let Some(error) = state.unopenable.get(path) {
+            return Err(io::Error::from_raw_os_error(error.raw_os_error()));
         }
         state.names.get(path).map(|inode| self.handle(*inode)).ok_or(io::ErrorKind::NotFound.into())
     }
@@ -329,9 +343,12 @@ impl Disk for SimulatedDisk {
 impl DiskFile for OpenFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.state.lock();
-        let current = &state.inodes[&self.inode].current;
+        let Inode { current, bad, .. } = &state.inodes[&self.inode];
         let start = usize::try_from(offset).unwrap().min(current.len());
         let read = bytes.len().min(current.len() - start);
+        if start.max(bad.start) < bad.end.min(start + read) {
+            return Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error()));
+        }
         bytes[..read].copy_from_slice(&current[start..start + read]);
         Ok(read)
     }
