@@ -391,6 +391,23 @@ fn two_failed_syncs_refuse_everything_until_restart() {
 }
 
 #[test]
+fn a_disk_that_finds_itself_full_when_it_syncs_takes_again_when_there_is_space() {
+    let (disk, clock, mut process) = begun(small());
+    process.append(payload(1, 100)).unwrap();
+    // The write passes, its sync does not; cutting, renaming and syncing the folder pass, creating does not.
+    disk.fail_after(1, Fault::NoSpace);
+    disk.fail_after(3, Fault::NoSpace);
+    assert!(matches!(process.append(payload(2, 100)), Err(Error::NoSpace { .. })));
+    assert!(!process.journal.stats().degraded);
+    assert_eq!(process.append(payload(3, 100)).unwrap(), 3);
+    drop(process);
+    disk.cut_power(|| true);
+    let (process, _) = Process::open(&disk, &clock, &small()).unwrap();
+    let mut consumer = process.consumer(None);
+    assert_eq!((sequences(&mut consumer), sequences(&mut consumer)), (vec![1], vec![3]));
+}
+
+#[test]
 fn a_full_disk_refuses_and_takes_again_when_there_is_space() {
     let (disk, _, mut process) = begun(small());
     let mut consumer = process.consumer(None);

@@ -25,6 +25,15 @@ pub(super) enum Fault {
     PowerCut,
 }
 
+impl Fault {
+    fn error(self) -> io::Error {
+        match self {
+            Self::NoSpace => io::ErrorKind::StorageFull.into(),
+            Self::Failure | Self::PowerCut => io::Error::other("injected failure"),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inode {
     /// What a power cut leaves.
@@ -208,8 +217,7 @@ impl SimulatedDisk {
 
     fn change(&self, change: impl FnOnce(&mut State) -> io::Result<()>) -> io::Result<()> {
         self.operate(|state, fault| match fault {
-            Some(Fault::NoSpace) => Err(io::ErrorKind::StorageFull.into()),
-            Some(_) => Err(io::Error::other("injected failure")),
+            Some(fault) => Err(fault.error()),
             None => change(state),
         })
     }
@@ -364,8 +372,7 @@ impl DiskFile for OpenFile {
                     state.faults.push_front((0, Fault::NoSpace));
                     Ok(bytes.len() / 2)
                 }
-                Some(Fault::NoSpace) => Err(io::ErrorKind::StorageFull.into()),
-                Some(_) => Err(io::Error::other("injected failure")),
+                Some(fault) => Err(fault.error()),
                 None => {
                     inode.write(bytes, offset);
                     Ok(bytes.len())
@@ -377,9 +384,9 @@ impl DiskFile for OpenFile {
     fn sync_data(&self) -> io::Result<()> {
         self.disk.operate(|state, fault| {
             let inode = state.inodes.get_mut(&self.inode).unwrap();
-            if fault.is_some() {
+            if let Some(fault) = fault {
                 inode.forgetful = true;
-                return Err(io::Error::other("injected failure"));
+                return Err(fault.error());
             }
             if !inode.forgetful {
                 inode.durable.clone_from(&inode.current);
@@ -391,8 +398,8 @@ impl DiskFile for OpenFile {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.disk.operate(|state, fault| {
-            if fault.is_some() {
-                return Err(io::Error::other("injected failure"));
+            if let Some(fault) = fault {
+                return Err(fault.error());
             }
             let inode = state.inodes.get_mut(&self.inode).unwrap();
             inode.current.resize(usize::try_from(bytes).unwrap(), 0);

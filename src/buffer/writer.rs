@@ -246,29 +246,23 @@ impl Writer {
         Ok(())
     }
 
-    /// After a failed sync: the same frames once more, to a fresh file. If that fails too, the disk is not believed
-    /// any more until the next start.
+    /// After a failed sync: the same frames once more, to a fresh file. If the disk forgets those too, it is not
+    /// believed any more until the next start. One that only has no room is: the group is refused like any other.
     fn write_again(&mut self, journal: &Journal, run: &Run, error: &io::Error) -> Result<(), Error> {
         tracing::warn!(
             error = error as &dyn std::error::Error,
             "sync of a buffer file failed: writing to a new one"
         );
+        if let Err(error) = self.seal(journal) {
+            return Err(degrade(journal, &error));
+        }
         let reserved = run.bytes + NEW_FILE_BYTES;
-        let outcome = self.seal(journal).and_then(|()| {
-            if !journal.ledger.lock().reserve(reserved) {
-                return Err(full(journal));
-            }
-            self.write_run(journal, reserved).map_err(|failure| match failure {
-                Failure::Refused(error) | Failure::Unsure(error) => refusal(journal, error),
-            })
-        });
-        outcome.map_err(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "buffer refuses appends until restarted"
-            );
-            journal.ledger.lock().degraded = true;
-            degraded(journal)
+        if !journal.ledger.lock().reserve(reserved) {
+            return Err(full(journal));
+        }
+        self.write_run(journal, reserved).map_err(|failure| match failure {
+            Failure::Refused(error) => refusal(journal, error),
+            Failure::Unsure(error) => degrade(journal, &error),
         })
     }
 
@@ -392,6 +386,13 @@ fn refusal(journal: &Journal, error: io::Error) -> Error {
         return Error::NoSpace { folder: journal.folder.path.clone() };
     }
     failed("append to", &journal.folder.path)(error)
+}
+
+/// From here on nothing is written until the next start.
+fn degrade(journal: &Journal, error: &(dyn std::error::Error + 'static)) -> Error {
+    tracing::error!(error, "buffer refuses appends until restarted");
+    journal.ledger.lock().degraded = true;
+    degraded(journal)
 }
 
 fn degraded(journal: &Journal) -> Error {
