@@ -149,13 +149,12 @@ impl Consumer {
         if let Some(file) = ledger.sealed_from(self.next) {
             self.count_missing(ledger, file.base);
             let delay = self.journal.settings.min_file_age_for_read;
-            let rest = delay.saturating_sub(file.created.age(&*self.journal.clock));
             // A buffer that is being closed gives what it has.
-            return if rest.is_zero() || ledger.closed {
-                Look::Found(Source::File(file))
-            } else {
-                Look::Later(Some(rest))
-            };
+            if delay.is_zero() || ledger.closed {
+                return Look::Found(Source::File(file));
+            }
+            let rest = delay.saturating_sub(file.created.age(&self.journal.now()));
+            return if rest.is_zero() { Look::Found(Source::File(file)) } else { Look::Later(Some(rest)) };
         }
         if ledger.open.is_some_and(|(_, last)| last >= self.next) {
             if self.journal.settings.min_file_age_for_read.is_zero() && !ledger.closed {

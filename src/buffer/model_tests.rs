@@ -577,6 +577,45 @@ fn a_file_younger_than_the_read_delay_is_not_read() {
 }
 
 #[test]
+fn after_a_reboot_age_is_told_by_the_time_of_day() {
+    let settings = Settings { min_file_age_for_read: Duration::from_secs(33), ..small() };
+    let (disk, clock, mut process) = begun(settings.clone());
+    process.append(payload(1, 100)).unwrap();
+    drop(process);
+    clock.reboot(Duration::from_secs(10));
+    let (process, _) = Process::open(&disk, &clock, &settings).unwrap();
+    let mut consumer = process.consumer(None);
+    assert!(sequences(&mut consumer).is_empty());
+    clock.pass(Duration::from_secs(23));
+    assert_eq!(sequences(&mut consumer), [1]);
+    drop((process, consumer));
+    // A time of day from before the file makes the file old.
+    clock.reboot(Duration::ZERO);
+    clock.turn_back(Duration::from_secs(3_600));
+    let (process, _) = Process::open(&disk, &clock, &settings).unwrap();
+    assert_eq!(sequences(&mut process.consumer(None)), [1]);
+}
+
+#[test]
+fn a_file_does_not_get_younger_when_the_time_of_day_is_set_back() {
+    let (_, clock, mut process) = begun(small());
+    process.append(payload(1, 100)).unwrap();
+    clock.turn_back(Duration::from_secs(3_600));
+    clock.pass(Duration::from_secs(10));
+    assert_eq!(process.writer.until_due(&process.journal), Some(Duration::from_secs(20)));
+}
+
+#[test]
+fn the_id_of_the_boot_is_asked_for_once() {
+    let (_, clock, mut process) = begun(small());
+    let mut consumer = process.consumer(None);
+    process.append(payload(1, 100)).unwrap();
+    process.writer.seal(&process.journal).unwrap();
+    assert_eq!(sequences(&mut consumer), [1]);
+    assert_eq!(clock.boot_ids_told(), 1);
+}
+
+#[test]
 fn a_consumer_that_comes_back_begins_where_it_says() {
     let (_, _, mut process) = begun(small());
     let mut consumer = process.consumer(None);

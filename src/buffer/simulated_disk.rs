@@ -23,6 +23,8 @@ pub(super) enum Fault {
     NoSpace,
     /// From here on nothing works until the power is back.
     PowerCut,
+    /// The thread panics.
+    Panic,
 }
 
 impl Fault {
@@ -30,6 +32,7 @@ impl Fault {
         match self {
             Self::NoSpace => io::ErrorKind::StorageFull.into(),
             Self::Failure | Self::PowerCut => io::Error::other("injected failure"),
+            Self::Panic => panic!("a test's own"),
         }
     }
 }

@@ -267,7 +267,7 @@ impl Writer {
     }
 
     fn create(&mut self, journal: &Journal) -> io::Result<OpenFile> {
-        let created = Moment::now(&*journal.clock);
+        let created = journal.now();
         let name = created.wall_millis.max(self.last_name + 1);
         self.last_name = name;
         let file = journal.folder.create(name)?;
@@ -303,7 +303,7 @@ impl Writer {
     pub(super) fn seal_if_due(&mut self, journal: &Journal, demanded: bool) {
         let Some(open) = &self.open else { return };
         self.seal_demanded |= demanded;
-        let expired = open.created.age(&*journal.clock) >= journal.settings.max_file_age_for_write;
+        let expired = open.created.age(&journal.now()) >= journal.settings.max_file_age_for_write;
         let now = journal.clock.boot_millis();
         if now < self.next_seal_millis || !(expired || self.seal_demanded) {
             return;
@@ -321,7 +321,7 @@ impl Writer {
     pub(super) fn until_due(&self, journal: &Journal) -> Option<Duration> {
         let open = self.open.as_ref()?;
         let pause = Duration::from_millis(self.next_seal_millis.saturating_sub(journal.clock.boot_millis()));
-        let age = open.created.age(&*journal.clock);
+        let age = open.created.age(&journal.now());
         let rest = journal.settings.max_file_age_for_write.saturating_sub(age);
         Some(if self.seal_demanded { pause } else { pause.max(rest) })
     }
@@ -388,10 +388,9 @@ fn refusal(journal: &Journal, error: io::Error) -> Error {
     failed("append to", &journal.folder.path)(error)
 }
 
-/// From here on nothing is written until the next start.
 fn degrade(journal: &Journal, error: &(dyn std::error::Error + 'static)) -> Error {
     tracing::error!(error, "buffer refuses appends until restarted");
-    journal.ledger.lock().degraded = true;
+    journal.degrade(&error.to_string());
     degraded(journal)
 }
 
