@@ -219,6 +219,7 @@ impl Consumer {
         let path = self.journal.folder.sealed(file.name);
         let id = self.journal.about().id;
         let reader = SegmentReader::open(self.journal.disk(), &path, id, file.sound_end)?;
+        let reader = reader.within(file.base..file.content.last + 1);
         Ok(Reading { name: file.name, reader, frames: 0, items: 0, held_back: None })
     }
 

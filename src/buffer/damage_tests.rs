@@ -222,6 +222,34 @@ fn a_repeated_block_is_read_once() {
 }
 
 #[test]
+fn a_stale_block_of_the_same_buffer_is_no_first_frame() {
+    for sealed in [true, false] {
+        let disk = SimulatedDisk::default();
+        let (journal, mut writer, _) = open(&disk).unwrap();
+        for size in [8, 40] {
+            writer.append(&journal, vec![Pending::new(vec![1; size].into(), 1, 0, Box::new(|_| ()))]);
+            writer.seal(&journal).unwrap();
+        }
+        writer.append(&journal, vec![Pending::new(vec![1; 8].into(), 1, 0, Box::new(|_| ()))]);
+        if sealed {
+            writer.seal(&journal).unwrap();
+        }
+        drop((journal, writer));
+        // The third file's only frame turns into that of the first.
+        let stale = disk.with_bytes(Path::new("/buffer/1700000000000"), |bytes| bytes[64..112].to_vec());
+        let name = if sealed { "/buffer/1700000000002" } else { "/buffer/1700000000002.tmp" };
+        disk.with_bytes(Path::new(name), |bytes| bytes[64..112].copy_from_slice(&stale));
+        disk.remove(Path::new("/buffer/1700000000000"));
+        let (journal, _writer, recovery) = open(&disk).unwrap();
+        assert_eq!(recovery.frames, if sealed { 2 } else { 1 });
+        let mut consumer = Consumer::attach(Arc::clone(&journal), "store", Some(0)).unwrap();
+        let given = consumer.next(ALL, Duration::ZERO).unwrap();
+        assert_eq!(given.iter().map(|frame| frame.sequence).collect::<Vec<_>>(), [2]);
+        assert!(consumer.next(ALL, Duration::ZERO).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn a_file_of_another_buffer_is_put_out_of_the_way() {
     let (disk, _) = folder(true);
     let (other, path) = folder(true);

@@ -258,7 +258,8 @@ impl Opening<'_> {
         let file = self.folder.disk.open_to_mend(&leftover.path)?;
         let header = self.header(&*file)?;
         let base = header.map(|header| header.base_sequence);
-        let mut reader = SegmentReader::new(file, self.identity.id, leftover.bytes).below(self.below);
+        let sequences = base.unwrap_or(1)..self.below;
+        let mut reader = SegmentReader::new(file, self.identity.id, leftover.bytes).within(sequences);
         let survey = Survey::of(&mut reader, base)?;
         Ok(Finding::Read(header, reader.into_file(), survey))
     }

@@ -1,6 +1,7 @@
 //! One file of frames: its 64-byte header, and reading it frame by frame past any damage.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -101,6 +102,7 @@ pub(super) struct SegmentReader {
     at: u64,
     /// Where the payload of the last data frame begins.
     payload_at: u64,
+    /// Frames of this sequence or an earlier one are not taken for frames.
     last_sequence: u64,
     chunk: Bytes,
     chunk_at: u64,
@@ -126,9 +128,9 @@ impl SegmentReader {
         }
     }
 
-    /// Passes frames from this sequence on as if they were damaged.
-    pub(super) fn below(self, below: u64) -> Self {
-        Self { below, ..self }
+    /// Passes frames outside of these sequences as if they were damaged.
+    pub(super) fn within(self, sequences: Range<u64>) -> Self {
+        Self { last_sequence: sequences.start.saturating_sub(1), below: sequences.end, ..self }
     }
 
     /// Gives the file back.
