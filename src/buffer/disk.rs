@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is given up with one bad sector: a page, the least that Linux reads.
 const PIECE_BYTES: u64 = 4 << 10;
@@ -112,12 +112,16 @@ pub struct HostDisk;
 
 impl Disk for HostDisk {
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        let missing: Vec<PathBuf> =
-            folder.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
+        let missing = folder.ancestors().take_while(|path| !path.exists()).count();
         fs::create_dir_all(folder)?;
-        for parent in missing.iter().filter_map(|path| path.parent()) {
+        // Also of folders that are there already: whoever made them may have been killed before this.
+        for (above, parent) in folder.ancestors().skip(1).enumerate() {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            self.sync_folder(parent)?;
+            match self.sync_folder(parent) {
+                // Not to be read or synced: a folder of the system, and nobody has made anything in it.
+                Err(_) if above >= missing => break,
+                synced => synced?,
+            }
         }
         Ok(())
     }
@@ -183,5 +187,28 @@ impl DiskFile for File {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         Self::set_len(self, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Disk, HostDisk};
+
+    #[test]
+    fn folders_are_made_with_their_parents_and_again_without_harm() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data/buffer/traces");
+        for _ in 0..2 {
+            HostDisk.create_folder(&folder).unwrap();
+            assert!(folder.is_dir());
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn parents_that_cannot_be_synced_are_no_obstacle() {
+        HostDisk.create_folder(Path::new("/proc/self")).unwrap();
     }
 }

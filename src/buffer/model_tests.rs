@@ -119,8 +119,12 @@ struct Life {
     promised: BTreeSet<u64>,
     stored: BTreeSet<u64>,
     applied: Option<u64>,
-    /// Whether the power was cut: only then may frames, of groups that were never answered, be found damaged.
-    lost_power: bool,
+    /// The last number that a frame was given.
+    issued: u64,
+    /// What that was when the power was last cut: up to it frames, of groups that were never answered, may be damaged.
+    suspect: u64,
+    /// Frames that were called damaged since the process was started.
+    damaged: u64,
 }
 
 impl Life {
@@ -135,7 +139,9 @@ impl Life {
             promised: BTreeSet::new(),
             stored: BTreeSet::new(),
             applied: None,
-            lost_power: false,
+            issued: 0,
+            suspect: 0,
+            damaged: 0,
         };
         life.start();
         life
@@ -193,6 +199,7 @@ impl Life {
     /// Takes frames; if they must come from the open file, that is sealed first.
     fn consume(&mut self, max_frames: usize) -> usize {
         let (process, consumer) = self.process.as_mut().unwrap();
+        let may_be_damaged = self.applied.unwrap_or(0) < self.suspect;
         self.disk.take_opened();
         let take = Take { max_frames, ..ALL };
         let mut frames = consumer.next(take, Duration::ZERO).unwrap();
@@ -218,7 +225,8 @@ impl Life {
             self.applied = Some(frame.sequence);
         }
         let damaged = process.journal.stats().counters.damaged_frames;
-        assert!(damaged == 0 || self.lost_power, "{damaged} frames are called damaged");
+        assert!(damaged == self.damaged || may_be_damaged, "{damaged} frames are called damaged");
+        self.damaged = damaged;
         frames.len()
     }
 
@@ -227,7 +235,7 @@ impl Life {
         let opened = Process::open(&self.disk, &self.clock, &self.settings);
         if self.disk.is_off() {
             drop(opened);
-            self.lost_power = true;
+            self.suspect = self.issued;
             self.disk.cut_power(|| true);
         } else {
             drop(opened);
@@ -248,13 +256,19 @@ impl Life {
     }
 
     fn restart(&mut self) {
-        self.process = None;
+        self.stop();
         self.start();
     }
 
+    fn stop(&mut self) {
+        let (process, _) = self.process.take().unwrap();
+        self.issued = process.journal.stats().last_sequence;
+        self.damaged = 0;
+    }
+
     fn lose_power(&mut self, seed: u64) {
-        self.process = None;
-        self.lost_power = true;
+        self.stop();
+        self.suspect = self.issued;
         let mut state = seed | 1;
         self.disk.cut_power(|| {
             state ^= state << 13;
@@ -320,7 +334,7 @@ fn no_mistake_is_made_twice() {
     use Event::{Append, Crash, Fail, Pass};
     let lives = [
         // A disk that fails while a file is mended is no reason to give the file up.
-        vec![Append(vec![8]), Fail(0, Fault::Failure), Crash],
+        vec![Append(vec![8]), Fail(1, Fault::Failure), Crash],
         // What a failed sync left in a file is in the next file too, and here only there.
         vec![
             Fail(5, Fault::Failure),
