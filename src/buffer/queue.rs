@@ -197,7 +197,7 @@ impl Queue {
         work
     }
 
-    /// Frees the room of a group that has been answered.
+    /// Frees the room of a group that is answered or handed to the answerer, which takes few.
     pub(super) fn finished(&self, cost: usize) {
         self.waiting.lock().bytes -= cost;
     }
