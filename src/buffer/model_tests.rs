@@ -456,6 +456,27 @@ fn a_full_folder_refuses_with_retry_later_and_takes_again_when_released() {
 }
 
 #[test]
+fn a_full_folder_looks_for_room_once_a_group() {
+    let (disk, _, mut process) = begun(small());
+    let mut consumer = process.consumer(None);
+    while process.append(payload(1, 1_000)).is_ok() {}
+    while !sequences(&mut consumer).is_empty() {}
+    consumer.release(u64::MAX);
+    // The files go, and before the last one `LOCK` is written, cut and synced; syncing the folder fails.
+    disk.fail_after(data_files(&disk).len() as u32 + 3, Fault::Failure);
+    assert!(process.journal.sweep().is_err());
+    assert!(data_files(&disk).is_empty());
+    disk.fail_after(0, Fault::Failure);
+    disk.fail_after(0, Fault::PowerCut);
+    let answers = [1, 2, 3].map(|id| process.queue(payload(id, 1_000)));
+    process.work();
+    assert!(answers.iter().all(|answer| matches!(answer.try_recv(), Ok(Err(Error::Full { .. })))));
+    assert!(!disk.is_off(), "each refused frame has the folder synced");
+    disk.fail_no_more();
+    process.append(payload(4, 1_000)).unwrap();
+}
+
+#[test]
 fn an_old_file_is_sealed_without_more_data_and_then_nothing_happens() {
     let (disk, clock, mut process) = begun(small());
     process.append(payload(1, 100)).unwrap();

@@ -64,6 +64,8 @@ pub(super) struct Writer {
     scratch: Vec<u8>,
     headers: Vec<Header>,
     answers: Vec<Answer>,
+    /// Making room was tried for the group at hand, in vain.
+    no_room: bool,
     seal_demanded: bool,
     /// Time since boot before which no file is sealed early, or again after a failure.
     next_seal_millis: u64,
@@ -77,6 +79,7 @@ impl Writer {
             scratch: Vec::new(),
             headers: Vec::new(),
             answers: Vec::new(),
+            no_room: false,
             seal_demanded: false,
             next_seal_millis: 0,
         }
@@ -85,6 +88,7 @@ impl Writer {
     /// Makes a group durable, file by file; what each of its appends is to be told.
     pub(super) fn append(&mut self, journal: &Journal, group: Vec<Pending>) -> Vec<Answer> {
         self.answers.reserve(group.len());
+        self.no_room = false;
         self.append_all(journal, group);
         std::mem::take(&mut self.answers)
     }
@@ -122,10 +126,11 @@ impl Writer {
             } else if !run.pending.is_empty() {
                 // The folder is full. What still went in is written first.
                 break;
-            } else if !self.make_room(journal)
-                && let Some(pending) = rest.pop_front()
-            {
-                self.answers.push(journal.refuse(pending, full(journal)));
+            } else if self.no_room || !self.make_room(journal) {
+                // Trying for each frame of a group would be a sync for each.
+                self.no_room = true;
+                let refused = rest.pop_front().map(|pending| journal.refuse(pending, full(journal)));
+                self.answers.extend(refused);
             }
         }
         run
