@@ -414,6 +414,14 @@ fn a_sector_that_cannot_be_read_costs_the_frames_of_its_page() {
 }
 
 #[test]
+fn an_unfinished_file_that_cannot_be_read_is_kept_aside() {
+    let (disk, path) = folder(false);
+    disk.fail_to_read(&path, 0..4_096);
+    let found = Found::in_folder(&disk);
+    assert_eq!((found.recovery.quarantined_files, found.recovery.empty_files), (1, 0));
+}
+
+#[test]
 fn a_lock_file_that_cannot_be_read_costs_nothing() {
     let (disk, _) = folder(true);
     disk.fail_to_read(Path::new(LOCK), 0..64);

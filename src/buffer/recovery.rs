@@ -246,7 +246,8 @@ impl Opening<'_> {
         let finding = self.read_through(leftover)?;
         if let Finding::Read(header, file, Survey { last_met: 0, .. }) = &finding {
             let mut start = [0; HEADER_BYTES];
-            read_up_to(&**file, &mut start, 0)?;
+            // Not by `read_up_to`: zeros in place of what cannot be read prove nothing.
+            file.read_at(&mut start, 0)?;
             if header.is_some() || start == [0; HEADER_BYTES] {
                 return Ok(Finding::Empty);
             }
