@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tracelodge::buffer::{Buffer, Clock, Disk, DiskFile, Entry, HostDisk, Settings, Signal, Take};
+use tracelodge::buffer::{Buffer, Clock, Consumer, Disk, DiskFile, Entry, HostDisk, Settings, Signal, Take};
 
 /// About forty spans.
 const PAYLOAD_BYTES: usize = 16 << 10;
@@ -66,10 +66,13 @@ impl Round {
         let settings = Settings::appliance();
         let (buffer, _) =
             Buffer::open(folder, Signal::Traces, settings, disk, Arc::new(BenchClock::new())).expect("opens");
+        let consumer = buffer.consumer("store", None).expect("the only one");
+        let drain = thread::spawn(move || drain(consumer));
         writes.lock().clear();
         let (buffer_time, latencies) = append_from(&buffer, producers, (3_000 / producers).max(64));
         let groups = std::mem::take(&mut *writes.lock());
         buffer.close();
+        drain.join().expect("draining does not panic");
         let (raw, raw_latencies) = write_raw(&folder.join("raw"), &groups);
         std::fs::remove_dir_all(folder).expect("can be removed");
         let bytes = groups.iter().sum();
@@ -104,6 +107,16 @@ fn append_from(buffer: &Buffer, producers: usize, appends: usize) -> (Duration, 
             threads.into_iter().flat_map(|thread| thread.join().expect("producers do not panic")).collect();
         (started.elapsed(), latencies)
     })
+}
+
+/// Takes and releases whatever comes until the buffer is closed, as the store does.
+fn drain(mut consumer: Consumer) {
+    let take = Take { max_frames: 256, max_bytes: 4 << 20, max_items: u64::MAX };
+    while let Ok(frames) = consumer.next(take, Duration::from_secs(1)) {
+        if let Some(last) = frames.last() {
+            consumer.release(last.sequence);
+        }
+    }
 }
 
 /// The same writes, each followed by an fdatasync.

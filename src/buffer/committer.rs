@@ -91,6 +91,10 @@ struct CloseOnDrop<'a>(&'a Journal);
 
 impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!("the thread that writes a buffer has panicked");
+            self.0.degrade("the thread that writes has panicked");
+        }
         self.0.queue.abandon();
         self.0.close();
     }

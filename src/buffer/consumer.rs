@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use parking_lot::MutexGuard;
 
 use crate::buffer::Error;
+use crate::buffer::disk::is_unreadable;
 use crate::buffer::folder::{Name, failed};
-use crate::buffer::frame::Header;
+use crate::buffer::frame::{CODEC_RAW, Header};
 use crate::buffer::journal::Journal;
 use crate::buffer::ledger::{Ledger, SealedFile};
 use crate::buffer::segment::{SegmentReader, Step};
@@ -148,13 +149,12 @@ impl Consumer {
         if let Some(file) = ledger.sealed_from(self.next) {
             self.count_missing(ledger, file.base);
             let delay = self.journal.settings.min_file_age_for_read;
-            let rest = delay.saturating_sub(file.created.age(&*self.journal.clock));
             // A buffer that is being closed gives what it has.
-            return if rest.is_zero() || ledger.closed {
-                Look::Found(Source::File(file))
-            } else {
-                Look::Later(Some(rest))
-            };
+            if delay.is_zero() || ledger.closed {
+                return Look::Found(Source::File(file));
+            }
+            let rest = delay.saturating_sub(file.created.age(&self.journal.now()));
+            return if rest.is_zero() { Look::Found(Source::File(file)) } else { Look::Later(Some(rest)) };
         }
         if ledger.open.is_some_and(|(_, last)| last >= self.next) {
             if self.journal.settings.min_file_age_for_read.is_zero() && !ledger.closed {
@@ -190,7 +190,9 @@ impl Consumer {
         });
         let (reading, read) = match outcome {
             Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.skip_file(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => {
+                return Ok(self.skip_file(file));
+            }
             Err(error) => return Err(failed("read", &path)(error)),
         };
         let ended = read.ended;
@@ -217,10 +219,11 @@ impl Consumer {
         let path = self.journal.folder.sealed(file.name);
         let id = self.journal.about().id;
         let reader = SegmentReader::open(self.journal.disk(), &path, id, file.sound_end)?;
+        let reader = reader.within(file.base..file.content.last + 1);
         Ok(Reading { name: file.name, reader, frames: 0, items: 0, held_back: None })
     }
 
-    /// Someone has taken the file away.
+    /// Someone has taken the file away, or the disk cannot even open it.
     fn skip_file(&mut self, file: &SealedFile) -> Vec<Frame> {
         let journal = Arc::clone(&self.journal);
         let mut ledger = journal.ledger.lock();
@@ -259,7 +262,7 @@ impl Reading {
                         self.items += u64::from(header.items);
                         header
                     }
-                    Step::Damage { .. } => continue,
+                    Step::Damage { .. } | Step::Unknown => continue,
                     Step::Footer(footer) => {
                         read.damaged_frames += u64::from(footer.frames).saturating_sub(self.frames);
                         read.damaged_items += footer.items.saturating_sub(self.items);
@@ -280,11 +283,11 @@ impl Reading {
                 return Ok(read);
             }
             match self.reader.payload(&header)? {
-                Some(payload) => {
+                Some(payload) if header.codec == CODEC_RAW => {
                     let Header { sequence, accepted, items, .. } = header;
                     read.taken.push(Frame { sequence, accepted, items, payload });
                 }
-                None => {
+                _ => {
                     read.damaged_frames += 1;
                     read.damaged_items += u64::from(header.items);
                 }

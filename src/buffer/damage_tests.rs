@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::buffer::consumer::Consumer;
 use crate::buffer::folder::Folder;
 use crate::buffer::journal::Journal;
@@ -174,6 +176,41 @@ fn a_zeroed_block_in_the_middle_costs_the_frames_it_covers() {
 }
 
 #[test]
+fn a_zeroed_header_costs_nothing() {
+    for sealed in [true, false] {
+        let (disk, path) = folder(sealed);
+        disk.with_bytes(&path, |bytes| bytes[..64].fill(0));
+        let found = Found::in_folder(&disk);
+        assert!(found.lost().is_empty(), "lost {:?}", found.lost());
+        assert_eq!((found.damaged_frames, found.recovery.next_sequence), (0, 7));
+    }
+}
+
+#[test]
+fn a_zeroed_sector_in_an_unfinished_file_costs_the_frames_it_covers() {
+    let (disk, path) = folder(false);
+    disk.with_bytes(&path, |bytes| bytes[150..300].fill(0));
+    let found = Found::in_folder(&disk);
+    assert_eq!((found.lost(), found.damaged_frames), (vec![2, 3, 4, 5], 4));
+}
+
+#[test]
+fn an_unfinished_file_whose_only_frames_are_damaged_is_kept_aside_and_counted() {
+    let (disk, path) = folder(false);
+    disk.with_bytes(&path, |bytes| {
+        bytes.truncate(160);
+        (bytes[64 + 40], bytes[112 + 40]) = (0xff, 0xff);
+    });
+    let (journal, _writer, recovery) = open(&disk).unwrap();
+    assert_eq!((recovery.quarantined_files, recovery.empty_files, recovery.next_sequence), (1, 0, 3));
+    let mut consumer = Consumer::attach(Arc::clone(&journal), "store", Some(0)).unwrap();
+    assert!(consumer.next(ALL, Duration::ZERO).unwrap().is_empty());
+    assert_eq!(journal.stats().counters.damaged_frames, 2);
+    drop((journal, _writer, consumer));
+    assert_eq!(open(&disk).unwrap().2.next_sequence, 3);
+}
+
+#[test]
 fn a_repeated_block_is_read_once() {
     let (disk, path) = folder(true);
     disk.with_bytes(&path, |bytes| {
@@ -182,6 +219,34 @@ fn a_repeated_block_is_read_once() {
     });
     let found = Found::in_folder(&disk);
     assert_eq!(found.delivered, [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_stale_block_of_the_same_buffer_is_no_first_frame() {
+    for sealed in [true, false] {
+        let disk = SimulatedDisk::default();
+        let (journal, mut writer, _) = open(&disk).unwrap();
+        for size in [8, 40] {
+            writer.append(&journal, vec![Pending::new(vec![1; size].into(), 1, 0, Box::new(|_| ()))]);
+            writer.seal(&journal).unwrap();
+        }
+        writer.append(&journal, vec![Pending::new(vec![1; 8].into(), 1, 0, Box::new(|_| ()))]);
+        if sealed {
+            writer.seal(&journal).unwrap();
+        }
+        drop((journal, writer));
+        // The third file's only frame turns into that of the first.
+        let stale = disk.with_bytes(Path::new("/buffer/1700000000000"), |bytes| bytes[64..112].to_vec());
+        let name = if sealed { "/buffer/1700000000002" } else { "/buffer/1700000000002.tmp" };
+        disk.with_bytes(Path::new(name), |bytes| bytes[64..112].copy_from_slice(&stale));
+        disk.remove(Path::new("/buffer/1700000000000"));
+        let (journal, _writer, recovery) = open(&disk).unwrap();
+        assert_eq!(recovery.frames, if sealed { 2 } else { 1 });
+        let mut consumer = Consumer::attach(Arc::clone(&journal), "store", Some(0)).unwrap();
+        let given = consumer.next(ALL, Duration::ZERO).unwrap();
+        assert_eq!(given.iter().map(|frame| frame.sequence).collect::<Vec<_>>(), [2]);
+        assert!(consumer.next(ALL, Duration::ZERO).unwrap().is_empty());
+    }
 }
 
 #[test]
@@ -256,6 +321,124 @@ fn a_file_that_goes_while_it_is_needed_is_counted_and_stepped_over() {
     assert_eq!(journal.stats().counters.damaged_frames, 1);
     consumer.release(2);
     assert_eq!(journal.sweep().unwrap(), 2);
+}
+
+/// Makes a 64-byte header one of version 2.
+fn raise_version(bytes: &mut [u8]) {
+    bytes[8] = 2;
+    let checksum = crc32c::crc32c(&bytes[..60]);
+    bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+}
+
+#[test]
+fn files_of_a_later_version_are_refused_and_left_as_they_are() {
+    let spoil_lock =
+        |disk: &SimulatedDisk, _: &Path| disk.with_bytes(Path::new(LOCK), |lock| raise_version(lock));
+    let spoil_file = |disk: &SimulatedDisk, path: &Path| disk.with_bytes(path, |file| raise_version(file));
+    let spoil_file_and_lose_lock = |disk: &SimulatedDisk, path: &Path| {
+        disk.with_bytes(path, |file| raise_version(file));
+        disk.with_bytes(Path::new(LOCK), |lock| lock[20] ^= 1);
+    };
+    for spoil in [spoil_lock as fn(&SimulatedDisk, &Path), spoil_file, spoil_file_and_lose_lock] {
+        for sealed in [true, false] {
+            let (disk, path) = folder(sealed);
+            spoil(&disk, &path);
+            let before = [&path, Path::new(LOCK)].map(|path| disk.with_bytes(path, |bytes| bytes.clone()));
+            let error = open(&disk).unwrap_err();
+            let Error::Io { source, .. } = error else { panic!("{error}") };
+            assert_eq!(source.to_string(), "written in format 2, this program knows 1");
+            let after = [&path, Path::new(LOCK)].map(|path| disk.with_bytes(path, |bytes| bytes.clone()));
+            assert_eq!(after, before);
+        }
+    }
+}
+
+#[test]
+fn a_sound_frame_of_an_unknown_kind_or_codec_is_never_cut_off() {
+    for (at, value) in [(2, 9), (3, 7)] {
+        let (disk, path) = folder(false);
+        disk.with_bytes(&path, |bytes| {
+            let id = *bytes[28..].first_chunk::<16>().unwrap();
+            let header = &mut bytes[STARTS[5] as usize..][..40];
+            header[at] = value;
+            let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..36]), &id);
+            header[36..].copy_from_slice(&checksum.to_le_bytes());
+        });
+        let found = Found::in_folder(&disk);
+        assert_eq!((found.delivered, found.recovery.torn_bytes), (vec![1, 2, 3, 4, 5], 0));
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_opened_now_is_no_damaged_file() {
+    for lock_is_lost in [false, true] {
+        let (disk, path) = folder(false);
+        if lock_is_lost {
+            disk.with_bytes(Path::new(LOCK), |bytes| bytes.fill(0));
+        }
+        disk.fail_to_open(&path, Errno::ACCESS);
+        assert!(matches!(open(&disk), Err(Error::Io { doing: "read", .. })));
+        disk.heal();
+        assert!(Found::in_folder(&disk).lost().is_empty());
+    }
+}
+
+/// A folder with one file of twelve frames of 1000 bytes and one item each, and the path of that file.
+fn folder_of_large_frames(sealed: bool) -> (SimulatedDisk, PathBuf) {
+    let disk = SimulatedDisk::default();
+    let (journal, mut writer, _) = open(&disk).unwrap();
+    let group = (0..12).map(|_| Pending::new(vec![1; 1_000].into(), 1, 0, Box::new(|_| ())));
+    writer.append(&journal, group.collect());
+    if sealed {
+        writer.seal(&journal).unwrap();
+    }
+    let name = if sealed { "/buffer/1700000000000" } else { "/buffer/1700000000000.tmp" };
+    (disk, name.into())
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_the_frames_of_its_page() {
+    for sealed in [true, false] {
+        let (disk, path) = folder_of_large_frames(sealed);
+        disk.fail_to_read(&path, 5_000..5_001);
+        let (journal, _writer, recovery) = open(&disk).unwrap();
+        assert_eq!((recovery.quarantined_files, recovery.next_sequence), (0, 13));
+        let mut consumer = Consumer::attach(Arc::clone(&journal), "store", None).unwrap();
+        let frames = consumer.next(ALL, Duration::ZERO).unwrap();
+        let given: Vec<_> = frames.iter().map(|frame| frame.sequence).collect();
+        // Bytes 4096 to 8191 are lost; frames take 1040 bytes, the first begins at 64.
+        assert_eq!(given, [1, 2, 3, 9, 10, 11, 12]);
+        let lost = recovery.vanished_frames + journal.stats().counters.damaged_frames;
+        assert_eq!(lost, 5);
+    }
+}
+
+#[test]
+fn an_unfinished_file_that_cannot_be_read_is_kept_aside() {
+    let (disk, path) = folder(false);
+    disk.fail_to_read(&path, 0..4_096);
+    let found = Found::in_folder(&disk);
+    assert_eq!((found.recovery.quarantined_files, found.recovery.empty_files), (1, 0));
+}
+
+#[test]
+fn a_lock_file_that_cannot_be_read_costs_nothing() {
+    let (disk, _) = folder(true);
+    disk.fail_to_read(Path::new(LOCK), 0..64);
+    assert!(Found::in_folder(&disk).lost().is_empty());
+}
+
+#[test]
+fn a_file_that_the_disk_cannot_open_is_stepped_over_and_counted() {
+    let (disk, journal, consumer) = folder_of_three();
+    drop(consumer);
+    disk.fail_to_open(Path::new("/buffer/1700000000000"), Errno::IO);
+    let mut consumer = Consumer::attach(Arc::clone(&journal), "store", Some(0)).unwrap();
+    assert_eq!(consumer.next(ALL, Duration::ZERO).unwrap()[0].items, 2);
+    assert_eq!(journal.stats().counters.damaged_frames, 1);
+    drop((journal, consumer));
+    let found = Found::in_folder(&disk);
+    assert_eq!((found.recovery.quarantined_files, found.delivered), (1, vec![2, 3]));
 }
 
 /// Files as the first version wrote them. They are never written anew: whoever changes the format adds others.

@@ -4,7 +4,10 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// What is given up with one bad sector: a page, the least that Linux reads.
+const PIECE_BYTES: u64 = 4 << 10;
 
 /// A regular file in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,18 +68,36 @@ pub(super) fn write_all_at(file: &dyn DiskFile, mut bytes: &[u8], mut offset: u6
     Ok(())
 }
 
-/// Reads until the bytes are full or the file ends; how many were read.
+/// Reads until the bytes are full or the file ends; how many were read. Sectors that the disk cannot read come as
+/// zeros: no checksum holds over them, and whoever checks it counts what is lost.
 pub(super) fn read_up_to(file: &dyn DiskFile, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
+    let (mut filled, mut piecewise) = (0, false);
     while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+        let at = offset + filled as u64;
+        let rest = bytes.len() - filled;
+        let most = if piecewise { rest.min((PIECE_BYTES - at % PIECE_BYTES) as usize) } else { rest };
+        let piece = &mut bytes[filled..filled + most];
+        match file.read_at(piece, at) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_unreadable(&error) && piecewise => {
+                piece.fill(0);
+                filled += most;
+            }
+            Err(error) if is_unreadable(&error) => {
+                tracing::warn!(at, error = &error as &dyn std::error::Error, "bad sectors in a buffer file");
+                piecewise = true;
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(filled)
+}
+
+/// Whether an error says that the medium cannot be read; others may pass.
+pub(super) fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Whether an error says that the disk, a quota or the process's file size limit is used up.
@@ -91,12 +112,16 @@ pub struct HostDisk;
 
 impl Disk for HostDisk {
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        let missing: Vec<PathBuf> =
-            folder.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
+        let missing = folder.ancestors().take_while(|path| !path.exists()).count();
         fs::create_dir_all(folder)?;
-        for parent in missing.iter().filter_map(|path| path.parent()) {
+        // Also of folders that are there already: whoever made them may have been killed before this.
+        for (above, parent) in folder.ancestors().skip(1).enumerate() {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            self.sync_folder(parent)?;
+            match self.sync_folder(parent) {
+                // Not to be read or synced: a folder of the system, and nobody has made anything in it.
+                Err(_) if above >= missing => break,
+                synced => synced?,
+            }
         }
         Ok(())
     }
@@ -162,5 +187,28 @@ impl DiskFile for File {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         Self::set_len(self, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Disk, HostDisk};
+
+    #[test]
+    fn folders_are_made_with_their_parents_and_again_without_harm() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data/buffer/traces");
+        for _ in 0..2 {
+            HostDisk.create_folder(&folder).unwrap();
+            assert!(folder.is_dir());
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn parents_that_cannot_be_synced_are_no_obstacle() {
+        HostDisk.create_folder(Path::new("/proc/self")).unwrap();
     }
 }

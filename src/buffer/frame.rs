@@ -78,9 +78,7 @@ impl Header {
 
     /// Whether these are the bytes that the header was written for.
     pub(super) fn vouches_for(&self, payload: &[u8]) -> bool {
-        self.codec == CODEC_RAW
-            && payload.len() == self.len as usize
-            && crc32c::crc32c(payload) == self.payload_crc
+        payload.len() == self.len as usize && crc32c::crc32c(payload) == self.payload_crc
     }
 
     pub(super) fn encode(&self, id: &StorageId) -> [u8; HEADER_BYTES] {

@@ -7,15 +7,15 @@ use bytes::{Buf, BufMut};
 use crate::buffer::Signal;
 use crate::buffer::disk::{DiskFile, read_up_to, write_all_at};
 use crate::buffer::frame::StorageId;
+use crate::buffer::version::{self, CHECKSUM_AT};
 
 /// Bytes of the file.
-pub(super) const BYTES: usize = 64;
+pub(super) const BYTES: usize = version::BYTES;
 /// Its name in the folder.
 pub(super) const FILE_NAME: &str = "LOCK";
 
 const MAGIC: [u8; 8] = *b"TBUFLCK1";
 const VERSION: u16 = 1;
-const CHECKSUM_AT: usize = BYTES - 4;
 
 /// Who a buffer is. Stands here as well as in each segment header, so that damage to either is harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,25 +42,20 @@ impl Identity {
         bytes
     }
 
-    fn decode(bytes: &[u8; BYTES]) -> Option<Self> {
-        let mut rest = bytes.strip_prefix(&MAGIC)?;
-        if (&bytes[CHECKSUM_AT..]).get_u32_le() != crc32c::crc32c(&bytes[..CHECKSUM_AT])
-            || rest.get_u16_le() != VERSION
-        {
-            return None;
-        }
-        let signal = Signal::from_code(rest.get_u8())?;
+    fn decode(bytes: &[u8]) -> io::Result<Option<Self>> {
+        let Some(mut rest) = version::body(bytes, MAGIC, VERSION)? else { return Ok(None) };
+        let Some(signal) = Signal::from_code(rest.get_u8()) else { return Ok(None) };
         rest.advance(5);
         let mut id = StorageId::default();
         rest.copy_to_slice(&mut id);
-        Some(Self { id, signal, next_sequence: rest.get_u64_le() })
+        Ok(Some(Self { id, signal, next_sequence: rest.get_u64_le() }))
     }
 
-    /// What the file says; none if it is new or damaged.
+    /// What the file says; none if it is new or damaged. Fails if a later version wrote it.
     pub(super) fn read(file: &dyn DiskFile) -> io::Result<Option<Self>> {
         let mut bytes = [0; BYTES];
         let read = read_up_to(file, &mut bytes, 0)?;
-        Ok((read == BYTES).then(|| Self::decode(&bytes)).flatten())
+        Self::decode(&bytes[..read])
     }
 
     /// Writes it in place and waits until it is durable. In place, because that works on a full disk too.
@@ -80,11 +75,11 @@ mod tests {
     fn an_identity_comes_back_unless_a_bit_is_flipped() {
         let identity = Identity { id: *b"0123456789abcdef", signal: Signal::Logs, next_sequence: 77 };
         let sound = identity.encode();
-        assert_eq!(Identity::decode(&sound), Some(identity));
+        assert_eq!(Identity::decode(&sound).unwrap(), Some(identity));
         for bit in 0..BYTES * 8 {
             let mut bytes = sound;
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Identity::decode(&bytes), None, "bit {bit}");
+            assert_eq!(Identity::decode(&bytes).unwrap(), None, "bit {bit}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::buffer::clock::Clock;
 use crate::buffer::disk::{Disk, DiskFile};
 use crate::buffer::folder::{Folder, failed};
 use crate::buffer::identity::{self, Identity};
-use crate::buffer::ledger::{Ledger, SealedFile};
+use crate::buffer::ledger::{Ledger, Moment, SealedFile};
 use crate::buffer::queue::{Answer, Pending, Queue};
 use crate::buffer::recovery;
 use crate::buffer::segment::SegmentHeader;
@@ -54,7 +54,7 @@ impl Journal {
     ) -> Result<(Self, Writer, Recovery), Error> {
         settings.check()?;
         let opened = recovery::open(&folder, signal, &settings)?;
-        let next = opened.identity.next_sequence;
+        let next = opened.next_sequence;
         let ledger = Ledger {
             sealed: opened.sealed.into(),
             open: None,
@@ -91,6 +91,10 @@ impl Journal {
             about,
         };
         Ok((journal, Writer::new(opened.last_name), opened.report))
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment::now(&*self.clock, self.about.boot_id)
     }
 
     pub(super) fn disk(&self) -> &dyn Disk {
@@ -278,6 +282,13 @@ impl Journal {
                 .map(|(why, _)| why.clone()),
             consumers: consumers.collect(),
         }
+    }
+
+    /// From here on nothing is written until the next start.
+    pub(super) fn degrade(&self, why: &str) {
+        let mut ledger = self.ledger.lock();
+        ledger.degraded = true;
+        ledger.trouble = Some((why.to_owned(), self.clock.boot_millis()));
     }
 
     /// Nothing will be published any more.

@@ -33,13 +33,13 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    pub(super) fn now(clock: &dyn Clock) -> Self {
-        Self { wall_millis: wall_millis(clock), boot_id: clock.boot_id(), boot_millis: clock.boot_millis() }
+    /// `boot_id` is handed in because asking the machine for it takes a while, and it never changes.
+    pub(super) fn now(clock: &dyn Clock, boot_id: u64) -> Self {
+        Self { wall_millis: wall_millis(clock), boot_id, boot_millis: clock.boot_millis() }
     }
 
-    /// How long ago it was. A time of day that has been set back makes everything old, never invisible.
-    pub(super) fn age(&self, clock: &dyn Clock) -> Duration {
-        let now = Self::now(clock);
+    /// How long ago it was at `now`. A time of day that has been set back makes everything old, never invisible.
+    pub(super) fn age(&self, now: &Self) -> Duration {
         let millis = if now.boot_id == self.boot_id {
             now.boot_millis.saturating_sub(self.boot_millis)
         } else {

@@ -2,15 +2,16 @@
 //!
 //! Promise: an append that is answered with a sequence number is on the disk; it survives SIGKILL and a power cut and
 //! is given to each consumer, in order, until that consumer releases it. Opening always succeeds on a disk that can
-//! be written to, whatever a crash has left. One flipped bit costs one frame at most. No number is used twice.
+//! be written to, whatever a crash has left. One flipped bit costs one frame at most, one bad sector the frames of its
+//! page. A number that an append was answered with is never given again.
 //!
 //! How: a folder per signal. One file is being written, `<unix ms>.tmp`; groups of frames go to it with one write and
 //! one `fdatasync` each. Full or old enough it is sealed: footer, sync, renamed to `<unix ms>`. Consumers read sealed
 //! files only, and take what is fresher from memory; who falls out of the memory has the open file sealed. Files are
 //! deleted whole, when every consumer has released all of them. Except for `LOCK`, the files are all the state there is.
 //!
-//! Limits: one payload fits one file; the folder never outgrows `max_folder_size`; 32 MiB wait for the disk at most;
-//! the memory for fresh frames is bounded. What goes beyond is refused, with the reason and when to try again. After
+//! Limits: one payload fits one file; the folder never outgrows `max_folder_size`; 32 MiB wait for the disk at most,
+//! and three groups (of 4 MiB, or one larger payload) for being answered; the memory for fresh frames is bounded. What goes beyond is refused, with the reason and when to try again. After
 //! a failed sync that a fresh file does not mend, everything is refused until the next start.
 //!
 //! Threads: one writes, one answers, one deletes. All of them sleep while nothing happens.
@@ -35,6 +36,7 @@ mod segment;
 mod settings;
 mod stats;
 mod tail;
+mod version;
 mod writer;
 
 #[cfg(test)]
@@ -58,7 +60,7 @@ use parking_lot::Mutex;
 pub use clock::Clock;
 pub use consumer::Consumer;
 pub use disk::{Disk, DiskFile, Entry, HostDisk};
-pub use settings::{Durability, InvalidSetting, Settings};
+pub use settings::{InvalidSetting, Settings};
 pub use stats::{ConsumerStats, Counters, Recovery, Stats};
 pub use tail::{Frame, Take};
 
@@ -155,7 +157,8 @@ impl Buffer {
     /// # Errors
     ///
     /// [`Error::Locked`] if someone else has it, [`Error::OtherSignal`], [`Error::Setting`], [`Error::Io`] if the disk
-    /// cannot be written to. Damaged files are none: they are counted.
+    /// cannot be written to, a file may not be opened or a later version wrote it. Damaged files are none: they are
+    /// counted.
     pub fn open(
         folder: &Path,
         signal: Signal,

@@ -40,9 +40,11 @@ impl Pending {
         Self { payload, items, accepted, payload_crc, done: Some(done) }
     }
 
-    fn answer(mut self, answer: Result<u64, Error>) {
-        if let Some(done) = self.done.take() {
-            done(answer);
+    /// Not to be called while holding a lock: the other side may do as it likes, even panic.
+    fn answer(&mut self, answer: Result<u64, Error>) {
+        let Some(done) = self.done.take() else { return };
+        if panic::catch_unwind(AssertUnwindSafe(|| done(answer))).is_err() {
+            tracing::error!("whoever waited for an append has panicked");
         }
     }
 
@@ -64,20 +66,15 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Tells it. Not to be called while holding a lock: the other side may do as it likes, even panic.
-    pub(super) fn give(self) {
-        let Self { pending, outcome } = self;
-        if panic::catch_unwind(AssertUnwindSafe(|| pending.answer(outcome))).is_err() {
-            tracing::error!("whoever waited for an append has panicked");
-        }
+    /// Tells it.
+    pub(super) fn give(mut self) {
+        self.pending.answer(self.outcome);
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(done) = self.done.take() {
-            done(Err(Error::Closed));
-        }
+        self.answer(Err(Error::Closed));
     }
 }
 
@@ -200,7 +197,7 @@ impl Queue {
         work
     }
 
-    /// Frees the room of a group that has been answered.
+    /// Frees the room of a group that is answered or handed to the answerer, which takes few.
     pub(super) fn finished(&self, cost: usize) {
         self.waiting.lock().bytes -= cost;
     }

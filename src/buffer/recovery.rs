@@ -1,13 +1,15 @@
 //! Opening a folder: who it belongs to, what its files hold, and finishing what a crash left unfinished.
 //!
-//! Whatever stands in the folder, opening succeeds: damage is stepped over and counted, what holds nothing readable
-//! is put out of the way. Only a disk that cannot be written to keeps a buffer from opening.
+//! Whatever a crash or a bad disk left in the folder, opening succeeds: damage is stepped over and counted, what holds
+//! nothing readable is put out of the way. What keeps a buffer from opening is a disk that cannot be written to, files
+//! that may not be opened now, and files of a later version: the newest file is looked at first, so that nothing is
+//! changed before one of those is met.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use crate::buffer::disk::{DiskFile, read_up_to, write_all_at};
+use crate::buffer::disk::{DiskFile, is_unreadable, read_up_to, write_all_at};
 use crate::buffer::folder::{Folder, Listing, Name, failed};
 use crate::buffer::frame::{FOOTER_BYTES, Footer, StorageId};
 use crate::buffer::identity::{self, Identity};
@@ -20,7 +22,10 @@ use crate::buffer::{Error, Recovery, Settings, Signal};
 pub(super) struct Opened {
     /// Keeps other processes out while it lives.
     pub(super) lock: Box<dyn DiskFile>,
+    /// As `LOCK` says it.
     pub(super) identity: Identity,
+    /// The sequence of the next frame.
+    pub(super) next_sequence: u64,
     /// By sequence.
     pub(super) sealed: Vec<SealedFile>,
     pub(super) last_name: Name,
@@ -37,7 +42,8 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &Settings) -> Resu
     let (files, last_name) = newest_first(folder, &listing);
     let mut opening = Opening {
         folder,
-        id: identity.id,
+        lock: &*lock,
+        identity,
         limit: settings.max_quarantine_size(),
         below: u64::MAX,
         report: Recovery::default(),
@@ -46,13 +52,14 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &Settings) -> Resu
     for file in &files {
         opening.take(file)?;
     }
-    let Opening { mut sealed, report, .. } = opening;
+    let Opening { mut sealed, report, identity, .. } = opening;
     sealed.sort_by_key(|file| (file.content.first, file.name));
     let next = sealed.iter().map(|file| file.content.last + 1).max().unwrap_or(1).max(identity.next_sequence);
     let bytes: u64 = sealed.iter().map(|file| file.bytes).sum();
     Ok(Opened {
         lock,
-        identity: Identity { next_sequence: next, ..identity },
+        identity,
+        next_sequence: next,
         last_name,
         folder_bytes: bytes + identity::BYTES as u64 + folder.quarantined_bytes(),
         report: Recovery {
@@ -89,7 +96,7 @@ fn identify(
             Err(Error::OtherSignal { folder: folder.path.clone(), found: known.signal, wanted: signal })
         };
     }
-    let id = match id_in_files(folder, listing, signal) {
+    let id = match id_in_files(folder, listing, signal)? {
         Some(id) => id,
         None => random_id().map_err(failed("name", &folder.path))?,
     };
@@ -100,17 +107,20 @@ fn identify(
 }
 
 /// The id that most files of the signal carry.
-fn id_in_files(folder: &Folder, listing: &Listing, signal: Signal) -> Option<StorageId> {
+fn id_in_files(folder: &Folder, listing: &Listing, signal: Signal) -> Result<Option<StorageId>, Error> {
     let sealed = listing.sealed.iter().map(|(name, _)| folder.sealed(*name));
     let unfinished = listing.unfinished.iter().map(|(name, _)| folder.unfinished(*name));
     let mut votes = BTreeMap::<StorageId, usize>::new();
     for path in sealed.chain(unfinished) {
-        let header = folder.disk.open(&path).and_then(|file| SegmentHeader::read(&*file)).ok().flatten();
+        let header = match folder.disk.open(&path).and_then(|file| SegmentHeader::read(&*file)) {
+            Err(error) if is_unreadable(&error) => None,
+            read => read.map_err(failed("read", &path))?,
+        };
         if let Some(header) = header.filter(|header| header.signal == signal) {
             *votes.entry(header.id).or_default() += 1;
         }
     }
-    votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(id, _)| id)
+    Ok(votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(id, _)| id))
 }
 
 fn random_id() -> io::Result<StorageId> {
@@ -159,6 +169,7 @@ enum Finding {
     Sound(OwnHeader, Footer),
     /// Anything else, read through.
     Read(OwnHeader, Box<dyn DiskFile>, Survey),
+    /// Never synced: nothing in it was acknowledged.
     Empty,
     Unreadable,
 }
@@ -166,7 +177,8 @@ enum Finding {
 /// The work on one folder, newest file first.
 struct Opening<'a> {
     folder: &'a Folder,
-    id: StorageId,
+    lock: &'a dyn DiskFile,
+    identity: Identity,
     /// Bytes that the quarantine may hold.
     limit: u64,
     /// What the next newer file begins with. Frames from there on in an older file are what a failed write or sync
@@ -178,10 +190,11 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn take(&mut self, file: &Leftover) -> Result<(), Error> {
-        let (header, content, bytes, sound_end) = match self.inspect(file) {
+        let (header, content, bytes, sound_end) = match self.inspect(file)? {
             Finding::Sound(header, content) => (header, content, file.bytes, file.bytes),
             Finding::Read(header, _, survey) if survey.content.frames == 0 => {
-                return self.clear_away(file, header.is_some() && !file.finished);
+                let base = header.map_or(0, |header| header.base_sequence);
+                return self.put_aside(file, base.max(survey.last_met + 1));
             }
             Finding::Read(header, open, survey) => {
                 let (content, bytes) =
@@ -191,8 +204,8 @@ impl Opening<'_> {
                 }
                 (header, content, bytes, survey.sound_end)
             }
-            Finding::Empty => return self.clear_away(file, true),
-            Finding::Unreadable => return self.clear_away(file, false),
+            Finding::Empty => return self.delete(file),
+            Finding::Unreadable => return self.put_aside(file, 0),
         };
         let base = header.map_or(content.first, |header| header.base_sequence);
         let created = created(header.as_ref(), file.name);
@@ -201,14 +214,17 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn inspect(&self, file: &Leftover) -> Finding {
+    fn inspect(&self, file: &Leftover) -> Result<Finding, Error> {
         let finding = if file.finished { self.read_finished(file) } else { self.read_unfinished(file) };
-        finding.unwrap_or_else(|error| {
-            // One bad sector is no reason not to start.
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(file = %file.path.display(), error, "unreadable buffer file");
-            Finding::Unreadable
-        })
+        match finding {
+            // Bad sectors are no reason not to start. Whatever else keeps it from being read may pass.
+            Err(error) if is_unreadable(&error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(file = %file.path.display(), error, "unreadable buffer file");
+                Ok(Finding::Unreadable)
+            }
+            read => read.map_err(failed("read", &file.path)),
+        }
     }
 
     fn read_finished(&self, leftover: &Leftover) -> io::Result<Finding> {
@@ -216,34 +232,41 @@ impl Opening<'_> {
             return Ok(Finding::Empty);
         }
         let file = self.folder.disk.open(&leftover.path)?;
-        match read_footer(&*file, leftover.bytes, &self.id)? {
+        match read_footer(&*file, leftover.bytes, &self.identity.id)? {
             Some(content) => Ok(Finding::Sound(self.header(&*file)?, content)),
             None => self.read_through(leftover),
         }
     }
 
-    /// A file whose header is not written was never synced.
+    /// A file without a trace of a frame was never synced if its header is ours or was not written.
     fn read_unfinished(&self, leftover: &Leftover) -> io::Result<Finding> {
-        let mut start = [0; HEADER_BYTES];
-        let file = self.folder.disk.open(&leftover.path)?;
-        let read = read_up_to(&*file, &mut start, 0)?;
-        if leftover.bytes <= HEADER_BYTES as u64 || start[..read].iter().all(|byte| *byte == 0) {
+        if leftover.bytes <= HEADER_BYTES as u64 {
             return Ok(Finding::Empty);
         }
-        self.read_through(leftover)
+        let finding = self.read_through(leftover)?;
+        if let Finding::Read(header, file, Survey { last_met: 0, .. }) = &finding {
+            let mut start = [0; HEADER_BYTES];
+            // Not by `read_up_to`: zeros in place of what cannot be read prove nothing.
+            file.read_at(&mut start, 0)?;
+            if header.is_some() || start == [0; HEADER_BYTES] {
+                return Ok(Finding::Empty);
+            }
+        }
+        Ok(finding)
     }
 
     fn read_through(&self, leftover: &Leftover) -> io::Result<Finding> {
         let file = self.folder.disk.open_to_mend(&leftover.path)?;
         let header = self.header(&*file)?;
         let base = header.map(|header| header.base_sequence);
-        let mut reader = SegmentReader::new(file, self.id, leftover.bytes).below(self.below);
+        let sequences = base.unwrap_or(1)..self.below;
+        let mut reader = SegmentReader::new(file, self.identity.id, leftover.bytes).within(sequences);
         let survey = Survey::of(&mut reader, base)?;
         Ok(Finding::Read(header, reader.into_file(), survey))
     }
 
     fn header(&self, file: &dyn DiskFile) -> io::Result<OwnHeader> {
-        Ok(SegmentHeader::read(file)?.filter(|header| header.id == self.id))
+        Ok(SegmentHeader::read(file)?.filter(|header| header.id == self.identity.id))
     }
 
     /// What is sound in it is kept, and it is never written to again. A disk that refuses this is no reason to give
@@ -255,19 +278,25 @@ impl Opening<'_> {
             (survey.content, file.bytes)
         } else {
             self.report.torn_bytes += file.bytes - survey.sound_end;
-            close_off(open, survey, &self.id)?
+            close_off(open, survey, &self.identity.id)?
         };
         open.sync_data()?;
         Ok(closed)
     }
 
-    /// A file without a sound frame. From an unfinished one of ours nothing was ever acknowledged; what else it is,
-    /// someone may want to look at.
-    fn clear_away(&mut self, file: &Leftover, worthless: bool) -> Result<(), Error> {
-        if worthless {
-            self.report.empty_files += 1;
-            self.report.torn_bytes += file.bytes;
-            return self.folder.unlink(&file.path);
+    fn delete(&mut self, file: &Leftover) -> Result<(), Error> {
+        self.report.empty_files += 1;
+        self.report.torn_bytes += file.bytes;
+        self.folder.unlink(&file.path)
+    }
+
+    /// Moves a file without a sound frame out of the way, for someone to look at. Its numbers, those below `next`,
+    /// are not given again: they tell consumers what is missing.
+    fn put_aside(&mut self, file: &Leftover, next: u64) -> Result<(), Error> {
+        if self.identity.next_sequence < next {
+            self.identity.next_sequence = next;
+            let path = self.folder.path.join(identity::FILE_NAME);
+            self.identity.write(self.lock).map_err(failed("write", &path))?;
         }
         tracing::warn!(file = %file.path.display(), "nothing readable in a buffer file: moved to quarantine");
         self.report.quarantined_files += 1;

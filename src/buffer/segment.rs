@@ -1,6 +1,7 @@
 //! One file of frames: its 64-byte header, and reading it frame by frame past any damage.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -8,16 +9,16 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::buffer::Signal;
 use crate::buffer::disk::{Disk, DiskFile, read_up_to};
 use crate::buffer::frame::{self, ALIGNMENT, FOOTER_BYTES, Footer, Header, Kind, StorageId};
+use crate::buffer::version::{self, CHECKSUM_AT};
 
 /// Bytes of a segment header.
-pub(super) const HEADER_BYTES: usize = 64;
+pub(super) const HEADER_BYTES: usize = version::BYTES;
 /// Bytes of a file that are not frames of data.
 pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + FOOTER_BYTES;
 
 const MAGIC: [u8; 8] = *b"TBUFSEG1";
-/// The version written; a file of any other version is not read.
+/// The version written. A file of a later one is refused and left as it is: new kinds and codecs need a new version.
 const VERSION: u16 = 1;
-const CHECKSUM_AT: usize = HEADER_BYTES - 4;
 /// Read at once; frames that lie in it are handed out as slices of it.
 const CHUNK_BYTES: u64 = 256 << 10;
 
@@ -51,29 +52,22 @@ impl SegmentHeader {
         bytes
     }
 
-    /// None if it is damaged, or of a version or signal that is not known.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
-        let mut rest = bytes.strip_prefix(&MAGIC)?;
-        if (&bytes[CHECKSUM_AT..]).get_u32_le() != crc32c::crc32c(&bytes[..CHECKSUM_AT])
-            || rest.get_u16_le() != VERSION
-        {
-            return None;
-        }
-        let signal = Signal::from_code(rest.get_u8())?;
+    fn decode(bytes: &[u8]) -> io::Result<Option<Self>> {
+        let Some(mut rest) = version::body(bytes, MAGIC, VERSION)? else { return Ok(None) };
+        let Some(signal) = Signal::from_code(rest.get_u8()) else { return Ok(None) };
         rest.advance(1);
         let (created_wall_millis, base_sequence) = (rest.get_u64_le(), rest.get_u64_le());
         let mut id = StorageId::default();
         rest.copy_to_slice(&mut id);
         let (boot_id, created_boot_millis) = (rest.get_u64_le(), rest.get_u64_le());
-        Some(Self { signal, created_wall_millis, base_sequence, id, boot_id, created_boot_millis })
+        Ok(Some(Self { signal, created_wall_millis, base_sequence, id, boot_id, created_boot_millis }))
     }
 
-    /// From the start of a file.
+    /// From the start of a file; none if it is damaged. Fails if a later version wrote it.
     pub(super) fn read(file: &dyn DiskFile) -> io::Result<Option<Self>> {
         let mut bytes = [0; HEADER_BYTES];
         let read = read_up_to(file, &mut bytes, 0)?;
-        Ok(Self::decode(&bytes[..read]))
+        Self::decode(&bytes[..read])
     }
 }
 
@@ -87,6 +81,8 @@ pub(super) enum Step {
         /// Sequence of the frame after them.
         before: u64,
     },
+    /// A frame of a kind that is not known, whole and sound.
+    Unknown,
     /// The footer.
     Footer(Footer),
     /// Nothing sound comes any more.
@@ -106,6 +102,7 @@ pub(super) struct SegmentReader {
     at: u64,
     /// Where the payload of the last data frame begins.
     payload_at: u64,
+    /// Frames of this sequence or an earlier one are not taken for frames.
     last_sequence: u64,
     chunk: Bytes,
     chunk_at: u64,
@@ -131,9 +128,9 @@ impl SegmentReader {
         }
     }
 
-    /// Passes frames from this sequence on as if they were damaged.
-    pub(super) fn below(self, below: u64) -> Self {
-        Self { below, ..self }
+    /// Passes frames outside of these sequences as if they were damaged.
+    pub(super) fn within(self, sequences: Range<u64>) -> Self {
+        Self { last_sequence: sequences.start.saturating_sub(1), below: sequences.end, ..self }
     }
 
     /// Gives the file back.
@@ -170,7 +167,12 @@ impl SegmentReader {
                         return Ok(Step::Footer(footer));
                     }
                 }
-                Kind::Other(_) => {}
+                Kind::Other(_) => {
+                    self.payload_at = payload_at;
+                    if self.payload(&header)?.is_some() {
+                        return Ok(Step::Unknown);
+                    }
+                }
             }
         }
     }
@@ -236,7 +238,7 @@ impl SegmentReader {
 /// What a whole file turns out to hold when every checksum in it is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Survey {
-    /// Counts of the frames with sound headers, up to the last frame that is wholly sound.
+    /// Counts of the data frames with sound headers, up to the last frame that is wholly sound.
     pub(super) content: Footer,
     /// Where the last wholly sound frame ends; zero if there is none.
     pub(super) sound_end: u64,
@@ -245,6 +247,8 @@ pub(super) struct Survey {
     /// Frames with damaged headers that stand before a sound one: there will be no other trace of them. Later ones
     /// cannot be told from an append cut short.
     pub(super) vanished_frames: u64,
+    /// The last sequence in any sound header; zero if there is none.
+    pub(super) last_met: u64,
 }
 
 impl Survey {
@@ -256,11 +260,16 @@ impl Survey {
         loop {
             match reader.step()? {
                 Step::Data(header) => {
+                    ahead.last_met = header.sequence;
                     ahead.content.count(&header, &reader.id);
                     if reader.payload(&header)?.is_some() {
                         ahead.sound_end = reader.position();
                         found = ahead;
                     }
+                }
+                Step::Unknown => {
+                    ahead.sound_end = reader.position();
+                    found = ahead;
                 }
                 Step::Damage { before } => {
                     let none = ahead.content.frames == 0;
@@ -274,7 +283,7 @@ impl Survey {
                         && follows
                         && footer == Footer { recovered: footer.recovered, ..found.content };
                 }
-                Step::End => return Ok(found),
+                Step::End => return Ok(Self { last_met: ahead.last_met, ..found }),
             }
         }
     }
@@ -296,11 +305,11 @@ mod tests {
             created_boot_millis: 1_234,
         };
         let sound = header.encode();
-        assert_eq!(SegmentHeader::decode(&sound), Some(header));
+        assert_eq!(SegmentHeader::decode(&sound).unwrap(), Some(header));
         for bit in 0..HEADER_BYTES * 8 {
             let mut bytes = sound;
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SegmentHeader::decode(&bytes), None, "bit {bit}");
+            assert_eq!(SegmentHeader::decode(&bytes).unwrap(), None, "bit {bit}");
         }
     }
 }

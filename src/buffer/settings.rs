@@ -10,15 +10,6 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// When an append counts as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// After an `fdatasync` that the frames of a whole group share: what was acknowledged survives a power cut.
-    #[default]
-    GroupCommit,
-}
-
 /// How one signal's buffer behaves. Sizes count every byte of a file: headers, padding and footer included.
 ///
 /// The first six carry the names and, in [`Settings::default`], the documented values of OpenTelemetry Java's
@@ -34,13 +25,11 @@ pub struct Settings {
     /// How old a file must be before it is read; zero hands frames on as soon as they are durable, from memory.
     /// Otherwise longer than `max_file_age_for_write`.
     pub min_file_age_for_read: Duration,
-    /// How old a file may be for consumers whose backlog may expire. A consumer that keeps its own position
-    /// gets everything, however old.
+    /// How old a file may be for consumers whose backlog may expire. Reserved for those: there are none yet, and a
+    /// consumer that keeps its own position gets everything, however old. Until then it is only checked.
     pub max_file_age_for_read: Duration,
     /// Whether asking for more releases what was given before; otherwise only `Consumer::release` does.
     pub delete_items_on_iteration: bool,
-    /// When an append counts as done.
-    pub durability: Durability,
     /// Bytes of fresh frames held in memory for consumers that keep up; older ones are read from files.
     pub tail_bytes: usize,
     /// The least time between two files sealed early because a consumer needs what is in them.
@@ -57,7 +46,6 @@ impl Default for Settings {
             min_file_age_for_read: Duration::from_secs(33),
             max_file_age_for_read: Duration::from_secs(18 * 60 * 60),
             delete_items_on_iteration: true,
-            durability: Durability::GroupCommit,
             tail_bytes: 4 << 20,
             min_seal_interval: Duration::from_millis(250),
         }

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use crate::buffer::disk::{Disk, DiskFile, Entry};
 
@@ -21,6 +23,18 @@ pub(super) enum Fault {
     NoSpace,
     /// From here on nothing works until the power is back.
     PowerCut,
+    /// The thread panics.
+    Panic,
+}
+
+impl Fault {
+    fn error(self) -> io::Error {
+        match self {
+            Self::NoSpace => io::ErrorKind::StorageFull.into(),
+            Self::Failure | Self::PowerCut => io::Error::other("injected failure"),
+            Self::Panic => panic!("a test's own"),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +47,8 @@ struct Inode {
     dirty: BTreeSet<usize>,
     /// A sync has failed: later ones succeed and keep nothing, as Linux has it.
     forgetful: bool,
+    /// Bytes that cannot be read.
+    bad: Range<usize>,
 }
 
 /// A change of names that is not durable yet.
@@ -54,6 +70,8 @@ struct State {
     faults: VecDeque<(u32, Fault)>,
     off: bool,
     opened: Vec<PathBuf>,
+    /// Files that do not open, and why not.
+    unopenable: BTreeMap<PathBuf, Errno>,
 }
 
 /// See the file's opening line. Clones are the same disk.
@@ -134,6 +152,25 @@ impl SimulatedDisk {
         state.durable_names.remove(path);
     }
 
+    /// Lets opening a file fail, without harm to the file.
+    pub(super) fn fail_to_open(&self, path: &Path, error: Errno) {
+        self.state.lock().unopenable.insert(path.to_owned(), error);
+    }
+
+    /// Files open and sectors are read again.
+    pub(super) fn heal(&self) {
+        let mut state = self.state.lock();
+        state.unopenable.clear();
+        state.inodes.values_mut().for_each(|inode| inode.bad = 0..0);
+    }
+
+    /// Lets reading any of these bytes of a file fail.
+    pub(super) fn fail_to_read(&self, path: &Path, bytes: Range<usize>) {
+        let mut state = self.state.lock();
+        let inode = state.names[path];
+        state.inodes.get_mut(&inode).unwrap().bad = bytes;
+    }
+
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.state.lock().names.keys().cloned().collect()
     }
@@ -183,8 +220,7 @@ impl SimulatedDisk {
 
     fn change(&self, change: impl FnOnce(&mut State) -> io::Result<()>) -> io::Result<()> {
         self.operate(|state, fault| match fault {
-            Some(Fault::NoSpace) => Err(io::ErrorKind::StorageFull.into()),
-            Some(_) => Err(io::Error::other("injected failure")),
+            Some(fault) => Err(fault.error()),
             None => change(state),
         })
     }
@@ -196,6 +232,9 @@ impl SimulatedDisk {
     fn existing(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
         state.opened.push(path.to_owned());
+        if let Some(error) = state.unopenable.get(path) {
+            return Err(io::Error::from_raw_os_error(error.raw_os_error()));
+        }
         state.names.get(path).map(|inode| self.handle(*inode)).ok_or(io::ErrorKind::NotFound.into())
     }
 }
@@ -235,8 +274,9 @@ impl Inode {
 }
 
 impl Disk for SimulatedDisk {
+    /// Folders need not be made, but making one may fail.
     fn create_folder(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+        self.change(|_| Ok(()))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
@@ -315,9 +355,12 @@ impl Disk for SimulatedDisk {
 impl DiskFile for OpenFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.state.lock();
-        let current = &state.inodes[&self.inode].current;
+        let Inode { current, bad, .. } = &state.inodes[&self.inode];
         let start = usize::try_from(offset).unwrap().min(current.len());
         let read = bytes.len().min(current.len() - start);
+        if start.max(bad.start) < bad.end.min(start + read) {
+            return Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error()));
+        }
         bytes[..read].copy_from_slice(&current[start..start + read]);
         Ok(read)
     }
@@ -333,8 +376,7 @@ impl DiskFile for OpenFile {
                     state.faults.push_front((0, Fault::NoSpace));
                     Ok(bytes.len() / 2)
                 }
-                Some(Fault::NoSpace) => Err(io::ErrorKind::StorageFull.into()),
-                Some(_) => Err(io::Error::other("injected failure")),
+                Some(fault) => Err(fault.error()),
                 None => {
                     inode.write(bytes, offset);
                     Ok(bytes.len())
@@ -346,9 +388,9 @@ impl DiskFile for OpenFile {
     fn sync_data(&self) -> io::Result<()> {
         self.disk.operate(|state, fault| {
             let inode = state.inodes.get_mut(&self.inode).unwrap();
-            if fault.is_some() {
+            if let Some(fault) = fault {
                 inode.forgetful = true;
-                return Err(io::Error::other("injected failure"));
+                return Err(fault.error());
             }
             if !inode.forgetful {
                 inode.durable.clone_from(&inode.current);
@@ -360,8 +402,8 @@ impl DiskFile for OpenFile {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.disk.operate(|state, fault| {
-            if fault.is_some() {
-                return Err(io::Error::other("injected failure"));
+            if let Some(fault) = fault {
+                return Err(fault.error());
             }
             let inode = state.inodes.get_mut(&self.inode).unwrap();
             inode.current.resize(usize::try_from(bytes).unwrap(), 0);

@@ -90,8 +90,8 @@ pub struct Recovery {
     pub recovered_files: u64,
     /// Bytes of appends that were cut short.
     pub torn_bytes: u64,
-    /// Frames with damaged headers in files that had to be read through. Those with damaged payloads are counted when
-    /// a consumer comes to them.
+    /// Frames with damaged headers in files that had to be read through. Those with damaged payloads, and those of
+    /// files that are gone, are counted when a consumer comes to them.
     pub vanished_frames: u64,
     /// Files in which nothing could be read, moved to `quarantine`.
     pub quarantined_files: u64,

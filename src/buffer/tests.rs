@@ -8,40 +8,69 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::buffer::queue::{Done, Pending, Queue};
+use crate::buffer::simulated_disk::{Fault, SimulatedDisk};
 use crate::buffer::{Buffer, Clock, Consumer, Error, Frame, HostDisk, Recovery, Settings, Signal, Take};
 
 /// A clock that tests turn.
 #[derive(Debug)]
 pub(super) struct TestClock {
-    millis: AtomicU64,
+    wall_millis: AtomicU64,
+    boot_millis: AtomicU64,
+    boot_id: AtomicU64,
+    boot_ids_told: AtomicU64,
 }
 
 impl TestClock {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { millis: AtomicU64::new(1_700_000_000_000) })
+        Arc::new(Self {
+            wall_millis: AtomicU64::new(1_700_000_000_000),
+            boot_millis: AtomicU64::new(5_000),
+            boot_id: AtomicU64::new(1),
+            boot_ids_told: AtomicU64::new(0),
+        })
     }
 
     pub(super) fn pass(&self, time: Duration) {
-        self.millis.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+        self.wall_millis.fetch_add(millis(time), Ordering::Relaxed);
+        self.boot_millis.fetch_add(millis(time), Ordering::Relaxed);
     }
 
+    /// Sets the time of day back, as an administrator does.
     pub(super) fn turn_back(&self, time: Duration) {
-        self.millis.fetch_sub(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+        self.wall_millis.fetch_sub(millis(time), Ordering::Relaxed);
+    }
+
+    /// The machine starts anew, `time` later.
+    pub(super) fn reboot(&self, time: Duration) {
+        self.wall_millis.fetch_add(millis(time), Ordering::Relaxed);
+        self.boot_millis.store(0, Ordering::Relaxed);
+        self.boot_id.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the boot's id was asked for.
+    pub(super) fn boot_ids_told(&self) -> u64 {
+        self.boot_ids_told.load(Ordering::Relaxed)
     }
 }
 
 impl Clock for TestClock {
     fn wall_nanos(&self) -> u64 {
-        self.millis.load(Ordering::Relaxed) * 1_000_000
+        self.wall_millis.load(Ordering::Relaxed) * 1_000_000
     }
 
     fn boot_millis(&self) -> u64 {
-        self.millis.load(Ordering::Relaxed)
+        self.boot_millis.load(Ordering::Relaxed)
     }
 
     fn boot_id(&self) -> u64 {
-        1
+        self.boot_ids_told.fetch_add(1, Ordering::Relaxed);
+        self.boot_id.load(Ordering::Relaxed)
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap()
 }
 
 /// Everything at once.
@@ -154,6 +183,38 @@ fn a_panicking_callback_harms_nobody_else() {
     let (buffer, _) = open(folder.path());
     buffer.append(Bytes::from_static(b"one"), 1, |_| panic!("a test's own"));
     assert_eq!(appended(&buffer, b"two").unwrap(), 2);
+}
+
+#[test]
+fn callbacks_that_panic_while_the_buffer_is_abandoned_harm_nobody_else() {
+    let (answer, answered) = sync_channel(1);
+    let queue = Queue::new();
+    let panicking: Done = Box::new(|_| panic!("a test's own"));
+    let listening: Done = Box::new(move |outcome| answer.send(outcome).unwrap());
+    for done in [panicking, Box::new(|_| panic!("another")), listening] {
+        queue.push(Pending::new(Bytes::new(), 1, 0, done)).unwrap();
+    }
+    queue.abandon();
+    assert!(matches!(answered.try_recv(), Ok(Err(Error::Closed))));
+}
+
+#[test]
+fn a_writing_thread_that_panics_leaves_the_buffer_degraded() {
+    let disk = SimulatedDisk::default();
+    let (buffer, _) = Buffer::open(
+        Path::new("/buffer"),
+        Signal::Traces,
+        Settings::appliance(),
+        Arc::new(disk.clone()),
+        TestClock::new(),
+    )
+    .unwrap();
+    disk.fail_after(0, Fault::Panic);
+    assert!(matches!(appended(&buffer, b"one"), Err(Error::Closed)));
+    buffer.close();
+    let stats = buffer.stats();
+    assert!(stats.degraded);
+    assert_eq!(stats.trouble.as_deref(), Some("the thread that writes has panicked"));
 }
 
 #[test]

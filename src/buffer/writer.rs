@@ -64,6 +64,8 @@ pub(super) struct Writer {
     scratch: Vec<u8>,
     headers: Vec<Header>,
     answers: Vec<Answer>,
+    /// Making room was tried for the group at hand, in vain.
+    no_room: bool,
     seal_demanded: bool,
     /// Time since boot before which no file is sealed early, or again after a failure.
     next_seal_millis: u64,
@@ -77,6 +79,7 @@ impl Writer {
             scratch: Vec::new(),
             headers: Vec::new(),
             answers: Vec::new(),
+            no_room: false,
             seal_demanded: false,
             next_seal_millis: 0,
         }
@@ -85,6 +88,7 @@ impl Writer {
     /// Makes a group durable, file by file; what each of its appends is to be told.
     pub(super) fn append(&mut self, journal: &Journal, group: Vec<Pending>) -> Vec<Answer> {
         self.answers.reserve(group.len());
+        self.no_room = false;
         self.append_all(journal, group);
         std::mem::take(&mut self.answers)
     }
@@ -122,10 +126,11 @@ impl Writer {
             } else if !run.pending.is_empty() {
                 // The folder is full. What still went in is written first.
                 break;
-            } else if !self.make_room(journal)
-                && let Some(pending) = rest.pop_front()
-            {
-                self.answers.push(journal.refuse(pending, full(journal)));
+            } else if self.no_room || !self.make_room(journal) {
+                // Trying for each frame of a group would be a sync for each.
+                self.no_room = true;
+                let refused = rest.pop_front().map(|pending| journal.refuse(pending, full(journal)));
+                self.answers.extend(refused);
             }
         }
         run
@@ -246,34 +251,28 @@ impl Writer {
         Ok(())
     }
 
-    /// After a failed sync: the same frames once more, to a fresh file. If that fails too, the disk is not believed
-    /// any more until the next start.
+    /// After a failed sync: the same frames once more, to a fresh file. If the disk forgets those too, it is not
+    /// believed any more until the next start. One that only has no room is: the group is refused like any other.
     fn write_again(&mut self, journal: &Journal, run: &Run, error: &io::Error) -> Result<(), Error> {
         tracing::warn!(
             error = error as &dyn std::error::Error,
             "sync of a buffer file failed: writing to a new one"
         );
+        if let Err(error) = self.seal(journal) {
+            return Err(degrade(journal, &error));
+        }
         let reserved = run.bytes + NEW_FILE_BYTES;
-        let outcome = self.seal(journal).and_then(|()| {
-            if !journal.ledger.lock().reserve(reserved) {
-                return Err(full(journal));
-            }
-            self.write_run(journal, reserved).map_err(|failure| match failure {
-                Failure::Refused(error) | Failure::Unsure(error) => refusal(journal, error),
-            })
-        });
-        outcome.map_err(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "buffer refuses appends until restarted"
-            );
-            journal.ledger.lock().degraded = true;
-            degraded(journal)
+        if !journal.ledger.lock().reserve(reserved) {
+            return Err(full(journal));
+        }
+        self.write_run(journal, reserved).map_err(|failure| match failure {
+            Failure::Refused(error) => refusal(journal, error),
+            Failure::Unsure(error) => degrade(journal, &error),
         })
     }
 
     fn create(&mut self, journal: &Journal) -> io::Result<OpenFile> {
-        let created = Moment::now(&*journal.clock);
+        let created = journal.now();
         let name = created.wall_millis.max(self.last_name + 1);
         self.last_name = name;
         let file = journal.folder.create(name)?;
@@ -309,7 +308,7 @@ impl Writer {
     pub(super) fn seal_if_due(&mut self, journal: &Journal, demanded: bool) {
         let Some(open) = &self.open else { return };
         self.seal_demanded |= demanded;
-        let expired = open.created.age(&*journal.clock) >= journal.settings.max_file_age_for_write;
+        let expired = open.created.age(&journal.now()) >= journal.settings.max_file_age_for_write;
         let now = journal.clock.boot_millis();
         if now < self.next_seal_millis || !(expired || self.seal_demanded) {
             return;
@@ -327,7 +326,7 @@ impl Writer {
     pub(super) fn until_due(&self, journal: &Journal) -> Option<Duration> {
         let open = self.open.as_ref()?;
         let pause = Duration::from_millis(self.next_seal_millis.saturating_sub(journal.clock.boot_millis()));
-        let age = open.created.age(&*journal.clock);
+        let age = open.created.age(&journal.now());
         let rest = journal.settings.max_file_age_for_write.saturating_sub(age);
         Some(if self.seal_demanded { pause } else { pause.max(rest) })
     }
@@ -392,6 +391,12 @@ fn refusal(journal: &Journal, error: io::Error) -> Error {
         return Error::NoSpace { folder: journal.folder.path.clone() };
     }
     failed("append to", &journal.folder.path)(error)
+}
+
+fn degrade(journal: &Journal, error: &(dyn std::error::Error + 'static)) -> Error {
+    tracing::error!(error, "buffer refuses appends until restarted");
+    journal.degrade(&error.to_string());
+    degraded(journal)
 }
 
 fn degraded(journal: &Journal) -> Error {
