@@ -180,7 +180,7 @@ fn flattened(request: ExportTraceServiceRequest) -> Vec<Decoded> {
     let mut flat = Vec::new();
     for resource_spans in request.resource_spans {
         let resource = resource_spans.resource.unwrap_or_default();
-        let service = service_name(&resource.encode_to_vec());
+        let service = service_name(&resource.encode_to_vec()).into_owned();
         for scope_spans in resource_spans.scope_spans {
             for mut span in scope_spans.spans {
                 // Numbers nobody has named yet are not told apart.
