@@ -7,6 +7,7 @@ use tracelodge::otlp::{
     Limits, MAX_ENCLOSING_BYTES, MAX_VALUES, Scanned, SpanView, scan, spans, without_rejected, write,
 };
 
+use crate::judged::assert_judged_alike;
 use crate::wire::captured;
 
 /// Spans in a captured request.
@@ -42,6 +43,22 @@ fn every_span_of_a_real_sdk_is_taken_byte_for_byte() {
             assert!(!record.resource.service.is_empty(), "{name}");
         }
         assert_eq!(without_rejected(&request, &Limits::default()).unwrap(), request, "{name}");
+    }
+}
+
+#[test]
+fn a_wrong_byte_anywhere_in_a_real_request_is_judged_as_prost_judges_it() {
+    let request = captured("node-otlp-proto-none.pb");
+    let id = request.windows(2).position(|key| key == [0x0a, 16]).expect("a span has a trace id");
+    for place in 0..request.len() {
+        assert_judged_alike(&request[..place]);
+        let mut damaged = request.clone();
+        // A span without a valid id excuses none of the others.
+        damaged[id + 2..id + 18].fill(0);
+        for flipped in [0x01, 0x08, 0x80, 0xff] {
+            damaged[place] = request[place] ^ flipped;
+            assert_judged_alike(&damaged);
+        }
     }
 }
 
