@@ -158,6 +158,39 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-z.]{0,20}", 1 => "\\PC{0,12}", 1 => "[a-z]{120,140}"]
 }
 
+/// A request whose messages have fields of any number and wire type: with luck the right ones. Unlike bytes at random,
+/// much of it is protobuf, and some of it gets as far as a span.
+pub(super) fn any_fields() -> impl Strategy<Value = Vec<u8>> {
+    let field = |number, kind: u8, value: u64, inner: &[u8]| {
+        let mut field = Vec::new();
+        match kind {
+            0 => write::uint(&mut field, number, value),
+            1 => write::fixed64(&mut field, number, value),
+            2 => write::fixed32(&mut field, number, value as u32),
+            _ => write::bytes(&mut field, number, inner),
+        }
+        field
+    };
+    let content = prop_oneof![Just(vec![1; 16]), Just(vec![1; 8]), vec(any::<u8>(), 0..4)].boxed();
+    let message = content.prop_recursive(8, 64, 4, move |inner| {
+        vec((prop_oneof![8 => 1..4u32, 2 => 4..18u32], 0..12u8, any::<u64>(), inner), 0..5).prop_map(
+            move |fields| {
+                let fields =
+                    fields.iter().map(|(number, kind, value, inner)| field(*number, *kind, *value, inner));
+                fields.collect::<Vec<_>>().concat()
+            },
+        )
+    });
+    (message, any::<bool>()).prop_map(|(message, is_in_scope)| {
+        let mut request = message;
+        for number in if is_in_scope { &[2, 2, 1][..] } else { &[1] } {
+            let message = std::mem::take(&mut request);
+            write::bytes(&mut request, *number, &message);
+        }
+        request
+    })
+}
+
 /// An id that is not zero.
 fn id(length: usize) -> impl Strategy<Value = Vec<u8>> {
     (vec(any::<u8>(), length), 0..length).prop_map(|(mut id, place)| {

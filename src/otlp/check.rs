@@ -6,7 +6,7 @@
 use super::damage::{Damage, DamageKind};
 use super::text::is_utf8;
 use super::wire::{Fields, Value};
-use super::{Limits, MAX_VALUE_DEPTH};
+use super::{Limits, MAX_VALUE_DEPTH, MAX_VALUES};
 use crate::model::{SpanId, SpanKind, StatusCode, Timestamp, TraceId};
 
 /// What a walk noted on its way.
@@ -14,6 +14,8 @@ use crate::model::{SpanId, SpanKind, StatusCode, Timestamp, TraceId};
 pub(super) struct Check {
     /// Some text is not UTF-8.
     pub(super) broken_text: bool,
+    /// Attributes, events, links and members of lists so far.
+    values: usize,
 }
 
 /// What a span says about itself that is indexed.
@@ -49,13 +51,27 @@ impl<'a> RawId<'a> {
 }
 
 impl Check {
+    /// Of a message whose surroundings have been checked.
+    pub(super) fn inside(broken_text: bool) -> Self {
+        Self { broken_text, values: 0 }
+    }
+
+    /// Whether what was walked, a `name` that starts at `offset`, has no more values than it may have.
+    #[inline]
+    pub(super) fn has_few_values(&self, name: &'static str, offset: usize) -> Result<(), Damage> {
+        if self.values > MAX_VALUES {
+            return Err(Damage { kind: DamageKind::TooMany { name, count: self.values }, offset });
+        }
+        Ok(())
+    }
+
     /// A whole `trace.v1.Span` that can be indexed and stored.
     pub(super) fn span(&mut self, mut fields: Fields<'_>, limits: &Limits) -> Result<Header, Damage> {
         let (length, limit) = (fields.remaining(), limits.max_span_bytes);
         if length > limit {
             return Err(Damage { kind: DamageKind::TooLarge { length, limit }, offset: fields.offset() });
         }
-        let absent = RawId::absent(&fields);
+        let (start, absent) = (fields.offset(), RawId::absent(&fields));
         let (mut trace, mut id, mut parent) = (absent, absent, absent);
         let mut header = Header::default();
         while let Some(field) = fields.next_field()? {
@@ -77,6 +93,7 @@ impl Check {
                 _ => {}
             }
         }
+        self.has_few_values("span", start)?;
         header.trace_id = TraceId(required_id("trace id", "16", trace)?);
         header.span_id = SpanId(required_id("span id", "8", id)?);
         header.parent_id = optional_id("parent span id", "0 or 8", parent)?.map(SpanId);
@@ -129,6 +146,7 @@ impl Check {
     }
 
     fn event(&mut self, mut fields: Fields<'_>) -> Result<(), Damage> {
+        self.values += 1;
         while let Some(field) = fields.next_field()? {
             match field {
                 (1, Value::Fixed64(_)) | (4, Value::Varint(_)) => {}
@@ -142,6 +160,7 @@ impl Check {
     }
 
     fn link(&mut self, mut fields: Fields<'_>) -> Result<(), Damage> {
+        self.values += 1;
         let (mut trace, mut span) = (RawId::absent(&fields), RawId::absent(&fields));
         while let Some(field) = fields.next_field()? {
             match field {
@@ -174,6 +193,7 @@ impl Check {
     /// A `common.v1.KeyValue`, the field that `outer` has just read, inside of `depth` lists.
     #[inline]
     fn key_value(&mut self, outer: &Fields<'_>, pair: &[u8], depth: usize) -> Result<(), Damage> {
+        self.values += 1;
         if let Some((key, text)) = plain_attribute(pair) {
             self.text(key);
             self.text(text);
@@ -215,7 +235,10 @@ impl Check {
     fn array(&mut self, mut fields: Fields<'_>, depth: usize) -> Result<(), Damage> {
         while let Some(field) = fields.next_field()? {
             match field {
-                (1, Value::Bytes(value)) => self.any_value(fields.embedded(value), depth)?,
+                (1, Value::Bytes(value)) => {
+                    self.values += 1;
+                    self.any_value(fields.embedded(value), depth)?;
+                }
                 (1, _) => return Err(Damage::wrong_type("ArrayValue", field.0, &fields)),
                 _ => {}
             }

@@ -19,37 +19,49 @@ pub fn count_data_points(request: &[u8]) -> Result<u32, ScanError> {
     count(request, Place::request(&["resource_metrics", "scope_metrics", "metrics"]), data_points)
 }
 
+/// A level of messages around the items.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    /// The field that holds the messages of the next level.
+    children: u32,
+    /// Fields with numbers up to this are known, and messages or text all of them.
+    known: u32,
+}
+
+const REQUEST: Level = Level { children: 1, known: 1 };
+/// 1 is the resource or the scope, 3 its schema.
+const ENVELOPE: Level = Level { children: 2, known: 3 };
+
 /// Adds up what `items` says of each message three levels down.
 fn count(
     request: &[u8],
     place: Place,
     items: fn(Fields<'_>) -> Result<u32, Damage>,
 ) -> Result<u32, ScanError> {
-    each(Fields::new(request), 1, place, &mut |resource, place| {
-        each(resource, 2, place, &mut |scope, place| {
-            each(scope, 2, place, &mut |item, place| {
+    each(Fields::new(request), REQUEST, place, &mut |resource, place| {
+        each(resource, ENVELOPE, place, &mut |scope, place| {
+            each(scope, ENVELOPE, place, &mut |item, place| {
                 items(item).map_err(|damage| ScanError::new(place, damage))
             })
         })
     })
 }
 
-/// Adds up what `inner` says of each embedded message that is field `number`.
+/// Adds up what `inner` says of each child of a message of this level.
 fn each(
     mut fields: Fields<'_>,
-    number: u32,
+    level: Level,
     place: Place,
     inner: &mut dyn FnMut(Fields<'_>, Place) -> Result<u32, ScanError>,
 ) -> Result<u32, ScanError> {
     let (mut sum, mut index) = (0u32, 0);
     while let Some(field) = fields.next_field().map_err(|error| ScanError::new(place, error.into()))? {
         match field {
-            (field, Value::Bytes(message)) if field == number => {
+            (field, Value::Bytes(message)) if field == level.children => {
                 sum = sum.saturating_add(inner(fields.embedded(message), place.entered(index))?);
                 index += 1;
             }
-            // The resource, the scope and their schema stand beside.
-            (field @ 1..=3, value) if !matches!(value, Value::Bytes(_)) => {
+            (field, value) if field <= level.known && !matches!(value, Value::Bytes(_)) => {
                 return Err(ScanError::new(place, Damage::wrong_type("an envelope", field, &fields)));
             }
             _ => {}

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::MAX_VALUE_DEPTH;
 use super::wire::{Fields, WireError, WireErrorKind};
+use super::{MAX_ENCLOSING_BYTES, MAX_VALUE_DEPTH, MAX_VALUES};
 
 /// A request that cannot be read as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +108,10 @@ pub(super) enum DamageKind {
     TooDeep,
     /// A span above the limit.
     TooLarge { length: usize, limit: usize },
+    /// A resource or a scope above the limit.
+    TooLargeAround { name: &'static str, length: usize },
+    /// More attributes, events, links and members of lists than the limit.
+    TooMany { name: &'static str, count: usize },
     /// An id that is not there.
     NoId { name: &'static str },
     /// An id that is all zero.
@@ -137,6 +141,13 @@ impl fmt::Display for DamageKind {
             Self::TooDeep => write!(f, "attribute value nested deeper than {MAX_VALUE_DEPTH} levels"),
             Self::TooLarge { length, limit } => {
                 write!(f, "span of {length} bytes, above receive.max_span_bytes = {limit}")
+            }
+            Self::TooLargeAround { name, length } => {
+                write!(f, "{name} of {length} bytes, above the limit of {MAX_ENCLOSING_BYTES},")
+            }
+            Self::TooMany { name, count } => {
+                write!(f, "{name} with {count} values (attributes, events, links, members of lists), ")?;
+                write!(f, "above the limit of {MAX_VALUES},")
             }
             Self::NoId { name } => write!(f, "no {name}"),
             Self::ZeroId { name } => write!(f, "{name} is all zeros"),

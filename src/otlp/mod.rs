@@ -3,9 +3,10 @@
 //! Promise: what is accepted is kept byte for byte; what is read is bounded by the bytes at hand. Nothing
 //! here allocates by a length that was only announced, recurses deeper than its limit, or panics.
 //!
-//! Limits: attribute values nest at most [`MAX_VALUE_DEPTH`] levels, a span has at most
-//! [`Limits::max_span_bytes`]. A span beyond them, or one that could not be found again (no valid ids), is rejected
-//! alone; only damage around the spans fails a request as a whole.
+//! Limits: attribute values nest at most [`MAX_VALUE_DEPTH`] levels; a span has at most [`Limits::max_span_bytes`] and
+//! [`MAX_VALUES`]; a resource or a scope has at most [`MAX_ENCLOSING_BYTES`] and [`MAX_VALUES`]. A span beyond them, or
+//! one that could not be found again (no valid ids), is rejected alone; only what is wrong around the spans fails a
+//! request as a whole. A view of what is accepted takes at most about fifty times the bytes that it shows.
 //!
 //! Does not know: I/O, who sent the bytes, where they go.
 //!
@@ -36,6 +37,19 @@ pub use wire::{Fields, Value, WireError, WireErrorKind};
 
 /// How many levels of array and key-value list an attribute's value may have.
 pub const MAX_VALUE_DEPTH: usize = 32;
+
+/// How many attributes, events, links and members of arrays and key-value lists a span, a resource or a scope may have,
+/// all counted together.
+///
+/// An empty one takes two bytes on the wire and up to 80 in memory once it is viewed: without this limit a request of a
+/// few kilobytes packed becomes hundreds of megabytes. SDKs stop at 128 attributes, events and links unless told
+/// otherwise; here is room for 500 times as many.
+pub const MAX_VALUES: usize = 64 << 10;
+
+/// The longest `Resource` or `InstrumentationScope` message that is accepted, in bytes, all its pieces together.
+///
+/// It is read and hashed with every span that it encloses, however short those are. Real ones have a few kilobytes.
+pub const MAX_ENCLOSING_BYTES: usize = 1 << 20;
 
 /// How much is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use crate::model::{Origin, Resource, Scope, Span, content_hash};
 pub struct Scanned {
     /// Spans that can be stored.
     pub accepted: u32,
-    /// Spans that cannot: malformed, without valid ids, too large or nested too deep.
+    /// Spans that cannot: malformed, without valid ids, too large, with too many values or nested too deep.
     pub rejected: u32,
     /// Which the first of them is, and why: for the sender to read.
     pub first_rejection: Option<String>,
@@ -67,7 +67,7 @@ struct Records<'a> {
 impl<'a> Visitor<'a> for Records<'a> {
     fn resource(&mut self, resource: Envelope<'a>) {
         self.resource = Arc::new(Resource {
-            service: service_name(&resource.message),
+            service: service_name(&resource.message).into_owned(),
             schema_url: String::from_utf8_lossy(resource.schema_url).into_owned(),
             bytes: self.bytes(resource.message),
         });

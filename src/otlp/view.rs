@@ -120,7 +120,13 @@ pub struct ScopeView<'a> {
 impl<'a> SpanView<'a> {
     /// Reads a whole span message.
     pub fn read(body: &'a [u8]) -> Self {
-        let mut span = Self::default();
+        let [attributes, events, links] = room(body, [9, 11, 13]);
+        let mut span = Self {
+            attributes: Vec::with_capacity(attributes),
+            events: Vec::with_capacity(events),
+            links: Vec::with_capacity(links),
+            ..Self::default()
+        };
         for field in Fields::new(body) {
             match field {
                 (3, Value::Bytes(text)) => span.trace_state = String::from_utf8_lossy(text),
@@ -158,7 +164,8 @@ impl<'a> SpanView<'a> {
 
 impl<'a> EventView<'a> {
     fn read(message: &'a [u8]) -> Self {
-        let mut event = Self::default();
+        let [attributes] = room(message, [3]);
+        let mut event = Self { attributes: Vec::with_capacity(attributes), ..Self::default() };
         for field in Fields::new(message) {
             match field {
                 (1, Value::Fixed64(nanos)) => event.time = Timestamp(nanos),
@@ -174,7 +181,8 @@ impl<'a> EventView<'a> {
 
 impl<'a> LinkView<'a> {
     fn read(message: &'a [u8]) -> Self {
-        let mut link = Self::default();
+        let [attributes] = room(message, [4]);
+        let mut link = Self { attributes: Vec::with_capacity(attributes), ..Self::default() };
         for field in Fields::new(message) {
             match field {
                 (1, Value::Bytes(id)) => link.trace_id = TraceId::from_slice(id).unwrap_or_default(),
@@ -193,7 +201,8 @@ impl<'a> LinkView<'a> {
 impl<'a> ResourceView<'a> {
     /// Reads a whole resource message.
     pub fn read(message: &'a [u8]) -> Self {
-        let mut resource = Self::default();
+        let [attributes] = room(message, [1]);
+        let mut resource = Self { attributes: Vec::with_capacity(attributes), ..Self::default() };
         for field in Fields::new(message) {
             match field {
                 (1, Value::Bytes(message)) => resource.attributes.push(KeyValue::read(message, 0)),
@@ -208,7 +217,8 @@ impl<'a> ResourceView<'a> {
 impl<'a> ScopeView<'a> {
     /// Reads a whole scope message.
     pub fn read(message: &'a [u8]) -> Self {
-        let mut scope = Self::default();
+        let [attributes] = room(message, [3]);
+        let mut scope = Self { attributes: Vec::with_capacity(attributes), ..Self::default() };
         for field in Fields::new(message) {
             match field {
                 (1, Value::Bytes(text)) => scope.name = String::from_utf8_lossy(text),
@@ -255,14 +265,14 @@ impl<'a> AnyValue<'a> {
                     let more = messages(list).map(|message| Self::read(message, depth + 1));
                     match self {
                         Self::Array(values) => values.extend(more),
-                        _ => *self = Self::Array(more.collect()),
+                        _ => *self = Self::Array(exactly(list, more)),
                     }
                 }
                 (6, Value::Bytes(list)) if depth < MAX_VALUE_DEPTH => {
                     let more = messages(list).map(|message| KeyValue::read(message, depth + 1));
                     match self {
                         Self::Map(pairs) => pairs.extend(more),
-                        _ => *self = Self::Map(more.collect()),
+                        _ => *self = Self::Map(exactly(list, more)),
                     }
                 }
                 (7, Value::Bytes(bytes)) => *self = Self::Bytes(bytes),
@@ -342,12 +352,59 @@ fn double_text(number: f64) -> String {
 }
 
 /// The attribute `service.name` of a `Resource` message: the first of that name; empty when it is not a string.
-pub(super) fn service_name(resource: &[u8]) -> String {
-    let mut pairs = messages(resource).map(|message| KeyValue::read(message, 0));
-    match pairs.find(|pair| pair.key == "service.name") {
-        Some(KeyValue { value: AnyValue::String(name), .. }) => name.into_owned(),
-        _ => String::new(),
+///
+/// Read without making a view of the resource: this is asked about every resource before it is stored.
+pub(super) fn service_name(resource: &[u8]) -> Cow<'_, str> {
+    let named = messages(resource).find(|pair| last_key(pair) == b"service.name");
+    named.and_then(last_string).map_or(Cow::Borrowed(""), String::from_utf8_lossy)
+}
+
+/// The key of a `KeyValue`: the last one holds.
+fn last_key(pair: &[u8]) -> &[u8] {
+    let keys = Fields::new(pair).filter_map(|field| match field {
+        (1, Value::Bytes(key)) => Some(key),
+        _ => None,
+    });
+    keys.last().unwrap_or_default()
+}
+
+/// The text of a `KeyValue` whose value is text: of its members the last one holds, in whichever piece it was sent.
+fn last_string(pair: &[u8]) -> Option<&[u8]> {
+    let mut text = None;
+    for field in Fields::new(pair) {
+        let (2, Value::Bytes(value)) = field else { continue };
+        for member in Fields::new(value) {
+            match member {
+                (1, Value::Bytes(string)) => text = Some(string),
+                (2 | 3 | 8, Value::Varint(_)) | (4, Value::Fixed64(_)) | (5..=7, Value::Bytes(_)) => {
+                    text = None
+                }
+                _ => {}
+            }
+        }
     }
+    text
+}
+
+/// How many embedded messages there are of each of these fields. A list that grows as it is read ends with up to twice
+/// the room it needs; one that is counted first has exactly that.
+fn room<const N: usize>(message: &[u8], numbers: [u32; N]) -> [usize; N] {
+    let mut counts = [0; N];
+    for field in Fields::new(message) {
+        let (number, Value::Bytes(_)) = field else { continue };
+        if let Some(place) = numbers.iter().position(|known| *known == number) {
+            counts[place] += 1;
+        }
+    }
+    counts
+}
+
+/// The items of a list, in no more room than they need.
+fn exactly<T>(list: &[u8], items: impl Iterator<Item = T>) -> Vec<T> {
+    let [count] = room(list, [1]);
+    let mut exact = Vec::with_capacity(count);
+    exact.extend(items);
+    exact
 }
 
 /// The embedded messages of a list: field 1 of `ArrayValue`, `KeyValueList` and `Resource`.
@@ -404,6 +461,79 @@ mod tests {
         }
     }
 
+    /// Bytes on the heap: room, not only what of it is used.
+    fn room_of<T>(items: &Vec<T>, inner: impl Fn(&T) -> usize) -> usize {
+        items.capacity() * size_of::<T>() + items.iter().map(inner).sum::<usize>()
+    }
+
+    #[expect(clippy::ptr_arg, reason = "only a Cow tells whether it takes room of its own")]
+    fn text_room(text: &Cow<'_, str>) -> usize {
+        match text {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(text) => text.capacity(),
+        }
+    }
+
+    fn pairs_room(pairs: &Vec<KeyValue<'_>>) -> usize {
+        room_of(pairs, |pair| text_room(&pair.key) + value_room(&pair.value))
+    }
+
+    fn value_room(value: &AnyValue<'_>) -> usize {
+        match value {
+            AnyValue::String(text) => text_room(text),
+            AnyValue::Array(values) => room_of(values, value_room),
+            AnyValue::Map(pairs) => pairs_room(pairs),
+            _ => 0,
+        }
+    }
+
+    fn span_room(span: &SpanView<'_>) -> usize {
+        [&span.name, &span.trace_state, &span.status_message].map(text_room).iter().sum::<usize>()
+            + pairs_room(&span.attributes)
+            + room_of(&span.events, |event| text_room(&event.name) + pairs_room(&event.attributes))
+            + room_of(&span.links, |link| text_room(&link.trace_state) + pairs_room(&link.attributes))
+    }
+
+    #[test]
+    fn a_view_takes_at_most_fifty_times_the_bytes_it_shows() {
+        let times = |count: usize, piece: &[u8]| piece.repeat(count);
+        let list = |kind: u8, items: &[u8]| {
+            let mut span = Vec::new();
+            crate::otlp::write::message(&mut span, 9, |pair| {
+                crate::otlp::write::message(pair, 2, |value| {
+                    crate::otlp::write::bytes(value, u32::from(kind), items);
+                });
+            });
+            span
+        };
+        // One more than a power of two is where a list that doubles wastes most.
+        for count in [1, 2, 3, 5, 9, 1025, 65_537] {
+            let spans = [
+                times(count, b"\x4a\0"),
+                times(count, b"\x5a\0"),
+                times(count, b"\x6a\0"),
+                times(count, b"\x5a\x02\x1a\0"),
+                times(count, b"\x6a\x02\x22\0"),
+                times(count, b"\x4a\x03\x0a\x01\xff"),
+                times(count, b"\x4a\x04\x12\x02\x2a\0"),
+                times(count, b"\x4a\x06\x12\x04\x2a\x02\x0a\0"),
+                times(count, b"\x4a\x06\x12\x04\x32\x02\x0a\0"),
+                list(5, &times(count, b"\x0a\0")),
+                list(6, &times(count, b"\x0a\0")),
+                list(5, &times(count, b"\x0a\x04\x2a\x02\x0a\0")),
+                list(6, &times(count, b"\x0a\x06\x12\x04\x32\x02\x0a\0")),
+            ];
+            for (place, span) in spans.iter().enumerate() {
+                let room = span_room(&SpanView::read(span));
+                assert!(room <= 50 * span.len(), "{place}: {room} bytes for {} ({count} times)", span.len());
+            }
+            let resource = times(count, b"\x0a\0");
+            assert!(pairs_room(&ResourceView::read(&resource).attributes) <= 50 * resource.len());
+            let scope = times(count, b"\x1a\0");
+            assert!(pairs_room(&ScopeView::read(&scope).attributes) <= 50 * scope.len());
+        }
+    }
+
     #[test]
     fn a_service_is_named_by_its_first_service_name() {
         use crate::otlp::write;
@@ -422,5 +552,40 @@ mod tests {
         attribute(&mut resource, "service.name", &|any| write::bytes(any, 1, b"sh\xffp"));
         attribute(&mut resource, "service.name", &|any| write::string(any, 1, "other"));
         assert_eq!(service_name(&resource), "sh\u{fffd}p");
+    }
+
+    #[test]
+    fn a_service_name_in_pieces_is_the_one_that_is_shown() {
+        let text = |text: &str| [&[0x0a, text.len() as u8], text.as_bytes()].concat();
+        let (key, other) = (text("service.name"), text("host.name"));
+        let value = |members: &[u8]| [&[0x12, members.len() as u8], members].concat();
+        let shop = value(&text("shop"));
+        let cases: [(Vec<Vec<u8>>, &str); 9] = [
+            (vec![key.clone(), shop.clone()], "shop"),
+            (vec![shop.clone(), key.clone()], "shop"),
+            (vec![other.clone(), shop.clone(), key.clone()], "shop"),
+            (vec![key.clone(), shop.clone(), other], ""),
+            (vec![key.clone(), shop.clone(), value(&[])], "shop"),
+            (vec![key.clone(), shop.clone(), value(&text("cart"))], "cart"),
+            (vec![key.clone(), value(&[&text("shop")[..], &[0x18, 1]].concat())], ""),
+            (vec![key.clone(), value(b"\x2a\0\x32\0"), shop.clone()], "shop"),
+            (vec![key, shop, value(b"\x32\0")], ""),
+        ];
+        for (pieces, name) in cases {
+            let mut resource = Vec::new();
+            crate::otlp::write::bytes(&mut resource, 1, &pieces.concat());
+            assert_eq!(service_name(&resource), name, "{pieces:02x?}");
+            let view = ResourceView::read(&resource);
+            let pair = view.attributes.iter().find(|pair| pair.key == "service.name");
+            let shown = pair.map_or(Cow::Borrowed(""), |pair| pair.value.to_text());
+            assert_eq!(
+                if matches!(pair, Some(KeyValue { value: AnyValue::String(_), .. })) {
+                    shown
+                } else {
+                    "".into()
+                },
+                name
+            );
+        }
     }
 }

@@ -2,13 +2,24 @@
 
 use std::borrow::Cow;
 
-use super::Limits;
 use super::check::{Check, Header};
-use super::damage::{Damage, Place, ScanError};
+use super::damage::{Damage, DamageKind, Place, ScanError};
 use super::wire::{Fields, Value};
+use super::{Limits, MAX_ENCLOSING_BYTES};
 
 /// Names of the levels of an `ExportTraceServiceRequest`.
 const TRACES: Place = Place::request(&["resource_spans", "scope_spans", "spans"]);
+
+/// A kind of message that encloses spans.
+struct Enclosing {
+    /// The message that it and its spans stand in.
+    outer: &'static str,
+    name: &'static str,
+    check: fn(&mut Check, Fields<'_>) -> Result<(), Damage>,
+}
+
+const RESOURCE: Enclosing = Enclosing { outer: "ResourceSpans", name: "resource", check: Check::resource };
+const SCOPE: Enclosing = Enclosing { outer: "ScopeSpans", name: "scope", check: Check::scope };
 
 /// What encloses spans: a resource or a scope, with its schema.
 #[derive(Debug)]
@@ -73,8 +84,7 @@ fn resource_spans<'a>(
     limits: &Limits,
     visitor: &mut impl Visitor<'a>,
 ) -> Result<(), ScanError> {
-    let resource = envelope(fields.clone(), "ResourceSpans", Check::resource)
-        .map_err(|damage| ScanError::new(place, damage))?;
+    let resource = envelope(fields.clone(), &RESOURCE).map_err(|damage| ScanError::new(place, damage))?;
     let broken_text = resource.broken_text;
     visitor.resource(resource);
     for (index, (message, _)) in children(fields).enumerate() {
@@ -90,12 +100,11 @@ fn scope_spans<'a>(
     limits: &Limits,
     visitor: &mut impl Visitor<'a>,
 ) -> Result<(), ScanError> {
-    let scope = envelope(fields.clone(), "ScopeSpans", Check::scope)
-        .map_err(|damage| ScanError::new(place, damage))?;
+    let scope = envelope(fields.clone(), &SCOPE).map_err(|damage| ScanError::new(place, damage))?;
     broken_text |= scope.broken_text;
     visitor.scope(scope);
     for (index, (message, body)) in children(fields).enumerate() {
-        let mut check = Check { broken_text };
+        let mut check = Check::inside(broken_text);
         let header = check.span(message, limits);
         visitor.span(Found { body, header, broken_text: check.broken_text, place: place.entered(index) });
     }
@@ -103,18 +112,20 @@ fn scope_spans<'a>(
 }
 
 /// What `ResourceSpans` and `ScopeSpans` have alike: 1 is the enclosing thing, 2 the children, 3 the schema.
-fn envelope<'a>(
-    mut fields: Fields<'a>,
-    name: &'static str,
-    check_message: fn(&mut Check, Fields<'a>) -> Result<(), Damage>,
-) -> Result<Envelope<'a>, Damage> {
+fn envelope<'a>(mut fields: Fields<'a>, enclosing: &Enclosing) -> Result<Envelope<'a>, Damage> {
+    let name = enclosing.name;
     let mut check = Check::default();
     let mut message: Cow<'a, [u8]> = Cow::default();
     let mut schema_url: &'a [u8] = &[];
     while let Some(field) = fields.next_field()? {
         match field {
             (1, Value::Bytes(piece)) => {
-                check_message(&mut check, fields.embedded(piece))?;
+                let (length, offset) = (message.len() + piece.len(), fields.last_field().1);
+                if length > MAX_ENCLOSING_BYTES {
+                    return Err(Damage { kind: DamageKind::TooLargeAround { name, length }, offset });
+                }
+                (enclosing.check)(&mut check, fields.embedded(piece))?;
+                check.has_few_values(name, offset)?;
                 if message.is_empty() {
                     message = Cow::Borrowed(piece);
                 } else {
@@ -126,7 +137,7 @@ fn envelope<'a>(
                 check.text(text);
                 schema_url = text;
             }
-            (1..=3, _) => return Err(Damage::wrong_type(name, field.0, &fields)),
+            (1..=3, _) => return Err(Damage::wrong_type(enclosing.outer, field.0, &fields)),
             _ => {}
         }
     }

@@ -72,6 +72,27 @@ fn of_two_kinds_of_data_in_one_metric_the_last_holds() {
 }
 
 #[test]
+fn a_field_is_unknown_or_not_depending_on_the_message_it_stands_in() {
+    // Only field 1 of a request has a meaning; below it 2 and 3 have one too.
+    for (request, is_sound) in [
+        (&b"\x10\x01"[..], true),
+        (b"\x18\x01", true),
+        (b"\x08\x01", false),
+        (b"\x0a\x02\x08\x01", false),
+        (b"\x0a\x02\x10\x01", false),
+        (b"\x0a\x02\x18\x01", false),
+        (b"\x0a\x02\x20\x01", true),
+        (b"\x0a\x04\x12\x02\x18\x01", false),
+        (b"\x0a\x04\x12\x02\x20\x01", true),
+    ] {
+        assert_eq!(count_log_records(request).is_ok(), is_sound, "{request:02x?}");
+        assert_eq!(count_data_points(request).is_ok(), is_sound, "{request:02x?}");
+        assert_eq!(ExportLogsServiceRequest::decode(request).is_ok(), is_sound, "{request:02x?}");
+        assert_eq!(ExportMetricsServiceRequest::decode(request).is_ok(), is_sound, "{request:02x?}");
+    }
+}
+
+#[test]
 fn a_request_that_is_not_one_is_refused_and_says_where() {
     let mut request = Vec::new();
     write::message(&mut request, 1, |resource| {

@@ -347,12 +347,29 @@ fn what_cannot_be_read_is_named_with_its_place() {
 }
 
 #[test]
-fn repeated_members_end_at_the_limit() {
-    let repeated = |times| request_of_span(&vec![r#""name":"n""#; times].join(","));
-    assert!(json::traces(repeated(9).as_bytes()).is_ok());
-    let error = json::traces(repeated(10).as_bytes()).unwrap_err();
-    assert_eq!(error.what, "more than 8 repeated members in an object");
-    assert_eq!(error.path, "resourceSpans[0].scopeSpans[0].spans[0]");
+fn repeated_members_cost_no_more_than_a_few_times_the_text() {
+    let repeated = request_of_span(&vec![r#""name":"n""#; 30].join(","));
+    assert!(json::traces(repeated.as_bytes()).is_ok());
+    // Each repeat makes all that stands before it in its object be written once more, in each level around a long text.
+    let nested = |levels: usize, repeats: usize| {
+        let text = format!(r#"{{"stringValue":"{}"}}"#, "a".repeat(20_000));
+        let around = |value, _| {
+            let repeated = r#","boolValue":true"#.repeat(repeats + 1);
+            format!(r#"{{"arrayValue":{{"values":[{value}]}}{repeated}}}"#)
+        };
+        request_of_value(&(0..levels).fold(text, around))
+    };
+    for (levels, repeats, is_taken) in
+        [(1, 7, true), (1, 9, false), (7, 1, true), (9, 1, false), (18, 8, false)]
+    {
+        match json::traces(nested(levels, repeats).as_bytes()) {
+            Ok(_) => assert!(is_taken, "{levels} {repeats}"),
+            Err(error) => {
+                assert!(!is_taken, "{levels} {repeats}: {error}");
+                assert_eq!(error.what, "repeated members of more than 8 times the length of the text");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,5 +2,6 @@
 
 mod count;
 mod json;
+mod judged;
 mod scan;
 mod wire;

@@ -3,8 +3,11 @@
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
-use tracelodge::otlp::{Limits, Scanned, SpanView, scan, spans, without_rejected, write};
+use tracelodge::otlp::{
+    Limits, MAX_ENCLOSING_BYTES, MAX_VALUES, Scanned, SpanView, scan, spans, without_rejected, write,
+};
 
+use crate::judged::assert_judged_alike;
 use crate::wire::captured;
 
 /// Spans in a captured request.
@@ -40,6 +43,22 @@ fn every_span_of_a_real_sdk_is_taken_byte_for_byte() {
             assert!(!record.resource.service.is_empty(), "{name}");
         }
         assert_eq!(without_rejected(&request, &Limits::default()).unwrap(), request, "{name}");
+    }
+}
+
+#[test]
+fn a_wrong_byte_anywhere_in_a_real_request_is_judged_as_prost_judges_it() {
+    let request = captured("node-otlp-proto-none.pb");
+    let id = request.windows(2).position(|key| key == [0x0a, 16]).expect("a span has a trace id");
+    for place in 0..request.len() {
+        assert_judged_alike(&request[..place]);
+        let mut damaged = request.clone();
+        // A span without a valid id excuses none of the others.
+        damaged[id + 2..id + 18].fill(0);
+        for flipped in [0x01, 0x08, 0x80, 0xff] {
+            damaged[place] = request[place] ^ flipped;
+            assert_judged_alike(&damaged);
+        }
     }
 }
 
@@ -201,6 +220,114 @@ fn values_may_nest_up_to_the_limit_and_no_deeper() {
     }
 }
 
+/// Appends this many values to a span.
+type AppendValues<'a> = &'a dyn Fn(&mut Vec<u8>, usize);
+
+#[test]
+fn a_span_may_have_values_up_to_the_limit_and_no_more() {
+    let empty =
+        |field| move |out: &mut Vec<u8>, count| (0..count).for_each(|_| write::bytes(out, field, &[]));
+    let event = |out: &mut Vec<u8>, count| write::message(out, 11, |event| empty(3)(event, count - 1));
+    let link = |out: &mut Vec<u8>, count| write::message(out, 13, |link| empty(4)(link, count - 1));
+    let list = |kind| {
+        move |out: &mut Vec<u8>, count| {
+            write::message(out, 9, |pair| {
+                write::message(pair, 2, |value| {
+                    write::message(value, kind, |list| empty(1)(list, count - 1))
+                });
+            });
+        }
+    };
+    let mixed = |out: &mut Vec<u8>, count| {
+        [9, 11, 13].iter().for_each(|field| empty(*field)(out, count / 4));
+        list(5)(out, count - 3 * (count / 4));
+    };
+    let plain =
+        |out: &mut Vec<u8>, count| (0..count).for_each(|_| write::bytes(out, 9, b"\x0a\0\x12\x02\x18\0"));
+    let kinds: [(&str, AppendValues<'_>); 9] = [
+        ("attributes", &empty(9)),
+        ("plain attributes", &plain),
+        ("events", &empty(11)),
+        ("links", &empty(13)),
+        ("attributes of an event", &event),
+        ("attributes of a link", &link),
+        ("members of an array", &list(5)),
+        ("members of a map", &list(6)),
+        ("of every kind", &mixed),
+    ];
+    for (kind, values) in kinds {
+        let (full, beyond) = (span(|out| values(out, MAX_VALUES)), span(|out| values(out, MAX_VALUES + 1)));
+        let bytes = request(&[full.clone(), beyond, full.clone()]);
+        let scanned = scan(&bytes, &Limits::default()).unwrap();
+        assert_eq!((scanned.accepted, scanned.rejected), (2, 1), "{kind}");
+        let words = scanned.first_rejection.unwrap();
+        let reason =
+            "span with 65537 values (attributes, events, links, members of lists), above the limit of 65536,";
+        assert!(
+            words.starts_with(&format!("resource_spans[0].scope_spans[0].spans[1]: {reason}")),
+            "{words}"
+        );
+        assert!(
+            without_rejected(&bytes, &Limits::default()).unwrap() == request(&[full.clone(), full]),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn a_resource_or_scope_beyond_a_limit_refuses_the_request() {
+    let around = |pieces: &[&[u8]], is_resource: bool| {
+        let enclose = |out: &mut Vec<u8>| pieces.iter().for_each(|piece| write::bytes(out, 1, piece));
+        let mut request = Vec::new();
+        write::message(&mut request, 1, |resource_spans| {
+            if is_resource {
+                enclose(resource_spans);
+            }
+            write::message(resource_spans, 2, |scope_spans| {
+                if !is_resource {
+                    enclose(scope_spans);
+                }
+                write::bytes(scope_spans, 2, &span(|_| {}));
+            });
+        });
+        request
+    };
+    for (is_resource, name, attribute, place) in [
+        (true, "resource", 0x0a, "resource_spans[0]"),
+        (false, "scope", 0x1a, "resource_spans[0].scope_spans[0]"),
+    ] {
+        let [long, longer] = [0, 1].map(|more| {
+            let mut message = Vec::new();
+            write::bytes(&mut message, 100, &vec![0; MAX_ENCLOSING_BYTES - 5 + more]);
+            assert_eq!(message.len(), MAX_ENCLOSING_BYTES + more);
+            message
+        });
+        let many = [attribute, 0].repeat(MAX_VALUES);
+        for pieces in [&[&long[..]][..], &[&many[..]][..], &[&many[2..], &[attribute, 0]][..]] {
+            let request = around(pieces, is_resource);
+            assert_eq!(scan(&request, &Limits::default()).unwrap().accepted, 1, "{name}");
+        }
+        let too_long = format!("{name} of 1048577 bytes, above the limit of 1048576,");
+        let too_many =
+            "with 65537 values (attributes, events, links, members of lists), above the limit of 65536,";
+        let too_many = format!("{name} {too_many}");
+        let one = [attribute, 0];
+        let cases: [(&[&[u8]], &str); 4] = [
+            (&[&longer], &too_long),
+            (&[&longer[..0], &longer], &too_long),
+            (&[&many, &one], &too_many),
+            (&[&[&many[..], &one].concat()], &too_many),
+        ];
+        for (pieces, words) in cases {
+            let request = around(pieces, is_resource);
+            let error = scan(&request, &Limits::default()).unwrap_err();
+            let words = format!("{place}: {words} at byte {}", error.offset());
+            assert_eq!(error.to_string(), words);
+            assert_eq!(spans(&Bytes::from(request), &Limits::default()).unwrap_err(), error);
+        }
+    }
+}
+
 #[test]
 fn fields_nobody_knows_are_stepped_over_and_kept() {
     // Groups of field 50, in each other.
@@ -280,7 +407,7 @@ fn a_resource_may_come_late_and_in_pieces() {
 fn a_resource_in_very_many_pieces_costs_no_more_than_its_bytes() {
     let mut bytes = Vec::new();
     write::message(&mut bytes, 1, |resource_spans| {
-        write::message(resource_spans, 1, |resource| write::bytes(resource, 100, &vec![0; 1 << 20]));
+        write::message(resource_spans, 1, |resource| write::bytes(resource, 100, &vec![0; 1 << 19]));
         (0..1 << 18).for_each(|_| write::bytes(resource_spans, 1, &[]));
     });
     // Copying the whole for each piece would take minutes.

@@ -9,8 +9,9 @@
 //! An id that is not hex, or of a wrong length, is passed on with a wrong length: then [`super::scan()`] rejects that
 //! one span instead of the whole request being refused here.
 //!
-//! Limits: objects nest at most [`MAX_DEPTH`] levels (an array of values is two of them, a map three), and at most
-//! eight members of an object may come again. The protobuf is at most a few times as long as the JSON.
+//! Limits: objects nest at most [`MAX_DEPTH`] levels (an array of values is two of them, a map three), and what
+//! members that come again make be copied is at most eight times the text. The protobuf is at most a few times as long
+//! as the JSON.
 //!
 //! Does not know: whether the result can be stored; compression; content types.
 //!

@@ -12,12 +12,18 @@ use crate::otlp::{Fields, write};
 /// The longest "what is wrong" in bytes: it may quote what was sent.
 const MAX_WORDS: usize = 200;
 
-/// Members of an object that may come again: each makes what was written of the object be written once more.
-const MAX_REPEATS: usize = 8;
+/// A member that comes again makes what was written of its object be written once more: how many times the length of
+/// the text may be written so, in all objects together.
+const MAX_COPIES: usize = 8;
 
 /// Appends the protobuf of a whole text.
 pub(super) fn transcode(json: &[u8], message: &'static Message) -> Result<Vec<u8>, Error> {
-    let mut transcoder = Transcoder { out: Vec::with_capacity(json.len() / 2), path: Vec::new(), depth: 0 };
+    let mut transcoder = Transcoder {
+        out: Vec::with_capacity(json.len() / 2),
+        path: Vec::new(),
+        depth: 0,
+        copies_left: MAX_COPIES * json.len(),
+    };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let root = Object { transcoder: &mut transcoder, message, field: None };
     match root.deserialize(&mut deserializer).and_then(|()| deserializer.end()) {
@@ -31,6 +37,8 @@ struct Transcoder {
     out: Vec<u8>,
     path: Vec<Step>,
     depth: usize,
+    /// Bytes that may still be written once more.
+    copies_left: usize,
 }
 
 /// A step of the path from the whole text to the value being read.
@@ -64,7 +72,12 @@ impl Transcoder {
 
     /// Takes back the fields of a member that comes a second time: the last one holds.
     #[cold]
-    fn take_back(&mut self, content: usize, field: &Field) {
+    fn take_back<E: de::Error>(&mut self, content: usize, field: &Field) -> Result<(), E> {
+        let Some(left) = self.copies_left.checked_sub(self.out.len() - content) else {
+            let words = format!("repeated members of more than {MAX_COPIES} times the length of the text");
+            return Err(E::custom(words));
+        };
+        self.copies_left = left;
         let double = match field.kind {
             Kind::IntegerOrDouble(_, double) => double,
             _ => field.number,
@@ -76,6 +89,7 @@ impl Transcoder {
                 self.out.extend_from_slice(fields.last_field().0);
             }
         }
+        Ok(())
     }
 }
 
@@ -131,20 +145,14 @@ fn members<'de, A: MapAccess<'de>>(
     content: usize,
     mut map: A,
 ) -> Result<(), A::Error> {
-    let (mut seen, mut repeats) = (0u32, 0);
+    let mut seen = 0u32;
     while let Some(known) = map.next_key_seed(Key(message))? {
         let Some((place, field)) = known else {
             map.next_value::<IgnoredAny>()?;
             continue;
         };
         if seen & 1 << place != 0 {
-            repeats += 1;
-            if repeats > MAX_REPEATS {
-                return Err(de::Error::custom(format!(
-                    "more than {MAX_REPEATS} repeated members in an object"
-                )));
-            }
-            transcoder.take_back(content, field);
+            transcoder.take_back(content, field)?;
         }
         seen |= 1 << place;
         transcoder.path.push(Step::Member(field.name));
