@@ -17,5 +17,5 @@ mod span;
 mod time;
 
 pub use id::{ParseIdError, SpanId, TraceId};
-pub use span::{Origin, Resource, Scope, Span, SpanKind, StatusCode, content_hash};
+pub use span::{ContentHasher, Origin, Resource, Scope, Span, SpanKind, StatusCode, content_hash};
 pub use time::{Clock, Timestamp};

@@ -172,17 +172,42 @@ impl Span {
 /// Each part is preceded by its length (u64, little-endian), so no two different spans feed the same bytes.
 /// Stored, hence fixed for ever.
 pub fn content_hash(resource: &Resource, scope: &Scope, body: &[u8]) -> u64 {
-    let mut hasher = Xxh3::new();
-    let parts = [
-        &resource.bytes[..],
-        resource.schema_url.as_bytes(),
-        &scope.bytes[..],
-        scope.schema_url.as_bytes(),
-        body,
-    ];
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
+    ContentHasher::new(resource, scope).hash(body)
+}
+
+/// [`content_hash`] of many spans around which resource and scope are the same: those are read once.
+#[derive(Clone)]
+pub struct ContentHasher(Xxh3);
+
+impl std::fmt::Debug for ContentHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContentHasher").finish_non_exhaustive()
     }
-    hasher.digest()
+}
+
+impl ContentHasher {
+    /// For spans in this resource and scope.
+    pub fn new(resource: &Resource, scope: &Scope) -> Self {
+        let mut hasher = Self(Xxh3::new());
+        let around = [
+            &resource.bytes[..],
+            resource.schema_url.as_bytes(),
+            &scope.bytes[..],
+            scope.schema_url.as_bytes(),
+        ];
+        around.into_iter().for_each(|part| hasher.feed(part));
+        hasher
+    }
+
+    /// Of the span with this body.
+    pub fn hash(&self, body: &[u8]) -> u64 {
+        let mut hasher = self.clone();
+        hasher.feed(body);
+        hasher.0.digest()
+    }
+
+    fn feed(&mut self, part: &[u8]) {
+        self.0.update(&(part.len() as u64).to_le_bytes());
+        self.0.update(part);
+    }
 }

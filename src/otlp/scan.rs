@@ -11,7 +11,7 @@ use super::view::service_name;
 use super::walk::{Envelope, Found, Visitor, walk};
 use super::wire::{Fields, Value};
 use super::{Limits, write};
-use crate::model::{Origin, Resource, Scope, Span, content_hash};
+use crate::model::{ContentHasher, Origin, Resource, Scope, Span};
 
 /// What a request holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,7 +51,9 @@ pub fn scan(request: &[u8], limits: &Limits) -> Result<Scanned, ScanError> {
 
 /// The good spans of an `ExportTraceServiceRequest` in the order they stand; their bytes are slices of `request`.
 pub fn spans(request: &Bytes, limits: &Limits) -> Result<Vec<Span>, ScanError> {
-    let mut records = Records { request, resource: Arc::default(), scope: Arc::default(), spans: Vec::new() };
+    let (resource, scope) = <(Arc<Resource>, Arc<Scope>)>::default();
+    let hasher = ContentHasher::new(&resource, &scope);
+    let mut records = Records { request, resource, scope, hasher, spans: Vec::new() };
     walk(request, limits, &mut records)?;
     Ok(records.spans)
 }
@@ -61,6 +63,7 @@ struct Records<'a> {
     request: &'a Bytes,
     resource: Arc<Resource>,
     scope: Arc<Scope>,
+    hasher: ContentHasher,
     spans: Vec<Span>,
 }
 
@@ -78,6 +81,7 @@ impl<'a> Visitor<'a> for Records<'a> {
             schema_url: String::from_utf8_lossy(scope.schema_url).into_owned(),
             bytes: self.bytes(scope.message),
         });
+        self.hasher = ContentHasher::new(&self.resource, &self.scope);
     }
 
     fn span(&mut self, span: Found<'a>) {
@@ -107,7 +111,7 @@ impl Records<'_> {
             status: header.status,
             origin: Origin::Otlp,
             flags: header.flags,
-            content_hash: content_hash(&self.resource, &self.scope, &body),
+            content_hash: self.hasher.hash(&body),
             resource: Arc::clone(&self.resource),
             scope: Arc::clone(&self.scope),
             body,
