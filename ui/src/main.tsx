@@ -5,11 +5,13 @@ import { ANYTHING } from './model/search-query';
 import { SearchPage } from './pages/search/search-page';
 import { KeyHelp } from './pages/trace/key-help';
 import { TracePage } from './pages/trace/trace-page';
+import { FailureGuard } from './parts/failure-guard';
 import { useKeys } from './parts/letter-keys';
 import { Link } from './parts/link';
 import { Notice } from './parts/notice';
 import { TopBar } from './parts/top-bar';
-import { traceAddress, wholeTraceId } from './route/route';
+import { type Route, traceAddress, wholeTraceId } from './route/route';
+import { failureOf } from './state/failure';
 import { useLive } from './state/live';
 import { followAddressBar, go, route } from './state/location';
 import { followTheme, letterKeys, theme } from './state/preferences';
@@ -44,6 +46,10 @@ function App() {
 
 function Page() {
   const shown = useLive(route);
+  return <FailureGuard subject={shown} instead={(error) => <Broken error={error} />}><Shown route={shown} /></FailureGuard>;
+}
+
+function Shown({ route: shown }: { readonly route: Route }) {
   if (shown.page === 'search') return <SearchPage query={shown.query} />;
   if (shown.page === 'trace') return <TracePage address={shown.address} />;
   return (
@@ -56,8 +62,21 @@ function Page() {
   );
 }
 
+function Broken({ error }: { readonly error: unknown }) {
+  const { title, detail } = failureOf(error);
+  return (
+    <main class="search-page">
+      <Notice icon="error" tone="error" title={title}>
+        <p>{detail}</p>
+        <button type="button" class="button" onClick={() => window.location.reload()}>Load it again</button>
+      </Notice>
+    </main>
+  );
+}
+
 function home(): void {
-  go({ page: 'search', query: ANYTHING });
+  // A query of its own, so that going home again asks again.
+  go({ page: 'search', query: { ...ANYTHING } });
 }
 
 followTheme();

@@ -84,6 +84,11 @@ describe('JSON in a text', () => {
     );
   });
 
+  test('is left alone when it is nested too deeply to be read', () => {
+    expect(indentedJson('['.repeat(64) + ']'.repeat(64))).toBeDefined();
+    expect(indentedJson('['.repeat(100_000) + ']'.repeat(100_000))).toBeUndefined();
+  });
+
   test.each(['plain', '{broken', '42', '"text"', '{"a":1} trailing'])('%s is left alone', (text) => {
     expect(indentedJson(text)).toBeUndefined();
   });

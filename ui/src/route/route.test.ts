@@ -22,6 +22,7 @@ describe('round trips', () => {
     ['a full query', { page: 'search', query: full }],
     ['a trace', { page: 'trace', address: traceAddress(ID) }],
     ['a span in a zoomed trace', { page: 'trace', address: { id: ID, span: 'a000000000000001', find: 'x y&z', zoom: { from: 5, to: 900 } } }],
+    ['the second span of one id', { page: 'trace', address: traceAddress(ID, 'a000000000000001.2') }],
   ];
   test.each(routes)('%s', (_name, route) => {
     expect(parse(routePath(route))).toEqual(route);

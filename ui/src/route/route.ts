@@ -5,7 +5,7 @@ import { ANYTHING, DEFAULT_LIMIT, DEFAULT_START, MOST_TRACES, type SearchQuery }
 export interface TraceAddress {
   /** The id as it was asked for. */
   readonly id: string;
-  /** Selected span, 16 hexadecimal digits, or empty. */
+  /** Selected span: 16 hexadecimal digits, `.2` for the second span of that id and so on; or empty. */
   readonly span: string;
   /** Find text, or empty. */
   readonly find: string;
@@ -82,7 +82,7 @@ function parseAddress(id: string, keys: URLSearchParams): TraceAddress {
   const to = wholeNumber(keys.get('to'));
   return {
     id: wholeTraceId(id) ?? id,
-    span: /^[0-9a-f]{16}$/.test(span) ? span : '',
+    span: /^[0-9a-f]{16}(\.\d{1,6})?$/.test(span) ? span : '',
     find: keys.get('find') ?? (jaegerSpan === '' ? uiFind : ''),
     zoom: from !== undefined && to !== undefined && to > from ? { from, to } : undefined,
   };

@@ -21,10 +21,9 @@ export function go(to: Route): void {
   route.set(to);
 }
 
-/** A change of the view that is worth a link but not a step back. */
-export function amend(to: Route): void {
-  window.history.replaceState(window.history.state, '', routePath(to));
-  route.set(to);
+/** A change of the view that is worth a link but not a step back. Nobody needs to hear of it: the view shows it. */
+export function amend(path: string): void {
+  window.history.replaceState(window.history.state, '', path);
 }
 
 function markOpening(): void {

@@ -9,7 +9,7 @@ import { at } from '../model/column';
 import { summarize, type TraceSummary } from '../model/trace-summary';
 import { type TimeWindow, wholeWindow, within, isWhole } from '../model/time-window';
 import { type Collapsed, noneCollapsed, placeOf, revealing, visibleRows } from '../model/visible-rows';
-import { type TraceAddress, wholeTraceId } from '../route/route';
+import { type TraceAddress, tracePath, wholeTraceId } from '../route/route';
 import { type Failure, failureOf } from './failure';
 import { Live } from './live';
 import { amend, route } from './location';
@@ -32,7 +32,7 @@ export interface Matches {
 
 const NO_MATCHES: Matches = { text: '', rows: new Uint32Array(0), total: 0, failure: undefined };
 
-/** How long the address bar waits while zooming: browsers limit how often it may change. */
+/** How long the address bar waits while zooming and walking: browsers limit how often it may change. */
 const ADDRESS_DELAY = 200;
 
 export class TraceView {
@@ -63,24 +63,22 @@ export class TraceView {
     const collapsed = noneCollapsed(trace);
     this.collapsed = new Live<Collapsed>(collapsed);
     this.visible = new Live(visibleRows(trace, collapsed));
-    this.window = new Live(
-      address.zoom === undefined
-        ? wholeWindow(trace.duration)
-        : within(address.zoom.from, address.zoom.to, trace.duration),
-    );
+    this.window = new Live(zoomOf(address, trace.duration));
     if (address.find === '' && matched.length > 0) this.#showMatched(matched);
     this.follow(address);
   }
 
   #showMatched(matched: readonly string[]): void {
-    const rows = rowsOf(this.trace, matched);
+    const rows = this.trace.ids.rowsOfAll(matched);
     this.matches.set({ ...NO_MATCHES, rows, total: rows.length });
     this.active.set(at(rows, 0));
   }
 
   /** Shows what the address says: on opening, and when back or forward changed it. */
   follow(address: TraceAddress): void {
-    const row = address.span === '' ? -1 : (this.trace.ids.rowsOf(address.span)[0] ?? -1);
+    window.clearTimeout(this.#addressTimer);
+    this.window.set(zoomOf(address, this.trace.duration));
+    const row = this.trace.ids.rowOfLink(address.span);
     if (row !== this.selected.value) {
       this.selected.set(row);
       if (row >= 0) this.reveal(row);
@@ -110,39 +108,42 @@ export class TraceView {
   }
 
   select(row: number): void {
+    const walking = this.selected.value >= 0 && row >= 0;
     this.selected.set(row);
     if (row >= 0) this.active.set(row);
-    this.#writeAddress(0);
+    this.#writeAddress(walking ? ADDRESS_DELAY : 0);
   }
 
-  async find(text: string): Promise<void> {
+  /** Whether an answer came, and was not overtaken by a later find. */
+  async find(text: string): Promise<boolean> {
     this.#find?.abort();
     if (text === '') {
       this.finding.set(false);
       this.matches.set(NO_MATCHES);
       this.#writeAddress(0);
-      return;
+      return true;
     }
     const control = new AbortController();
     this.#find = control;
     this.finding.set(true);
     try {
       const found = await findSpans(this.trace.id, text, control.signal);
-      const rows = rowsOf(this.trace, found.spans);
+      const rows = this.trace.ids.rowsOfAll(found.spans);
       this.matches.set({ text, rows, total: Math.max(found.total, rows.length), failure: undefined });
     } catch (error) {
-      if (isAbort(error)) return;
+      if (isAbort(error)) return false;
       this.matches.set({ ...NO_MATCHES, text, failure: failureOf(error) });
     }
     this.finding.set(false);
     this.#writeAddress(0);
+    return true;
   }
 
   address(): TraceAddress {
     const { trace, selected, matches, window } = this;
     return {
       id: trace.id,
-      span: selected.value < 0 ? '' : trace.ids.hex(selected.value),
+      span: selected.value < 0 ? '' : trace.ids.linkName(selected.value),
       find: matches.value.text,
       zoom: isWhole(window.value, trace.duration) ? undefined : window.value,
     };
@@ -157,16 +158,15 @@ export class TraceView {
     window.clearTimeout(this.#addressTimer);
     const write = (): void => {
       const now = route.value;
-      if (now.page === 'trace' && now.address.id === this.trace.id) amend({ page: 'trace', address: this.address() });
+      if (now.page === 'trace' && now.address.id === this.trace.id) amend(tracePath(this.address()));
     };
     if (delay === 0) write();
     else this.#addressTimer = window.setTimeout(write, delay);
   }
 }
 
-/** The rows of these spans, ascending. */
-function rowsOf(trace: Trace, ids: readonly string[]): Uint32Array {
-  return Uint32Array.from(new Set(ids.flatMap((id) => trace.ids.rowsOf(id)))).sort();
+function zoomOf({ zoom }: TraceAddress, duration: number): TimeWindow {
+  return zoom === undefined ? wholeWindow(duration) : within(zoom.from, zoom.to, duration);
 }
 
 export const openTrace = new Live<Loading>({ id: '', state: 'loading' });

@@ -61,7 +61,7 @@ export function zoomTo(view: TraceView, row: number): void {
 }
 
 function deepLink(view: TraceView, row: number): string {
-  return window.location.origin + tracePath(traceAddress(view.trace.id, view.trace.ids.hex(row)));
+  return window.location.origin + tracePath(traceAddress(view.trace.id, view.trace.ids.linkName(row)));
 }
 
 function useDetails(view: TraceView, row: number): Details {

@@ -247,9 +247,12 @@ function usePan(view: TraceView, barsWidth: number) {
   const from = useRef<{ readonly x: number; readonly window: TimeWindow; moved: boolean } | undefined>(undefined);
   return {
     onPointerDown: (event: PointerEvent): void => {
-      if (event.button === 0) from.current = { x: event.clientX, window: view.window.value, moved: false };
+      const overNames = event.target instanceof Element && event.target.closest('.row-name') !== null;
+      if (event.button === 0 && !overNames) from.current = { x: event.clientX, window: view.window.value, moved: false };
     },
     onPointerMove: (event: PointerEvent & { readonly currentTarget: HTMLElement }): void => {
+      // Released outside of the window, where nobody could hear it.
+      if ((event.buttons & 1) === 0) from.current = undefined;
       const start = from.current;
       if (start === undefined) return;
       const by = start.x - event.clientX;
