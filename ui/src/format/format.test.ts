@@ -54,9 +54,18 @@ describe('times', () => {
     expect(formatTime(time, 'utc', 0)).toBe('2025-11-20 12:00:00');
   });
 
-  test('survive a date field, to the second', () => {
-    expect(fromInputTime(toInputTime(time))).toBe(1_763_640_000_000_000_000n);
-    expect(fromInputTime('yesterday')).toBeUndefined();
+  test.each(['local', 'utc'] as const)('survive a date field in %s time, to the second', (zone) => {
+    expect(fromInputTime(toInputTime(time, zone), zone)).toBe(1_763_640_000_000_000_000n);
+  });
+
+  test('in a date field are on the clock of their zone', () => {
+    expect(toInputTime(time, 'utc')).toBe('2025-11-20T12:00:00');
+    expect(fromInputTime('2025-11-20T12:00', 'utc')).toBe(1_763_640_000_000_000_000n);
+  });
+
+  test.each(['yesterday', '', '0002-11-20T12:00:00'])('%j is none', (text) => {
+    expect(fromInputTime(text, 'utc')).toBeUndefined();
+    expect(fromInputTime(text, 'local')).toBeUndefined();
   });
 
   test.each([

@@ -27,6 +27,8 @@ export interface Trace {
   readonly duration: number;
   /** Exactly one root and no missing parent. */
   readonly complete: boolean;
+  /** Larger than the server answers with: some spans are left out. */
+  readonly cut: boolean;
   readonly rows: number;
   readonly start: Float64Array;
   readonly length: Float64Array;

@@ -84,6 +84,19 @@ describe('what others write', () => {
     expect(read.limit).toBeGreaterThanOrEqual(1);
   });
 
+  test.each([
+    ['-7d', '-7d'],
+    ['-1w', '-1w'],
+    ['-1h30m', '-1h30m'],
+    ['now-15m', '-15m'],
+    ['2026-11-20T12:00:00Z', '2026-11-20T12:00:00Z'],
+    ['2026-11-20T12:00:00%2B01:00', '2026-11-20T12:00:00+01:00'],
+    ['2026-11-20T12:00:00', '-48h'],
+    ['-1d12h', '-48h'],
+  ])('a start of %s is read as %s', (written, start) => {
+    expect(query(`/search?start=${written}`).start).toBe(start);
+  });
+
   test('a broken escape is shown as it stands', () => {
     expect(trace('/trace/%E0%A4%A').id).toBe('%E0%A4%A');
   });

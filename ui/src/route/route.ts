@@ -112,7 +112,9 @@ function parseQuery(keys: URLSearchParams): SearchQuery {
 
 /** What the server reads as a time; anything else is as good as absent. */
 function timeBound(text: string): string {
-  return /^(-\d+(ms|s|m|h)|\d{1,20}|\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)?)$/.test(text) ? text : '';
+  const [, ago] = /^(?:now)?(-(?:\d+(?:ms|s|m|h))+|-\d+[dw])$/.exec(text) ?? [];
+  if (ago !== undefined) return ago;
+  return /^(\d{1,20}|\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d))$/.test(text) ? text : '';
 }
 
 /** Jaeger's `lookback=2d`. */

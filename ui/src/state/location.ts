@@ -4,11 +4,15 @@ import { Live } from './live';
 
 export const route = new Live<Route>(parseRoute(new URL(window.location.href)));
 
+/** Whether the route was reached by back or forward: then what was left there is shown again. */
+export const returning = new Live(false);
+
 export function followAddressBar(): void {
   // A deep link is a click too: on the clock since the browser began to load.
   if (route.value.page === 'trace') performance.mark('trace:click', { startTime: 0 });
   window.addEventListener('popstate', () => {
     markOpening();
+    returning.set(true);
     route.set(parseRoute(new URL(window.location.href)));
   });
 }
@@ -18,6 +22,7 @@ export function go(to: Route): void {
   if (to.page === 'trace') performance.mark('trace:click');
   const path = routePath(to);
   if (path !== window.location.pathname + window.location.search) window.history.pushState(null, '', path);
+  returning.set(false);
   route.set(to);
 }
 

@@ -29,9 +29,10 @@ export function ResultList({ traces, now, narrowed, onOpen }: Props) {
   const colors = useMemo(() => new ServiceColors(traces.flatMap(servicesOf)), [traces]);
   const longest = Math.max(1, ...traces.map((trace) => trace.duration));
   useEffect(() => {
-    // Coming back from a trace: go on where it was left.
+    // Coming back from a trace: go on where it was left, unless the focus is somewhere already.
     const left = list.current?.querySelector<HTMLElement>(`[data-trace="${lastOpened.value}"]`);
-    left?.focus();
+    lastOpened.set('');
+    if (document.activeElement === document.body) left?.focus();
   }, []);
   useKeys((key) => {
     if (!letterKeys.value || (key !== 'j' && key !== 'k') || list.current === null) return false;
