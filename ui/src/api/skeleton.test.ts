@@ -36,6 +36,8 @@ describe('decodeSkeleton', () => {
     expect(nameOf(trace, 0)).toBe('GET/cart');
     expect(serviceOf(trace, 3)).toBe('cart-ünïcode');
     expect(nameOf(trace, 4)).toBe('child');
+    const unnamed = skeletonBytes([{ ...sketch('a b 0-1')[0]!, name: '' }]);
+    expect(nameOf(decodeSkeleton(unnamed), 0)).toBe('(no name)');
   });
 
   test('finds rows by span id and back', () => {

@@ -1,7 +1,7 @@
 /** Numbers as people read them. */
 import { describe, expect, test } from 'vitest';
 import { countOf, formatCount } from './count';
-import { formatDuration, formatExactDuration, isDuration, tidyDuration } from './duration';
+import { formatDuration, formatExactDuration, formatOffset, isDuration, tidyDuration } from './duration';
 import { indentedJson } from './json-text';
 import { formatAgo, formatClock, formatTime, fromInputTime, toInputTime } from './time';
 
@@ -9,11 +9,15 @@ test.each([
   [0, '0 ns'],
   [999, '999 ns'],
   [1000, '1 µs'],
+  [999_499, '999 µs'],
+  [999_999, '1 ms'],
+  [999_600_000, '1 s'],
   [1234, '1.23 µs'],
   [12_345_678, '12.3 ms'],
   [100_000_000, '100 ms'],
   [1_500_000_000, '1.5 s'],
   [59_900_000_000, '59.9 s'],
+  [59_999_000_000, '1 m 00 s'],
   [125_000_000_000, '2 m 05 s'],
   [3_660_000_000_000, '1 h 01 m'],
   [90_000_000_000_000, '1 d 01 h'],
@@ -29,6 +33,10 @@ test.each([
   [2_000, '2 µs'],
 ])('%d ns exactly is %s', (nanoseconds, text) => {
   expect(formatExactDuration(nanoseconds)).toBe(text);
+});
+
+test('a time after another has its sign', () => {
+  expect([1500, 0, -31_000_000].map(formatOffset)).toEqual(['+1.5 µs', '+0 ns', '−31 ms']);
 });
 
 describe('typed durations', () => {

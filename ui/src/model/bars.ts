@@ -68,8 +68,8 @@ function addMarks(
   into: Marks,
 ): void {
   const last = lastAtMost(trace.markRow, row);
-  for (let mark = last; mark >= 0 && at(trace.markRow, mark) === row; mark--) {
-    if (last - mark >= MOST_MARKS_PER_ROW) return;
+  const most = into.x.length + MOST_MARKS_PER_ROW;
+  for (let mark = last; mark >= 0 && at(trace.markRow, mark) === row && into.x.length < most; mark--) {
     const offset = at(trace.markOffset, mark);
     if (offset < window.from || offset > window.to) continue;
     into.bar.push(bar);

@@ -63,8 +63,13 @@ export function descendants(trace: Trace, row: number): number {
   return at(trace.subtreeEnd, row) - row - 1;
 }
 
+/** What is shown of a name: an empty one could be neither seen nor clicked. */
+export function shownName(name: string): string {
+  return name === '' ? '(no name)' : name;
+}
+
 export function nameOf(trace: Trace, row: number): string {
-  return trace.texts.text(at(trace.name, row));
+  return shownName(trace.texts.text(at(trace.name, row)));
 }
 
 export function serviceOf(trace: Trace, row: number): string {

@@ -15,6 +15,13 @@ interface Props {
   readonly onCommit: (value: string) => void;
 }
 
+/** The next place of a list that goes round; the first step enters it at its near end. */
+export function stepped(from: number, step: 1 | -1, count: number): number {
+  if (count === 0) return -1;
+  if (from < 0) return step === 1 ? 0 : count - 1;
+  return (from + step + count) % count;
+}
+
 export function Combobox({ label, value, placeholder, options, disabled = false, onFocus, onCommit }: Props) {
   const id = useId();
   const [draft, setDraft] = useState(value);
@@ -53,7 +60,7 @@ export function Combobox({ label, value, placeholder, options, disabled = false,
       event.preventDefault();
       setOpen(true);
       const step = event.key === 'ArrowDown' ? 1 : -1;
-      if (offered.length > 0) mark((marked + step + offered.length) % offered.length);
+      mark(stepped(marked, step, offered.length));
     }
   };
 

@@ -8,7 +8,7 @@ import { NO_PARENT, RowFlag, rowsWithFlag, type Trace } from '../model/trace';
 import { at } from '../model/column';
 import { summarize, type TraceSummary } from '../model/trace-summary';
 import { type TimeWindow, wholeWindow, within, isWhole } from '../model/time-window';
-import { type Collapsed, noneCollapsed, placeOf, revealing, visibleRows } from '../model/visible-rows';
+import { type Collapsed, noneCollapsed, placeOf, revealing, toggled, visibleRows } from '../model/visible-rows';
 import { type TraceAddress, tracePath, wholeTraceId } from '../route/route';
 import { type Failure, failureOf } from './failure';
 import { Live } from './live';
@@ -92,7 +92,16 @@ export class TraceView {
     this.visible.set(visibleRows(this.trace, collapsed));
     // The keyboard moves to the ancestor that now hides its row.
     const place = placeOf(this.visible.value, this.active.value);
-    this.active.set(at(this.visible.value, Math.max(place, 0)));
+    const row = at(this.visible.value, Math.max(place, 0));
+    if (row === this.active.value) return;
+    this.active.set(row);
+    this.wanted.set({ row });
+  }
+
+  /** Folds or unfolds the row, and gives it the keyboard. */
+  toggle(row: number): void {
+    this.active.set(row);
+    this.setCollapsed(toggled(this.collapsed.value, row));
   }
 
   setWindow(window: TimeWindow): void {
@@ -107,10 +116,19 @@ export class TraceView {
     this.wanted.set({ row });
   }
 
+  /** Goes to the row, with the panel when it is open; nowhere for −1. */
+  walkTo(row: number): void {
+    if (row < 0) return;
+    this.reveal(row);
+    if (this.selected.value >= 0) this.select(row);
+  }
+
   select(row: number): void {
     const walking = this.selected.value >= 0 && row >= 0;
     this.selected.set(row);
     if (row >= 0) this.active.set(row);
+    // The focus may have been in the panel.
+    else this.wanted.set({ row: this.active.value });
     this.#writeAddress(walking ? ADDRESS_DELAY : 0);
   }
 

@@ -5,6 +5,7 @@ import { formatDuration } from '../../format/duration';
 import { formatAgo, formatClock, formatDate } from '../../format/time';
 import type { FoundTrace } from '../../model/found-traces';
 import { ServiceColors } from '../../model/service-color';
+import { shownName } from '../../model/trace';
 import { useKeys } from '../../parts/letter-keys';
 import { Link } from '../../parts/link';
 import { ServiceChip, ServiceDot } from '../../parts/service-chip';
@@ -91,7 +92,7 @@ function Result({ trace, colors, longest, now, narrowed, onOpen }: ResultProps) 
         <span class="result-name">
           <ServiceDot color={colors.of(trace.rootService)} />
           <strong>{trace.rootService === '' ? '(no service)' : trace.rootService}</strong>
-          <span class="result-operation">{trace.rootName}</span>
+          <span class="result-operation">{shownName(trace.rootName)}</span>
         </span>
         <Services trace={trace} colors={colors} narrowed={narrowed} />
       </span>

@@ -7,6 +7,7 @@ import { countOf } from '../../format/count';
 import { formatDuration } from '../../format/duration';
 import { formatTime } from '../../format/time';
 import type { FoundTrace } from '../../model/found-traces';
+import { shownName } from '../../model/trace';
 import { useSize } from '../../parts/size';
 import { useLive } from '../../state/live';
 import { dark, zone } from '../../state/preferences';
@@ -93,7 +94,7 @@ function Told({ trace, x, y, width }: ToldProps) {
   const place = onLeft ? { right: `${width - x + 14}px` } : { left: `${x + 14}px` };
   return (
     <div class="tooltip" style={{ ...place, top: `${Math.max(y - 30, 4)}px` }}>
-      <strong>{trace.rootService}</strong> {trace.rootName}
+      <strong>{trace.rootService}</strong> {shownName(trace.rootName)}
       <div class="tooltip-facts">
         {formatDuration(trace.duration)} · {countOf(trace.spans, 'span')}
         {trace.errors > 0 && <span class="error-text"> · {countOf(trace.errors, 'error')}</span>}

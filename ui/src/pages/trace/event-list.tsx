@@ -1,6 +1,7 @@
 /** The events of a span in order of time; exceptions read like exceptions. */
-import { formatDuration, formatExactDuration } from '../../format/duration';
+import { formatExactDuration, formatOffset } from '../../format/duration';
 import type { SpanEvent } from '../../model/span-detail';
+import { shownName } from '../../model/trace';
 import { CopyButton } from '../../parts/copy-button';
 import { AttributeTable } from './attribute-table';
 
@@ -18,9 +19,9 @@ export function EventList({ events, spanStart, filter }: Props) {
         <li key={index}>
           <header>
             <time title={formatExactDuration(Number(event.time - spanStart))}>
-              +{formatDuration(Number(event.time - spanStart))}
+              {formatOffset(Number(event.time - spanStart))}
             </time>
-            <strong>{event.name}</strong>
+            <strong>{shownName(event.name)}</strong>
           </header>
           <EventBody event={event} filter={filter} />
         </li>

@@ -37,7 +37,7 @@ export function FindBox({ view }: { readonly view: TraceView }) {
   };
   const step = (way: 1 | -1): void => {
     const row = way === 1 ? nextRow(matches.rows, active) : previousRow(matches.rows, active);
-    if (row >= 0) view.reveal(row);
+    view.walkTo(row);
   };
   return (
     <div class="find" role="search">
@@ -77,8 +77,7 @@ export function FindBox({ view }: { readonly view: TraceView }) {
 }
 
 function jumpToFirst(view: TraceView): void {
-  const row = nextRow(view.matches.value.rows, view.active.value - 1);
-  if (row >= 0) view.reveal(row);
+  view.walkTo(nextRow(view.matches.value.rows, view.active.value - 1));
 }
 
 function told(text: string, place: number, total: number, failed: boolean): string {

@@ -19,9 +19,14 @@ export function shownRange(scrollTop: number, height: number, rows: number): Row
   return { first: Math.min(first, Math.max(0, rows - 1)), end: Math.min(end, rows) };
 }
 
-/** Narrower steps for deep trees: at most half of the name column goes to indentation. */
+/** Narrower steps for deep trees, as long as they can be told apart. */
 export function indentStep(depth: number, nameWidth: number): number {
   return Math.max(2, Math.min(14, (nameWidth * 0.5) / Math.max(depth, 1)));
+}
+
+/** At most half of the name column goes to indentation: deeper names stand below each other. */
+export function indentOf(depth: number, step: number, nameWidth: number): number {
+  return Math.min(depth * step, Math.floor(nameWidth / 2 / step) * step);
 }
 
 /** Where to scroll so that a row is in sight; undefined when it already is. */

@@ -2,12 +2,12 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { countOf, formatCount } from '../../format/count';
-import { formatDuration, formatExactDuration } from '../../format/duration';
+import { formatDuration, formatExactDuration, formatOffset } from '../../format/duration';
 import { formatTime } from '../../format/time';
 import { at } from '../../model/column';
 import { attributesAsJson, type SpanDetail } from '../../model/span-detail';
 import { around } from '../../model/time-window';
-import { descendants, hasFlag, kindOf, nameOf, RowFlag, serviceOf } from '../../model/trace';
+import { descendants, hasFlag, kindOf, nameOf, RowFlag, serviceOf, shownName } from '../../model/trace';
 import { CopyButton } from '../../parts/copy-button';
 import { Icon } from '../../parts/icon';
 import { Link } from '../../parts/link';
@@ -94,7 +94,7 @@ function Facts({ view, row }: Props) {
       <dd title={formatExactDuration(at(trace.self, row))}>{formatDuration(at(trace.self, row))}</dd>
       <dt>Starts at</dt>
       <dd title={formatExactDuration(start)}>
-        +{formatDuration(start)} <span class="faint">{formatTime(trace.base + BigInt(Math.round(start)), shownZone, 9)}</span>
+        {formatOffset(start)} <span class="faint">{formatTime(trace.base + BigInt(Math.round(start)), shownZone, 9)}</span>
       </dd>
       {kindOf(trace, row) !== '' && (
         <>
@@ -148,7 +148,7 @@ function Loaded({ details, view, row }: LoadedProps) {
     );
   }
   const span = oneOf(details.spans, view, row);
-  if (span === undefined) return <Notice icon="search" title="The server no longer has this span" />;
+  if (span === undefined) return <Notice icon="search" title="The server did not send this span" />;
   return (
     <>
       {(span.status.code === 'error' || span.status.message !== '') && (
@@ -183,7 +183,8 @@ function Loaded({ details, view, row }: LoadedProps) {
 function oneOf(spans: readonly SpanDetail[], view: TraceView, row: number): SpanDetail | undefined {
   const start = view.trace.base + BigInt(Math.round(at(view.trace.start, row)));
   const name = nameOf(view.trace, row);
-  return spans.find((span) => span.start === start && span.name === name) ?? spans[0];
+  const same = spans.find((span) => span.start === start && shownName(span.name) === name);
+  return same ?? (spans.length === 1 ? spans[0] : undefined);
 }
 
 interface SectionsProps {

@@ -24,6 +24,9 @@ export function TracePage({ address }: { readonly address: TraceAddress }) {
   const current = loading.id === address.id ? loading : undefined;
   useEffect(() => void showTrace(address), [address]);
   useEffect(() => closeTrace, []);
+  useEffect(() => {
+    if (current?.state !== 'ready') document.title = `${address.id} – tracelodge`;
+  }, [address.id, current?.state]);
   if (current?.state === 'ready') return <OpenTrace key={current.id} view={current.view} />;
   return (
     <main class="trace-page" aria-busy={current?.state !== 'failed'}>

@@ -9,13 +9,13 @@ import { at } from '../../model/column';
 import { placeAmong } from '../../model/stepping';
 import { panned, ticks, type TimeWindow, zoomed } from '../../model/time-window';
 import { RowFlag, serviceOf } from '../../model/trace';
-import { placeOf, toggled } from '../../model/visible-rows';
+import { placeOf } from '../../model/visible-rows';
 import { useSize } from '../../parts/size';
 import { Splitter } from '../../parts/splitter';
 import { useLive } from '../../state/live';
 import type { TraceView } from '../../state/open-trace';
 import { dark, nameColumn } from '../../state/preferences';
-import { BARS_AIR, indentStep, ROW_HEIGHT, type RowRange, scrollTo, shownRange } from './geometry';
+import { BARS_AIR, indentOf, indentStep, ROW_HEIGHT, type RowRange, scrollTo, shownRange } from './geometry';
 import { FoldButtons } from './fold-buttons';
 import { Ruler } from './ruler';
 import { WaterfallRow } from './waterfall-row';
@@ -109,7 +109,7 @@ function Rows({ view, range, nameWidth }: RowsProps) {
           trace={view.trace}
           row={row}
           place={place}
-          indent={at(view.trace.depth, row) * step}
+          indent={indentOf(at(view.trace.depth, row), step, nameWidth)}
           step={step}
           color={view.colors.of(serviceOf(view.trace, row))}
           collapsed={at(collapsed, row) === 1}
@@ -117,7 +117,7 @@ function Rows({ view, range, nameWidth }: RowsProps) {
           selected={row === selected}
           matched={placeAmong(matches.rows, row) >= 0}
           onSelect={(picked) => view.select(picked)}
-          onToggle={(picked) => view.setCollapsed(toggled(view.collapsed.value, picked))}
+          onToggle={(picked) => view.toggle(picked)}
         />
       );
     };
@@ -128,7 +128,7 @@ function Rows({ view, range, nameWidth }: RowsProps) {
     for (let place = range.first; place < end; place++) rows.push(drawn(place));
     if (kept >= end) rows.push(drawn(kept));
     return <>{rows}</>;
-  }, [view, visible, collapsed, active, selected, matches, range, step]);
+  }, [view, visible, collapsed, active, selected, matches, range, step, nameWidth]);
 }
 
 function useDrawing(
@@ -202,8 +202,8 @@ function useWanted(view: TraceView, scroller: { readonly current: HTMLDivElement
     if (top !== undefined) element.scrollTop = top;
     // The row may exist only after the scrolling drew it.
     const frame = requestAnimationFrame(() => {
-      const focused = document.activeElement;
-      if (focused instanceof HTMLInputElement) return;
+      // Whoever steps from match to match, or folds by button, goes on there.
+      if (document.activeElement?.closest('input, .find, .fold-buttons') != null) return;
       element.querySelector<HTMLElement>('[role="row"][tabindex="0"]')?.focus({ preventScroll: true });
     });
     return () => cancelAnimationFrame(frame);
