@@ -6,11 +6,10 @@ import { SearchPage } from './pages/search/search-page';
 import { KeyHelp } from './pages/trace/key-help';
 import { TracePage } from './pages/trace/trace-page';
 import { FailureGuard } from './parts/failure-guard';
-import { useKeys } from './parts/letter-keys';
-import { Link } from './parts/link';
 import { Notice } from './parts/notice';
+import { useKeys } from './parts/page-keys';
 import { TopBar } from './parts/top-bar';
-import { type Route, traceAddress, wholeTraceId } from './route/route';
+import { traceAddress, wholeTraceId } from './route/route';
 import { failureOf } from './state/failure';
 import { useLive } from './state/live';
 import { followAddressBar, go, route } from './state/location';
@@ -46,19 +45,10 @@ function App() {
 
 function Page() {
   const shown = useLive(route);
-  return <FailureGuard subject={shown} instead={(error) => <Broken error={error} />}><Shown route={shown} /></FailureGuard>;
-}
-
-function Shown({ route: shown }: { readonly route: Route }) {
-  if (shown.page === 'search') return <SearchPage query={shown.query} />;
-  if (shown.page === 'trace') return <TracePage address={shown.address} />;
   return (
-    <main class="search-page">
-      <Notice icon="search" title="There is no such page">
-        <p>Looked for <code class="wrap">{shown.path}</code></p>
-        <Link class="button" href="/" onFollow={home}>Recent traces</Link>
-      </Notice>
-    </main>
+    <FailureGuard subject={shown} instead={(error) => <Broken error={error} />}>
+      {shown.page === 'search' ? <SearchPage query={shown.query} /> : <TracePage address={shown.address} />}
+    </FailureGuard>
   );
 }
 

@@ -6,14 +6,12 @@ import type { StringTable } from './string-table';
 /** The parent of a row that has none in this trace. */
 export const NO_PARENT = 0xffff_ffff;
 
-/** Bits of `Trace.flags`. */
+/** Bits of `Trace.flags` that the page shows; 2 (status ok) and 16 (links) it does not. */
 export const RowFlag = {
   error: 1,
-  ok: 2,
   /** The parent id is set, but that span is not in the trace. */
   missingParent: 4,
   events: 8,
-  links: 16,
   /** The span id is not unique in the trace. */
   repeatedId: 32,
 } as const;

@@ -10,7 +10,6 @@ interface Props {
   readonly value: string;
   readonly placeholder: string;
   readonly options: readonly string[];
-  readonly disabled?: boolean;
   readonly onFocus?: () => void;
   readonly onCommit: (value: string) => void;
 }
@@ -22,7 +21,7 @@ export function stepped(from: number, step: 1 | -1, count: number): number {
   return (from + step + count) % count;
 }
 
-export function Combobox({ label, value, placeholder, options, disabled = false, onFocus, onCommit }: Props) {
+export function Combobox({ label, value, placeholder, options, onFocus, onCommit }: Props) {
   const id = useId();
   const [draft, setDraft] = useState(value);
   const [open, setOpen] = useState(false);
@@ -78,7 +77,6 @@ export function Combobox({ label, value, placeholder, options, disabled = false,
           aria-controls={`${id}-list`}
           aria-autocomplete="list"
           aria-activedescendant={shows && marked >= 0 ? `${id}-${marked}` : undefined}
-          disabled={disabled}
           placeholder={placeholder}
           value={draft}
           title={draft}
@@ -96,7 +94,7 @@ export function Combobox({ label, value, placeholder, options, disabled = false,
           onBlur={() => commit(draft.trim())}
           onKeyDown={onKeyDown}
         />
-        {value === '' || disabled ? (
+        {value === '' ? (
           <span class="combobox-sign"><Icon name="down" /></span>
         ) : (
           <button type="button" class="icon-button combobox-sign" aria-label={`Clear ${label.toLowerCase()}`} onClick={() => commit('')}>

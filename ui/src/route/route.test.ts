@@ -106,10 +106,6 @@ describe('what others write', () => {
   });
 });
 
-test('any other path is said to be unknown', () => {
-  expect(parse('/monitor/x')).toEqual({ page: 'unknown', path: '/monitor/x' });
-});
-
 test.each([
   ['  ABCDEF  ', '00000000000000000000000000abcdef'],
   ['', undefined],

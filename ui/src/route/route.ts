@@ -15,24 +15,20 @@ export interface TraceAddress {
 
 export type Route =
   | { readonly page: 'search'; readonly query: SearchQuery }
-  | { readonly page: 'trace'; readonly address: TraceAddress }
-  | { readonly page: 'unknown'; readonly path: string };
+  | { readonly page: 'trace'; readonly address: TraceAddress };
 
 /** Written into every address that has parameters, so that a later page can tell what it reads. */
 const VERSION = '1';
 
+/** The server gives the page to these paths only: what is not a trace's is the search's. */
 export function parseRoute(url: URL): Route {
-  const path = url.pathname.replace(/\/+$/, '');
-  if (path === '' || path === '/search') return { page: 'search', query: parseQuery(url.searchParams) };
-  const id = /^\/trace\/([^/]+)$/.exec(path)?.[1];
+  const id = /^\/trace\/([^/]+)\/*$/.exec(url.pathname)?.[1];
   if (id !== undefined) return { page: 'trace', address: parseAddress(decoded(id), url.searchParams) };
-  return { page: 'unknown', path: decoded(url.pathname) };
+  return { page: 'search', query: parseQuery(url.searchParams) };
 }
 
 export function routePath(route: Route): string {
-  if (route.page === 'search') return searchPath(route.query);
-  if (route.page === 'trace') return tracePath(route.address);
-  return route.path;
+  return route.page === 'search' ? searchPath(route.query) : tracePath(route.address);
 }
 
 export function traceAddress(id: string, span = ''): TraceAddress {

@@ -3,7 +3,7 @@ import { isAbort } from '../api/request';
 import { skeleton } from '../api/skeleton';
 import { findSpans, spanDetails } from '../api/span-details';
 import { ServiceColors } from '../model/service-color';
-import type { SpanDetail } from '../model/span-detail';
+import { type SpanDetail, weightOf } from '../model/span-detail';
 import { NO_PARENT, RowFlag, rowsWithFlag, type Trace } from '../model/trace';
 import { at } from '../model/column';
 import { summarize, type TraceSummary } from '../model/trace-summary';
@@ -32,6 +32,14 @@ export interface Matches {
 
 const NO_MATCHES: Matches = { text: '', rows: new Uint32Array(0), total: 0, failure: undefined };
 
+export type Details =
+  | { readonly state: 'loading' }
+  | { readonly state: 'failed'; readonly failure: Failure }
+  | { readonly state: 'ready'; readonly spans: readonly SpanDetail[] };
+
+/** Characters of details that are kept for coming back to a span. */
+const MOST_KEPT = 8_000_000;
+
 /** How long the address bar waits while zooming and walking: browsers limit how often it may change. */
 const ADDRESS_DELAY = 200;
 
@@ -51,6 +59,8 @@ export class TraceView {
   readonly selected = new Live(-1);
   readonly matches = new Live<Matches>(NO_MATCHES);
   readonly finding = new Live(false);
+  readonly #details = new Map<string, readonly SpanDetail[]>();
+  #detailsWeight = 0;
   #find: AbortController | undefined;
   #addressTimer: number | undefined;
 
@@ -157,6 +167,29 @@ export class TraceView {
     return true;
   }
 
+  /** The details of a span and of all that share its id, asked for once. */
+  async details(row: number, signal: AbortSignal): Promise<Details> {
+    const id = this.trace.ids.hex(row);
+    const known = this.#details.get(id);
+    if (known !== undefined) return { state: 'ready', spans: known };
+    try {
+      const spans = await spanDetails(this.trace.id, id, signal);
+      this.#keep(id, spans);
+      return { state: 'ready', spans };
+    } catch (error) {
+      return isAbort(error) ? { state: 'loading' } : { state: 'failed', failure: failureOf(error) };
+    }
+  }
+
+  #keep(id: string, spans: readonly SpanDetail[]): void {
+    if (this.#detailsWeight > MOST_KEPT) {
+      this.#details.clear();
+      this.#detailsWeight = 0;
+    }
+    this.#details.set(id, spans);
+    for (const span of spans) this.#detailsWeight += weightOf(span);
+  }
+
   address(): TraceAddress {
     const { trace, selected, matches, window } = this;
     return {
@@ -222,33 +255,8 @@ export function closeTrace(): void {
   openTrace.set({ id: '', state: 'loading' });
 }
 
-export type Details =
-  | { readonly state: 'loading' }
-  | { readonly state: 'failed'; readonly failure: Failure }
-  | { readonly state: 'ready'; readonly spans: readonly SpanDetail[] };
-
 /** What `parent` says about a row, as a row number; −1 without one. */
 export function parentRow(trace: Trace, row: number): number {
   const parent = at(trace.parent, row);
   return parent === NO_PARENT ? -1 : parent;
-}
-
-const MOST_KEPT = 200;
-const keptDetails = new Map<string, readonly SpanDetail[]>();
-
-/** The details of a span, asked for once. */
-export async function detailsOf(trace: Trace, row: number, signal: AbortSignal): Promise<Details> {
-  const id = trace.ids.hex(row);
-  const key = `${trace.id}/${id}`;
-  const known = keptDetails.get(key);
-  if (known !== undefined) return { state: 'ready', spans: known };
-  try {
-    const spans = await spanDetails(trace.id, id, signal);
-    if (keptDetails.size >= MOST_KEPT) keptDetails.clear();
-    keptDetails.set(key, spans);
-    return { state: 'ready', spans };
-  } catch (error) {
-    if (isAbort(error)) return { state: 'loading' };
-    return { state: 'failed', failure: failureOf(error) };
-  }
 }

@@ -6,7 +6,7 @@ import { formatAgo, formatClock, formatDate } from '../../format/time';
 import type { FoundTrace } from '../../model/found-traces';
 import { ServiceColors } from '../../model/service-color';
 import { shownName } from '../../model/trace';
-import { useKeys } from '../../parts/letter-keys';
+import { useKeys } from '../../parts/page-keys';
 import { Link } from '../../parts/link';
 import { ServiceChip, ServiceDot } from '../../parts/service-chip';
 import { tracePath, traceAddress } from '../../route/route';

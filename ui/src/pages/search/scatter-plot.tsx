@@ -75,19 +75,19 @@ export function ScatterPlot({ traces, onOpen, onRange }: Props) {
       onPointerLeave={() => hover(-1)}
     >
       <canvas ref={canvas} role="img" aria-label={`${countOf(traces.length, 'trace')} by start and duration; the list below says the same`} />
-      {!moved && <Told trace={traces[hovered]} x={scatter.dots.x[hovered] ?? 0} y={scatter.dots.y[hovered] ?? 0} width={width} />}
+      {!moved && <Tooltip trace={traces[hovered]} x={scatter.dots.x[hovered] ?? 0} y={scatter.dots.y[hovered] ?? 0} width={width} />}
     </div>
   );
 }
 
-interface ToldProps {
+interface TooltipProps {
   readonly trace: FoundTrace | undefined;
   readonly x: number;
   readonly y: number;
   readonly width: number;
 }
 
-function Told({ trace, x, y, width }: ToldProps) {
+function Tooltip({ trace, x, y, width }: TooltipProps) {
   const shownZone = useLive(zone);
   if (trace === undefined) return null;
   const onLeft = x > width / 2;

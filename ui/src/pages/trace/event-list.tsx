@@ -3,6 +3,8 @@ import { formatExactDuration, formatOffset } from '../../format/duration';
 import type { SpanEvent } from '../../model/span-detail';
 import { shownName } from '../../model/trace';
 import { CopyButton } from '../../parts/copy-button';
+import { Dropped } from '../../parts/dropped';
+import { FirstItems } from '../../parts/first-items';
 import { AttributeTable } from './attribute-table';
 
 interface Props {
@@ -14,19 +16,24 @@ interface Props {
 export function EventList({ events, spanStart, filter }: Props) {
   const ordered = [...events].sort((one, other) => (one.time < other.time ? -1 : one.time > other.time ? 1 : 0));
   return (
-    <ol class="events">
-      {ordered.map((event, index) => (
-        <li key={index}>
-          <header>
-            <time title={formatExactDuration(Number(event.time - spanStart))}>
-              {formatOffset(Number(event.time - spanStart))}
-            </time>
-            <strong>{shownName(event.name)}</strong>
-          </header>
-          <EventBody event={event} filter={filter} />
-        </li>
-      ))}
-    </ol>
+    <FirstItems items={ordered}>
+      {(shown) => (
+        <ol class="events">
+          {shown.map((event, index) => (
+            <li key={index}>
+              <header>
+                <time title={formatExactDuration(Number(event.time - spanStart))}>
+                  {formatOffset(Number(event.time - spanStart))}
+                </time>
+                <strong>{shownName(event.name)}</strong>
+                <Dropped count={event.dropped} />
+              </header>
+              <EventBody event={event} filter={filter} />
+            </li>
+          ))}
+        </ol>
+      )}
+    </FirstItems>
   );
 }
 

@@ -1,4 +1,5 @@
 /** Which rows exist, and when the waterfall has to scroll. */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { indentOf, indentStep, ROW_HEIGHT, scrollTo, shownRange } from './geometry';
 
@@ -43,4 +44,9 @@ test('the deepest name keeps half of its column', () => {
     expect(indentOf(depth, step, 340)).toBeLessThanOrEqual(170);
     expect(indentOf(1, step, 340)).toBe(step);
   }
+});
+
+test('rows are as high as the style sheet says', () => {
+  const tokens = readFileSync(new URL('../../style/tokens.css', import.meta.url), 'utf8');
+  expect(tokens).toContain(`--row: ${ROW_HEIGHT}px;`);
 });

@@ -1,9 +1,18 @@
 /** Which rows of the waterfall are drawn, and how far names are indented. */
+import { ticks, type TimeWindow } from '../../model/time-window';
 
 /** Pixels; the same as --row in tokens.css. */
 export const ROW_HEIGHT = 24;
 /** Free pixels left and right of the bars. */
 export const BARS_AIR = { left: 10, right: 14 } as const;
+
+/** About as far apart the ruler's lines stand. */
+export const TICK_WIDTH = 120;
+
+/** The times of the ruler's lines, which go on behind the bars. */
+export function rulerTimes(shown: TimeWindow, width: number): number[] {
+  return ticks(shown, width / TICK_WIDTH);
+}
 
 /** Rows are drawn in steps, with some beyond both edges, so that most scrolling draws nothing. */
 const STEP = 8;

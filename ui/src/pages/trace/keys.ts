@@ -4,7 +4,7 @@ import { nextRow, previousRow } from '../../model/stepping';
 import { panned, wholeWindow, zoomed } from '../../model/time-window';
 import { hasChildren } from '../../model/trace';
 import { allCollapsed, noneCollapsed, oneLevelLess, oneLevelMore, placeOf } from '../../model/visible-rows';
-import type { KeyHandler } from '../../parts/letter-keys';
+import type { KeyHandler } from '../../parts/page-keys';
 import { parentRow, type TraceView } from '../../state/open-trace';
 import { letterKeys, zone } from '../../state/preferences';
 import { ROW_HEIGHT } from './geometry';

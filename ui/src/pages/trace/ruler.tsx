@@ -1,17 +1,16 @@
 /** The times above the bars; dragging over them zooms. */
 import { useRef, useState } from 'preact/hooks';
 import { formatDuration, formatExactDuration } from '../../format/duration';
-import { ticks, within } from '../../model/time-window';
+import { within } from '../../model/time-window';
 import { useLive } from '../../state/live';
 import type { TraceView } from '../../state/open-trace';
-import { BARS_AIR } from './geometry';
+import { BARS_AIR, rulerTimes, TICK_WIDTH } from './geometry';
 
 interface Props {
   readonly view: TraceView;
   readonly width: number;
 }
 
-const TICK_WIDTH = 120;
 /** Free pixels a text right of its line needs. */
 const LAST_WIDTH = 60;
 const SMALLEST_DRAG = 4;
@@ -21,7 +20,7 @@ export function Ruler({ view, width }: Props) {
   const element = useRef<HTMLDivElement>(null);
   const [drag, setDrag] = useState<{ readonly from: number; readonly to: number } | undefined>(undefined);
   const scale = width / (window.to - window.from);
-  const times = ticks(window, width / TICK_WIDTH);
+  const times = rulerTimes(window, width);
   const exact = window.to - window.from < window.from / 500;
   const told = (time: number): string => (time === 0 ? '0' : exact ? formatExactDuration(time) : formatDuration(time));
   const roomy = ((times[1] ?? 0) - (times[0] ?? 0)) * scale > TICK_WIDTH + LAST_WIDTH / 2;

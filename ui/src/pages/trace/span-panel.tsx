@@ -5,10 +5,12 @@ import { countOf, formatCount } from '../../format/count';
 import { formatDuration, formatExactDuration, formatOffset } from '../../format/duration';
 import { formatTime } from '../../format/time';
 import { at } from '../../model/column';
-import { attributesAsJson, type SpanDetail } from '../../model/span-detail';
+import { attributesAsJson, type SpanDetail, type SpanLink } from '../../model/span-detail';
 import { around } from '../../model/time-window';
 import { descendants, hasFlag, kindOf, nameOf, RowFlag, serviceOf, shownName } from '../../model/trace';
 import { CopyButton } from '../../parts/copy-button';
+import { Dropped } from '../../parts/dropped';
+import { FirstItems } from '../../parts/first-items';
 import { Icon } from '../../parts/icon';
 import { Link } from '../../parts/link';
 import { Notice } from '../../parts/notice';
@@ -16,7 +18,7 @@ import { ServiceDot } from '../../parts/service-chip';
 import { tracePath, traceAddress } from '../../route/route';
 import { useLive } from '../../state/live';
 import { go } from '../../state/location';
-import { type Details, detailsOf, parentRow, type TraceView } from '../../state/open-trace';
+import { type Details, parentRow, type TraceView } from '../../state/open-trace';
 import { zone } from '../../state/preferences';
 import { AttributeTable, filtered } from './attribute-table';
 import { EventList } from './event-list';
@@ -68,7 +70,7 @@ function useDetails(view: TraceView, row: number): Details {
   const [details, setDetails] = useState<{ readonly row: number; readonly details: Details }>();
   useEffect(() => {
     const control = new AbortController();
-    void detailsOf(view.trace, row, control.signal).then((loaded) => {
+    void view.details(row, control.signal).then((loaded) => {
       if (!control.signal.aborted) setDetails({ row, details: loaded });
     });
     return () => control.abort();
@@ -244,7 +246,7 @@ function Section({ title, count, dropped = 0, copy, children }: SectionProps) {
         <Icon name="chevron" />
         <h3>{title}</h3>
         {count !== undefined && count > 0 && <span class="section-count">{formatCount(count)}</span>}
-        {dropped > 0 && <span class="badge badge-warning" title="The sender dropped them before sending">{formatCount(dropped)} dropped</span>}
+        <Dropped count={dropped} />
       </summary>
       {copy !== undefined && (
         <span class="section-copy">
@@ -258,21 +260,28 @@ function Section({ title, count, dropped = 0, copy, children }: SectionProps) {
 
 function Links({ span, view, filter }: SectionsProps) {
   return (
-    <ul class="links">
-      {span.links.map((link, index) => {
-        const to = traceAddress(link.traceId, link.spanId);
-        const here = link.traceId === view.trace.id;
-        return (
-          <li key={index}>
-            <Link href={tracePath(to)} onFollow={() => go({ page: 'trace', address: to })}>
-              <Icon name="link" />
-              <code>{here ? link.spanId : link.traceId}</code>
-              <span class="faint">{here ? 'in this trace' : `span ${link.spanId}`}</span>
-            </Link>
-            {link.attributes.length > 0 && <AttributeTable attributes={link.attributes} filter={filter} />}
-          </li>
-        );
-      })}
-    </ul>
+    <FirstItems items={span.links}>
+      {(shown) => (
+        <ul class="links">
+          {shown.map((link, index) => (
+            <li key={index}>
+              <LinkTo link={link} here={link.traceId === view.trace.id} />
+              {link.attributes.length > 0 && <AttributeTable attributes={link.attributes} filter={filter} />}
+            </li>
+          ))}
+        </ul>
+      )}
+    </FirstItems>
+  );
+}
+
+function LinkTo({ link, here }: { readonly link: SpanLink; readonly here: boolean }) {
+  const to = traceAddress(link.traceId, link.spanId);
+  return (
+    <Link href={tracePath(to)} onFollow={() => go({ page: 'trace', address: to })}>
+      <Icon name="link" />
+      <code>{here ? link.spanId : link.traceId}</code>
+      <span class="faint">{here ? 'in this trace' : `span ${link.spanId}`}</span>
+    </Link>
   );
 }

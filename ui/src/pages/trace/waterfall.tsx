@@ -7,7 +7,7 @@ import { formatDuration } from '../../format/duration';
 import { layOutBars } from '../../model/bars';
 import { at } from '../../model/column';
 import { placeAmong } from '../../model/stepping';
-import { panned, ticks, type TimeWindow, zoomed } from '../../model/time-window';
+import { panned, type TimeWindow, zoomed } from '../../model/time-window';
 import { RowFlag, serviceOf } from '../../model/trace';
 import { placeOf } from '../../model/visible-rows';
 import { useSize } from '../../parts/size';
@@ -15,12 +15,11 @@ import { Splitter } from '../../parts/splitter';
 import { useLive } from '../../state/live';
 import type { TraceView } from '../../state/open-trace';
 import { dark, nameColumn } from '../../state/preferences';
-import { BARS_AIR, indentOf, indentStep, ROW_HEIGHT, type RowRange, scrollTo, shownRange } from './geometry';
+import { BARS_AIR, indentOf, indentStep, ROW_HEIGHT, type RowRange, rulerTimes, scrollTo, shownRange } from './geometry';
 import { FoldButtons } from './fold-buttons';
 import { Ruler } from './ruler';
 import { WaterfallRow } from './waterfall-row';
 
-const TICK_WIDTH = 120;
 const WHEEL_STRENGTH = 0.0022;
 
 export function Waterfall({ view }: { readonly view: TraceView }) {
@@ -155,7 +154,7 @@ function useDrawing(
       rowHeight: ROW_HEIGHT,
       markBar: bars.mark.bar,
       markX: bars.mark.x,
-      ticks: ticks(window, width / TICK_WIDTH).map((time) => (time - window.from) * scale),
+      ticks: rulerTimes(window, width).map((time) => (time - window.from) * scale),
       color: (index) => {
         const service = serviceOf(view.trace, at(bars.row, index));
         let color = colors.get(service);
