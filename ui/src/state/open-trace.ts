@@ -114,8 +114,8 @@ export class TraceView {
     this.setCollapsed(toggled(this.collapsed.value, row));
   }
 
-  setWindow(window: TimeWindow): void {
-    this.window.set(window);
+  setWindow(zoom: TimeWindow): void {
+    this.window.set(zoom);
     this.#writeAddress();
   }
 
@@ -191,12 +191,13 @@ export class TraceView {
   }
 
   address(): TraceAddress {
-    const { trace, selected, matches, window } = this;
+    const { trace, selected, matches } = this;
+    const zoom = this.window.value;
     return {
       id: trace.id,
       span: selected.value < 0 ? '' : trace.ids.linkName(selected.value),
       find: matches.value.text,
-      zoom: isWhole(window.value, trace.duration) ? undefined : window.value,
+      zoom: isWhole(zoom, trace.duration) ? undefined : zoom,
     };
   }
 

@@ -24,7 +24,7 @@ const CLICK_DISTANCE = 4;
 export function ScatterPlot({ traces, onOpen, onRange }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const { width, height } = useSize(box);
+  const { width, height, ratio } = useSize(box);
   const isDark = useLive(dark);
   const shownZone = useLive(zone);
   const [hovered, hover] = useState(-1);
@@ -36,13 +36,13 @@ export function ScatterPlot({ traces, onOpen, onRange }: Props) {
 
   useLayoutEffect(() => {
     if (canvas.current === null) return;
-    const surface = prepare(canvas.current, width, height);
+    const surface = prepare(canvas.current, width, height, ratio);
     if (surface === undefined) return;
     const palette = readPalette();
     drawGrid(surface, palette, scatter.grid);
     drawDots(surface, palette, scatter.dots, hovered);
     if (drag !== undefined) drawRange(surface, palette, scatter.grid, drag.from, drag.to);
-  }, [scatter, hovered, drag, isDark, width, height]);
+  }, [scatter, hovered, drag, isDark, width, height, ratio]);
 
   const moved = drag !== undefined && Math.abs(drag.to - drag.from) > CLICK_DISTANCE;
   const finish = (): void => {

@@ -10,7 +10,7 @@ import { placeAmong } from '../../model/stepping';
 import { panned, type TimeWindow, zoomed } from '../../model/time-window';
 import { RowFlag, serviceOf } from '../../model/trace';
 import { placeOf } from '../../model/visible-rows';
-import { useSize } from '../../parts/size';
+import { type Size, useSize } from '../../parts/size';
 import { Splitter } from '../../parts/splitter';
 import { useLive } from '../../state/live';
 import type { TraceView } from '../../state/open-trace';
@@ -18,6 +18,7 @@ import { dark, nameColumn } from '../../state/preferences';
 import { BARS_AIR, indentOf, indentStep, ROW_HEIGHT, type RowRange, rulerTimes, scrollTo, shownRange } from './geometry';
 import { FoldButtons } from './fold-buttons';
 import { Ruler } from './ruler';
+import { serviceFills } from './service-fills';
 import { WaterfallRow } from './waterfall-row';
 
 const WHEEL_STRENGTH = 0.0022;
@@ -25,9 +26,9 @@ const WHEEL_STRENGTH = 0.0022;
 export function Waterfall({ view }: { readonly view: TraceView }) {
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const { width, height } = useSize(scroller);
+  const { width, height, ratio } = useSize(scroller);
   const visible = useLive(view.visible);
-  const window = useLive(view.window);
+  const zoom = useLive(view.window);
   const share = useLive(nameColumn);
   const [range, setRange] = useState<RowRange>({ first: 0, end: 0 });
   const nameWidth = Math.round(Math.min(Math.max(width * share, 120), Math.max(width - 160, 120)));
@@ -40,7 +41,7 @@ export function Waterfall({ view }: { readonly view: TraceView }) {
     setRange((old) => (old.first === next.first && old.end === next.end ? old : next));
   }, [view]);
   useLayoutEffect(measure, [measure, visible, height]);
-  useDrawing(view, canvas, range, barsWidth, window);
+  useDrawing(view, canvas, range, { width: barsWidth, ratio }, zoom);
   useWanted(view, scroller);
   useWheel(view, scroller, nameWidth, barsWidth);
   const pan = usePan(view, barsWidth);
@@ -134,8 +135,8 @@ function useDrawing(
   view: TraceView,
   canvas: { readonly current: HTMLCanvasElement | null },
   range: RowRange,
-  width: number,
-  window: TimeWindow,
+  { width, ratio }: Pick<Size, 'width' | 'ratio'>,
+  zoom: TimeWindow,
 ): void {
   const visible = useLive(view.visible);
   const collapsed = useLive(view.collapsed);
@@ -143,34 +144,25 @@ function useDrawing(
   useLayoutEffect(() => {
     if (canvas.current === null || range.end === 0) return;
     // The air on both sides belongs to the canvas too, so that labels may use it.
-    const bars = layOutBars(view.trace, { visible, collapsed, ...range }, window, width);
-    const surface = prepare(canvas.current, width + BARS_AIR.right, bars.count * ROW_HEIGHT);
+    const bars = layOutBars(view.trace, { visible, collapsed, ...range }, zoom, width);
+    const surface = prepare(canvas.current, width + BARS_AIR.right, bars.count * ROW_HEIGHT, ratio);
     if (surface === undefined) return;
     const palette = readPalette();
-    const scale = width / (window.to - window.from);
-    const colors = new Map<string, string>();
+    const scale = width / (zoom.to - zoom.from);
+    const fill = serviceFills(view.colors, palette);
     drawBars(surface, palette, {
       ...bars,
       rowHeight: ROW_HEIGHT,
       markBar: bars.mark.bar,
       markX: bars.mark.x,
-      ticks: rulerTimes(window, width).map((time) => (time - window.from) * scale),
-      color: (index) => {
-        const service = serviceOf(view.trace, at(bars.row, index));
-        let color = colors.get(service);
-        if (color === undefined) {
-          const { hue, tone } = view.colors.of(service);
-          color = palette.service(hue, tone);
-          colors.set(service, color);
-        }
-        return color;
-      },
+      ticks: rulerTimes(zoom, width).map((time) => (time - zoom.from) * scale),
+      color: (index) => fill(serviceOf(view.trace, at(bars.row, index))),
       label: (index) => formatDuration(at(view.trace.length, at(bars.row, index))),
       error: (index) => (at(bars.flags, index) & RowFlag.error) !== 0,
       folded: (index) => at(bars.collapsed, index) === 1,
     });
     sayPainted();
-  }, [view, canvas, visible, collapsed, range, width, window, isDark]);
+  }, [view, canvas, visible, collapsed, range, width, ratio, zoom, isDark]);
 }
 
 /** Tells how long the opening took, from the click to the pixels. */
