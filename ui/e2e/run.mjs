@@ -453,19 +453,26 @@ async function main() {
   await mkdir(SCREENSHOTS, { recursive: true });
   const executablePath = findBrowser();
   const profile = await mkdtemp(join(tmpdir(), 'tracelodge-chromium-'));
+  try {
+    await withBrowser(executablePath, profile, (browser) => withServer((server) => walk(browser, server)));
+  } finally {
+    await rm(profile, { recursive: true, force: true });
+  }
+}
+
+async function withBrowser(executablePath, home, act) {
   const browser = await chromium.launch({
     executablePath,
     args: [
       '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync',
     ],
-    env: { ...process.env, HOME: profile },
+    env: { ...process.env, HOME: home },
   });
   try {
-    await withServer((server) => walk(browser, server));
+    await act(browser);
   } finally {
     await browser.close();
-    await rm(profile, { recursive: true, force: true });
   }
 }
 
