@@ -28,7 +28,7 @@ const TRACES = ORDERS + VISITS + 2;
 /** Click to painted, milliseconds, the median of three. */
 const OPEN_BUDGET = 300;
 const OPEN_ATTEMPTS = 3;
-/** Script in a frame while scrolling, zooming and folding, milliseconds: of twenty one may take longer. */
+/** Script in a frame while scrolling, zooming and folding, milliseconds; one frame may take longer, other work on the machine is no fault of the page. */
 const FRAME_BUDGET = 16;
 /** Gzipped bytes of the scripts that index.html loads. */
 const SCRIPT_BUDGET = 40 * 1024;
@@ -154,6 +154,17 @@ async function scatter({ page }, server) {
     const inRange = await page.locator('a.result').count();
     return inRange > 0 && inRange < 50;
   });
+}
+
+/** The first digit of a year is a date too, for the browser. */
+async function halfADate({ page }) {
+  const from = page.getByLabel(/^From/);
+  const [shown, address] = [await from.inputValue(), page.url()];
+  for (const key of ['Tab', 'Tab', '2']) await from.press(key);
+  assert.match(await from.inputValue(), /^0002-/);
+  assert.equal(page.url(), address, 'half a date asks for nothing');
+  await from.blur();
+  assert.equal(await from.inputValue(), shown);
 }
 
 async function oneTrace({ page }, server, { orders }) {
@@ -353,7 +364,7 @@ async function frames({ context, page }) {
       times.push((await script()) - begun);
     }
     assert.notEqual(await look(), before, `${name} does something`);
-    const slow = times.sort((one, other) => one - other)[Math.ceil(count * 0.95) - 1];
+    const slow = times.sort((one, other) => one - other).at(-2);
     assert.ok(slow <= FRAME_BUDGET, `${name}: ${slow.toFixed(1)} ms of script in a frame, more than ${FRAME_BUDGET}`);
     told.push(`${name} ${slow.toFixed(1)}`);
   }
@@ -433,6 +444,7 @@ async function walk(browser, server) {
   await step('recent traces without a question', () => landing(first, server));
   await step('search by service, operation, attribute, duration', () => searching(first, server));
   await step('a dragged range in the scatter plot', () => scatter(first, server));
+  await step('half a date in a field', () => halfADate(first));
   await step('a trace, a span, its attributes, reload and back', () => oneTrace(first, server, sent));
   await step('find and fold', () => findAndFold(first, server, sent));
   await step('keys and letters faster than the answers', () => quickHands(first, server, sent));
