@@ -30,8 +30,8 @@ const INPUTS: [&str; 6] = [
 /// npm can be talkative when it fails.
 const MOST_LINES: usize = 8;
 
-/// The oldest Node that Vite runs on.
-const OLDEST_NODE: (u32, u32) = (20, 19);
+/// The Node that Vite runs on.
+const WANTED_NODE: &str = "Node 20.19 or newer of version 20, or 22.12 or newer, with npm";
 
 /// Why there is no page.
 enum Problem {
@@ -116,7 +116,7 @@ fn build(page: &Path) -> Outcome {
     }
     check_node()?;
     let _one_at_a_time =
-        lock().map_err(|error| Problem::Broken(format!("cannot lock ui/.build-lock: {error}")))?;
+        lock().map_err(|error| Problem::Missing(format!("cannot lock ui/.build-lock: {error}")))?;
     install()?;
     let mut vite = Command::new("node");
     // A developer's NODE_ENV would make a page for debugging.
@@ -133,18 +133,17 @@ fn build(page: &Path) -> Outcome {
 }
 
 fn check_node() -> Outcome {
-    let wanted = format!("Node {}.{} or newer, with npm", OLDEST_NODE.0, OLDEST_NODE.1);
     let Ok(output) = Command::new("node").arg("--version").output() else {
-        return Err(Problem::Missing(format!("there is no node on the PATH; it takes {wanted}")));
+        return Err(Problem::Missing(format!("there is no node on the PATH; it takes {WANTED_NODE}")));
     };
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if node_version(&version) < OLDEST_NODE {
-        return Err(Problem::Missing(format!("node is {version}; it takes {wanted}")));
+    match node_version(&version) {
+        (20, 19..) | (22, 12..) | (23.., _) => Ok(()),
+        _ => Err(Problem::Missing(format!("node is {version}; it takes {WANTED_NODE}"))),
     }
-    Ok(())
 }
 
-/// `v20.19.1` → (20, 19); what cannot be read is older than anything.
+/// `v20.19.1` → (20, 19); what cannot be read is older than any.
 fn node_version(text: &str) -> (u32, u32) {
     let mut numbers = text.trim_start_matches('v').split('.').map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
@@ -168,8 +167,11 @@ fn install() -> Outcome {
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     // NODE_ENV=production would leave Vite out. No package here needs its install script.
-    let arguments = ["ci", "--ignore-scripts", "--include=dev", "--no-audit", "--no-fund"];
-    let output = Command::new(npm).args(arguments).current_dir("ui").output();
+    let install = ["ci", "--ignore-scripts", "--include=dev", "--no-audit", "--no-fund"];
+    // npm would try for minutes without a network; cargo shows nothing meanwhile.
+    let patience =
+        ["--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"];
+    let output = Command::new(npm).args(install).args(patience).current_dir("ui").output();
     match output {
         Err(error) => Err(Problem::Missing(format!("npm cannot be run: {error}"))),
         Ok(output) if !output.status.success() => {
@@ -182,10 +184,13 @@ fn install() -> Outcome {
 
 /// What a program complained about.
 fn said(output: &Output) -> String {
-    let text = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
-    let text = String::from_utf8_lossy(text);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("npm warn")).collect();
-    lines.join("\n").trim().to_owned()
+    let told = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("npm warn")).collect();
+        lines.join("\n").trim().to_owned()
+    };
+    let complaint = told(&output.stderr);
+    if complaint.is_empty() { told(&output.stdout) } else { complaint }
 }
 
 fn copy_built(from: &Path, page: &Path) -> Outcome {
@@ -221,11 +226,9 @@ fn put_placeholder(page: &Path, why: &str) -> ExitCode {
     let text = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>tracelodge</title>\n\
          <h1>This tracelodge was built without its page</h1>\n<p>Why: {reason}.</p>\n\
-         <p>Install Node {major}.{minor} or newer with npm, then build again:\n\
+         <p>Install {WANTED_NODE}, then build again:\n\
          <code>touch build.rs &amp;&amp; cargo build --release</code>.\n\
          Spans are taken in and the APIs answer all the same.</p>\n</html>\n",
-        major = OLDEST_NODE.0,
-        minor = OLDEST_NODE.1,
     );
     let written = fs::remove_dir_all(page)
         .and_then(|()| fs::create_dir_all(page))

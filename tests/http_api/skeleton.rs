@@ -1,6 +1,7 @@
 //! The skeleton read back by its description alone, with none of the encoder's code.
 
 use http::{Request, header};
+use tracelodge::query::Limits;
 
 use crate::lodge::Lodge;
 use crate::sketch::drawn;
@@ -92,7 +93,10 @@ fn read(bytes: &[u8]) -> Skeleton {
 }
 
 async fn skeleton(trace_id: u128, drawing: &str) -> Skeleton {
-    let lodge = Lodge::holding(&[drawn(trace_id, drawing)]);
+    skeleton_from(&Lodge::holding(&[drawn(trace_id, drawing)]), trace_id).await
+}
+
+async fn skeleton_from(lodge: &Lodge, trace_id: u128) -> Skeleton {
     let answer = lodge.get(&format!("/api/a1/trace/{trace_id:032x}/skeleton")).await;
     assert_eq!(answer.header("content-type"), "application/vnd.tracelodge.skeleton");
     read(&answer.body)
@@ -141,6 +145,14 @@ async fn what_is_missing_or_shared_is_flagged_and_the_trace_not_complete() {
     assert_eq!(skeleton.parent, [NONE; 3]);
     assert_eq!(skeleton.row_flags, [32, 32, 4 | 8]);
     assert_eq!(skeleton.mark_offset, [-10.0 * MS], "an event may lie before the first span");
+}
+
+#[tokio::test]
+async fn a_trace_larger_than_an_answer_is_flagged_as_cut() {
+    let drawing = "a | call | client | 10-20\n  b | call | server | 11-19";
+    let lodge = Lodge::holding(&[drawn(1, drawing)]).within(Limits { trace_bytes: 1, ..Limits::default() });
+    let skeleton = skeleton_from(&lodge, 1).await;
+    assert_eq!((skeleton.flags, skeleton.span_id.len()), (2, 1));
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
  *
  * usage: node e2e/run.mjs [path of the tracelodge binary]
  *
- * The binary may also come from PROGRAM, the browser from CHROMIUM. Screenshots go to e2e/screenshots.
+ * The binary may also come from PROGRAM. The browser is what scripts/install-chromium finds: CHROMIUM, or one on the
+ * PATH. Screenshots go to e2e/screenshots.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { get } from 'node:http';
@@ -26,8 +28,8 @@ const TRACES = ORDERS + VISITS + 2;
 /** Click to painted, milliseconds, the median of three. */
 const OPEN_BUDGET = 300;
 const OPEN_ATTEMPTS = 3;
-/** Script per frame while scrolling, zooming and folding, milliseconds. */
-const FRAME_BUDGET = 8;
+/** Script in a frame while scrolling, zooming and folding, milliseconds; one frame may take longer, other work on the machine is no fault of the page. */
+const FRAME_BUDGET = 16;
 /** Gzipped bytes of the scripts that index.html loads. */
 const SCRIPT_BUDGET = 40 * 1024;
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'";
@@ -35,13 +37,11 @@ const WAIT = 15_000;
 
 const binary = resolve(process.argv[2] ?? process.env.PROGRAM ?? join(HERE, '../../target/release/tracelodge'));
 
-const browserPath = [
-  process.env.CHROMIUM,
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-  '/usr/bin/google-chrome-stable',
-].find((path) => path !== undefined && path !== '' && existsSync(path));
+/** The one place that knows where browsers are prints where this one is. */
+function findBrowser() {
+  const script = join(HERE, '../../scripts/install-chromium');
+  return execFileSync(script, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+}
 
 /** Runs one part of the walk and says how it went. */
 async function step(name, act) {
@@ -130,9 +130,10 @@ async function searching({ page }, server) {
   await page.getByLabel('Longer than').fill('30ms');
   await page.getByLabel('Longer than').press('Enter');
   await atUrl(page, (url) => url.searchParams.get('min') === '30ms');
-  await page.locator('.answer[aria-busy="false"]').waitFor();
-  const narrowed = await page.locator('a.result').count();
-  assert.ok(narrowed > 0 && narrowed < 16, `longer than 30 ms leaves some of 16, not ${narrowed}`);
+  await eventually('longer than 30 ms leaves some of 16', WAIT, async () => {
+    const narrowed = await page.locator('a.result').count();
+    return narrowed > 0 && narrowed < 16;
+  });
   await page.goBack();
   await page.locator('.told', { hasText: '16 traces' }).waitFor();
   await page.getByRole('button', { name: 'Remove error=true' }).click();
@@ -154,6 +155,17 @@ async function scatter({ page }, server) {
     const inRange = await page.locator('a.result').count();
     return inRange > 0 && inRange < 50;
   });
+}
+
+/** The first digit of a year is a date too, for the browser. */
+async function halfADate({ page }) {
+  const from = page.getByLabel(/^From/);
+  const [shown, address] = [await from.inputValue(), page.url()];
+  for (const key of ['Tab', 'Tab', '2']) await from.press(key);
+  assert.match(await from.inputValue(), /^0002-/);
+  assert.equal(page.url(), address, 'half a date asks for nothing');
+  await from.blur();
+  assert.equal(await from.inputValue(), shown);
 }
 
 async function oneTrace({ page }, server, { orders }) {
@@ -205,6 +217,35 @@ async function findAndFold({ page }, server, { orders }) {
   await eventually('all is expanded', WAIT, async () => (await rows(page).count()) === all);
 }
 
+/** Keys and letters come faster than the address and the answers follow. */
+async function quickHands({ page }, server, { orders }) {
+  const order = orders.find((candidate) => candidate.number === 77);
+  await page.goto(`${server.page}/trace/${order.id}`);
+  await page.locator('.row:focus').waitFor();
+  await page.keyboard.press('Enter');
+  for (let round = 0; round < 10; round++) await page.keyboard.press('ArrowDown');
+  await page.locator('.row:focus[aria-selected="true"][aria-rowindex="11"]').waitFor();
+  await page.keyboard.press('Escape');
+
+  await page.route('**/find?*', async (route) => {
+    await new Promise((done) => setTimeout(done, 150));
+    await route.fallback();
+  });
+  await page.keyboard.press('/');
+  await page.keyboard.type('post');
+  const first = page.waitForResponse(/find\?text=post$/, { timeout: 2_000 });
+  await page.waitForRequest(/find\?text=post$/);
+  const later = page.waitForResponse(/find\?text=postgresql$/);
+  await page.keyboard.type('gres');
+  await first.catch(() => undefined);
+  await page.keyboard.type('ql');
+  await page.keyboard.press('Enter');
+  await later;
+  assert.equal(await page.getByLabel('Find in this trace').inputValue(), 'postgresql');
+  await page.locator('.find-count', { hasText: /^\d+ of / }).waitFor();
+  await page.unroute('**/find?*');
+}
+
 async function keyboardOnly({ page }, server) {
   await page.goto(server.page);
   await page.locator('a.result').first().waitFor();
@@ -221,6 +262,13 @@ async function keyboardOnly({ page }, server) {
   await page.locator('.row:focus[aria-expanded="false"]').waitFor();
   await page.keyboard.press('ArrowRight');
   await page.locator('.row:focus[aria-expanded="true"]').waitFor();
+  await page.keyboard.press(']');
+  await page.locator('.row:focus[aria-rowindex="1"]').waitFor();
+  await page.keyboard.press('[');
+  await page.keyboard.press('End');
+  await page.keyboard.press('Home');
+  await page.keyboard.press('ArrowDown');
+  await page.locator('.row:focus[aria-rowindex="2"]').waitFor();
   await page.keyboard.press('Enter');
   await page.getByRole('complementary', { name: 'Span' }).waitFor();
   await page.keyboard.press('ArrowDown');
@@ -297,30 +345,37 @@ async function frames({ context, page }) {
   };
   const box = await page.locator('.waterfall-scroll').boundingBox();
   await page.mouse.move(box.x + box.width * 0.7, box.y + box.height / 2);
-  const acts = {
-    scroll: () => page.mouse.wheel(0, 600),
-    zoom: async () => {
-      await page.keyboard.down('Control');
-      await page.mouse.wheel(0, -40);
-      await page.keyboard.up('Control');
-    },
-    fold: () => page.keyboard.press('p'),
-    unfold: () => page.keyboard.press('o'),
-    walk: () => page.keyboard.press('ArrowDown'),
-  };
+  const ofTree = (name) => page.getByRole('treegrid').getAttribute(name);
+  /** Name, times, what is done, and what must look different afterwards. */
+  const acts = [
+    ['scroll', 20, () => page.mouse.wheel(0, 600), () => page.locator('.waterfall-scroll').evaluate((element) => element.scrollTop)],
+    ['zoom', 20, () => zoomIn(page), () => page.locator('.ruler').textContent()],
+    ['fold', 6, () => page.keyboard.press('p'), () => ofTree('aria-rowcount')],
+    ['unfold', 6, () => page.keyboard.press('o'), () => ofTree('aria-rowcount')],
+    ['walk', 20, () => page.keyboard.press('ArrowDown'), () => page.locator('.row:focus').getAttribute('aria-rowindex')],
+  ];
   const told = [];
-  for (const [name, act] of Object.entries(acts)) {
-    const count = name.endsWith('fold') ? 6 : 20;
-    const before = await script();
+  for (const [name, count, act, look] of acts) {
+    const before = await look();
+    const times = [];
     for (let round = 0; round < count; round++) {
+      const begun = await script();
       await act();
       await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => done())));
+      times.push((await script()) - begun);
     }
-    const each = ((await script()) - before) / count;
-    assert.ok(each <= FRAME_BUDGET, `${name}: ${each.toFixed(1)} ms of script per frame, more than ${FRAME_BUDGET}`);
-    told.push(`${name} ${each.toFixed(1)}`);
+    assert.notEqual(await look(), before, `${name} does something`);
+    const slow = times.sort((one, other) => one - other).at(-2);
+    assert.ok(slow <= FRAME_BUDGET, `${name}: ${slow.toFixed(1)} ms of script in a frame, more than ${FRAME_BUDGET}`);
+    told.push(`${name} ${slow.toFixed(1)}`);
   }
-  return `${told.join(', ')} ms of script per frame`;
+  return `${told.join(', ')} ms of script in a frame`;
+}
+
+async function zoomIn(page) {
+  await page.keyboard.down('Control');
+  await page.mouse.wheel(0, -40);
+  await page.keyboard.up('Control');
 }
 
 /** What travels before the page answers, as the server sends it. */
@@ -390,8 +445,10 @@ async function walk(browser, server) {
   await step('recent traces without a question', () => landing(first, server));
   await step('search by service, operation, attribute, duration', () => searching(first, server));
   await step('a dragged range in the scatter plot', () => scatter(first, server));
+  await step('half a date in a field', () => halfADate(first));
   await step('a trace, a span, its attributes, reload and back', () => oneTrace(first, server, sent));
   await step('find and fold', () => findAndFold(first, server, sent));
+  await step('keys and letters faster than the answers', () => quickHands(first, server, sent));
   await step('by keyboard alone', () => keyboardOnly(first, server));
   await step('a link from Jaeger', () => jaegerLink(first, server, sent));
   await step('an incomplete trace says so', () => incomplete(first, server));
@@ -405,30 +462,44 @@ async function walk(browser, server) {
 }
 
 async function main() {
-  if (browserPath === undefined) throw new Error('there is no Chromium: run scripts/install-chromium or set CHROMIUM');
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: cargo build --release`);
   await mkdir(SCREENSHOTS, { recursive: true });
+  const executablePath = findBrowser();
   const profile = await mkdtemp(join(tmpdir(), 'tracelodge-chromium-'));
-  const server = await startServer(binary);
+  try {
+    await withBrowser(executablePath, profile, (browser) => withServer((server) => walk(browser, server)));
+  } finally {
+    await rm(profile, { recursive: true, force: true });
+  }
+}
+
+async function withBrowser(executablePath, home, act) {
   const browser = await chromium.launch({
-    executablePath: browserPath,
+    executablePath,
     args: [
       '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync',
     ],
-    env: { ...process.env, HOME: profile },
+    env: { ...process.env, HOME: home },
   });
   try {
-    await walk(browser, server);
-  } catch (error) {
-    console.error(server.log().split('\n').slice(-20).join('\n'));
-    throw error;
+    await act(browser);
   } finally {
     await browser.close();
-    const end = await server.stop();
-    await rm(profile, { recursive: true, force: true });
-    if (end !== 0) console.error(`the server ended with ${end}`);
   }
+}
+
+/** A server that ends badly fails the test, but never hides what failed before. */
+async function withServer(act) {
+  const server = await startServer(binary);
+  try {
+    await act(server);
+  } catch (error) {
+    console.error(server.log().split('\n').slice(-20).join('\n'));
+    await server.stop();
+    throw error;
+  }
+  assert.equal(await server.stop(), 0, 'the server ends well when it is told to');
 }
 
 try {

@@ -5,11 +5,12 @@ import { ANYTHING } from './model/search-query';
 import { SearchPage } from './pages/search/search-page';
 import { KeyHelp } from './pages/trace/key-help';
 import { TracePage } from './pages/trace/trace-page';
-import { useKeys } from './parts/letter-keys';
-import { Link } from './parts/link';
+import { FailureGuard } from './parts/failure-guard';
 import { Notice } from './parts/notice';
+import { useKeys } from './parts/page-keys';
 import { TopBar } from './parts/top-bar';
 import { traceAddress, wholeTraceId } from './route/route';
+import { failureOf } from './state/failure';
 import { useLive } from './state/live';
 import { followAddressBar, go, route } from './state/location';
 import { followTheme, letterKeys, theme } from './state/preferences';
@@ -44,20 +45,28 @@ function App() {
 
 function Page() {
   const shown = useLive(route);
-  if (shown.page === 'search') return <SearchPage query={shown.query} />;
-  if (shown.page === 'trace') return <TracePage address={shown.address} />;
+  return (
+    <FailureGuard subject={shown} instead={(error) => <Broken error={error} />}>
+      {shown.page === 'search' ? <SearchPage query={shown.query} /> : <TracePage address={shown.address} />}
+    </FailureGuard>
+  );
+}
+
+function Broken({ error }: { readonly error: unknown }) {
+  const { title, detail } = failureOf(error);
   return (
     <main class="search-page">
-      <Notice icon="search" title="There is no such page">
-        <p>Looked for <code class="wrap">{shown.path}</code></p>
-        <Link class="button" href="/" onFollow={home}>Recent traces</Link>
+      <Notice icon="error" tone="error" title={title}>
+        <p>{detail}</p>
+        <button type="button" class="button" onClick={() => window.location.reload()}>Load it again</button>
       </Notice>
     </main>
   );
 }
 
 function home(): void {
-  go({ page: 'search', query: ANYTHING });
+  // A query of its own, so that going home again asks again.
+  go({ page: 'search', query: { ...ANYTHING } });
 }
 
 followTheme();

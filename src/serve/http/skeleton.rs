@@ -6,7 +6,7 @@
 //! ```text
 //!  0  magic "TLSKEL1\n"                       8      columns, from byte 64 on
 //!  8  n                                     u32      start, ns after base            f64 × n
-//! 12  flags: 1 complete                     u32      duration, ns                    f64 × n
+//! 12  flags: 1 complete, 2 cut              u32      duration, ns                    f64 × n
 //! 16  base: earliest start, unix ns         u64      self time, ns                   f64 × n
 //! 24  duration: latest end − base, ns       u64      event mark, ns after base       f64 × m
 //! 32  trace id                               16      span id, big-endian             8 B × n
@@ -34,6 +34,8 @@ const MAGIC: &[u8; 8] = b"TLSKEL1\n";
 const NO_PARENT: u32 = u32::MAX;
 /// Exactly one root and nothing missing.
 const COMPLETE: u32 = 1;
+/// Larger than an answer may be: some spans are left out.
+const CUT: u32 = 2;
 
 /// Flags of a row.
 const ERROR: u8 = 1;
@@ -94,11 +96,15 @@ struct Columns(Vec<u8>);
 
 impl Columns {
     fn header(&mut self, trace: &Trace, outline: &Outline, strings: &Strings, marks: u32) {
-        let is_complete = outline.is_whole() && !trace.cut;
+        let flags = match (trace.cut, outline.is_whole()) {
+            (true, _) => CUT,
+            (false, true) => COMPLETE,
+            (false, false) => 0,
+        };
         let out = &mut self.0;
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&(outline.rows.len() as u32).to_le_bytes());
-        out.extend_from_slice(&(if is_complete { COMPLETE } else { 0 }).to_le_bytes());
+        out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&outline.start.nanos().to_le_bytes());
         out.extend_from_slice(&(outline.duration.as_nanos() as u64).to_le_bytes());
         out.extend_from_slice(&trace.id.0);

@@ -1,5 +1,8 @@
 /** One way to ask the server, and one kind of failure. */
 
+/** How long a whole answer may take, milliseconds; the server's own limits are shorter. */
+const PATIENCE = 60_000;
+
 /** What went wrong, in the server's own words where it gave any. */
 export class RequestError extends Error {
   /** The HTTP status, 0 when there was no answer at all. */
@@ -33,9 +36,10 @@ export async function getBytes(path: string, type: string, signal?: AbortSignal)
 }
 
 async function get(path: string, accept: string, signal?: AbortSignal): Promise<Response> {
+  const limit = AbortSignal.timeout(PATIENCE);
   let response: Response;
   try {
-    response = await fetch(path, { headers: { accept }, ...(signal === undefined ? {} : { signal }) });
+    response = await fetch(path, { headers: { accept }, signal: signal === undefined ? limit : AbortSignal.any([signal, limit]) });
   } catch (cause) {
     throw broken(cause, 'the server does not answer; is it still running?');
   }
@@ -45,7 +49,10 @@ async function get(path: string, accept: string, signal?: AbortSignal): Promise<
 
 /** A broken exchange, unless it was us who let go. */
 function broken(cause: unknown, detail: string): unknown {
-  if (cause instanceof DOMException && cause.name === 'AbortError') return cause;
+  if (isAbort(cause)) return cause;
+  if (cause instanceof DOMException && cause.name === 'TimeoutError') {
+    return new RequestError(0, 'No answer', `the server did not answer in full within ${PATIENCE / 1000} s`);
+  }
   return new RequestError(0, 'No answer', detail);
 }
 

@@ -8,7 +8,9 @@ import { getBytes, RequestError } from './request';
 const TYPE = 'application/vnd.tracelodge.skeleton';
 const MAGIC = 'TLSKEL1\n';
 const HEADER_BYTES = 64;
+/** Bits of the header's flags. */
 const COMPLETE = 1;
+const CUT = 2;
 
 export async function skeleton(trace: string, signal?: AbortSignal): Promise<Trace> {
   return decodeSkeleton(await getBytes(`/api/a1/trace/${trace}/skeleton`, TYPE, signal));
@@ -30,6 +32,7 @@ export function decodeSkeleton(buffer: ArrayBuffer): Trace {
     base: header.getBigUint64(16, true),
     duration: Number(header.getBigUint64(24, true)),
     complete: (header.getUint32(12, true) & COMPLETE) !== 0,
+    cut: (header.getUint32(12, true) & CUT) !== 0,
     rows,
     start: columns.float64(rows),
     length: columns.float64(rows),

@@ -40,16 +40,14 @@ function readSpan(value: unknown, where: string): SpanDetail {
     duration: fields.number('duration'),
     service: fields.text('service'),
     traceState: fields.optionalText('traceState'),
-    flags: fields.optionalNumber('flags'),
     attributes: readAttributes(fields),
     events: fields.list('events', readEvent),
     links: fields.list('links', readLink),
-    resource: { attributes: readAttributes(resource), schemaUrl: resource.optionalText('schemaUrl') },
+    resource: { attributes: readAttributes(resource) },
     scope: {
       name: scope.optionalText('name'),
       version: scope.optionalText('version'),
       attributes: readAttributes(scope),
-      schemaUrl: scope.optionalText('schemaUrl'),
     },
     dropped: {
       attributes: dropped.optionalNumber('attributes'),

@@ -1,6 +1,6 @@
 /** Answers are checked at the door. */
 import { describe, expect, test } from 'vitest';
-import { attributesAsJson } from '../model/span-detail';
+import { attributesAsJson, weightOf } from '../model/span-detail';
 import { readFound } from './search';
 import { readSpanDetails } from './span-details';
 
@@ -59,6 +59,7 @@ test('a span is read with what it has, absent parts are empty', () => {
     ],
   });
   expect(span).toMatchObject({ parentId: '', kind: '', links: [], dropped: { events: 0 } });
+  expect(span === undefined ? 0 : weightOf(span)).toBe('card'.length + 20 + 'odd'.length + 1);
   expect(span?.attributes[1]?.type).toBe('string');
   expect(attributesAsJson(span?.attributes ?? [])).toBe('{\n  "card": 12345678901234567890,\n  "odd": "x"\n}');
 });

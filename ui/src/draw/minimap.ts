@@ -8,6 +8,8 @@ export interface RunDrawing {
   readonly lane: ArrayLike<number>;
   readonly from: ArrayLike<number>;
   readonly to: ArrayLike<number>;
+  /** Device pixels, the unit of `from` and `to`, in one CSS pixel. */
+  readonly perPixel: number;
   readonly color: (index: number) => string;
   readonly error: (index: number) => boolean;
 }
@@ -26,7 +28,8 @@ export function drawRuns(surface: Surface, palette: Palette, drawing: RunDrawing
       color = next;
       context.fillStyle = color;
     }
-    const from = drawing.from[index] ?? 0;
-    context.fillRect(from, (drawing.lane[index] ?? 0) * laneHeight, (drawing.to[index] ?? 0) - from, painted);
+    const from = (drawing.from[index] ?? 0) / drawing.perPixel;
+    const to = (drawing.to[index] ?? 0) / drawing.perPixel;
+    context.fillRect(from, (drawing.lane[index] ?? 0) * laneHeight, to - from, painted);
   }
 }

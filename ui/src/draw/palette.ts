@@ -4,13 +4,11 @@ export interface Palette {
   readonly text: string;
   readonly muted: string;
   readonly surface: string;
-  readonly line: string;
   readonly lineStrong: string;
   readonly tick: string;
   readonly accent: string;
   readonly error: string;
   readonly mark: string;
-  readonly match: string;
   readonly font: string;
   /** The color of a place in the service palette. */
   readonly service: (hue: number, tone: number) => string;
@@ -28,13 +26,11 @@ export function readPalette(): Palette {
     text: token('--text'),
     muted: token('--text-muted'),
     surface: token('--surface'),
-    line: token('--line'),
     lineStrong: token('--line-strong'),
     tick: token('--tick'),
     accent: token('--accent'),
     error: token('--error'),
     mark: token('--mark'),
-    match: token('--match-strong'),
     font: token('--font'),
     service: (hue, tone) =>
       `oklch(${lightness + tone * lightnessStep} ${chroma + tone * chromaStep} ${hue})`,

@@ -17,7 +17,7 @@ export interface Grid {
 }
 
 export function drawGrid({ context }: Surface, palette: Palette, grid: Grid): void {
-  const { left, right, top, bottom } = grid.plot;
+  const { left, right, bottom } = grid.plot;
   context.font = `11px ${palette.font}`;
   context.textBaseline = 'middle';
   context.textAlign = 'right';
@@ -37,7 +37,6 @@ export function drawGrid({ context }: Surface, palette: Palette, grid: Grid): vo
     context.fillText(label, Math.min(Math.max(x, left + half), right - half), bottom + 13);
   }
   context.textAlign = 'left';
-  context.clearRect(0, 0, 0, top);
 }
 
 export function drawDots({ context }: Surface, palette: Palette, dots: Dots, hovered: number): void {

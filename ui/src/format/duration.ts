@@ -10,13 +10,19 @@ const UNITS: readonly (readonly [string, number])[] = [
 /** Three or four significant digits: `1.23 ms`, `45.6 s`, `2 m 05 s`. */
 export function formatDuration(nanoseconds: number): string {
   if (nanoseconds < 0) return `−${formatDuration(-nanoseconds)}`;
-  if (nanoseconds >= 60e9) return longDuration(nanoseconds);
+  if (nanoseconds >= 59.95e9) return longDuration(nanoseconds);
   for (const [unit, size] of UNITS) {
-    if (nanoseconds < size) continue;
+    // What rounds to 1000 of a unit is 1 of the next.
+    if (nanoseconds < size * (size === 1 ? 1 : 0.9995)) continue;
     const value = nanoseconds / size;
     return `${significant(value)} ${unit}`;
   }
   return '0 ns';
+}
+
+/** A time after another: `+1.2 ms`, `−3 ms`. */
+export function formatOffset(nanoseconds: number): string {
+  return nanoseconds < 0 ? formatDuration(nanoseconds) : `+${formatDuration(nanoseconds)}`;
 }
 
 /** Every nanosecond: `1.234567 ms`. */

@@ -1,7 +1,7 @@
 /** Numbers as people read them. */
 import { describe, expect, test } from 'vitest';
 import { countOf, formatCount } from './count';
-import { formatDuration, formatExactDuration, isDuration, tidyDuration } from './duration';
+import { formatDuration, formatExactDuration, formatOffset, isDuration, tidyDuration } from './duration';
 import { indentedJson } from './json-text';
 import { formatAgo, formatClock, formatTime, fromInputTime, toInputTime } from './time';
 
@@ -9,11 +9,15 @@ test.each([
   [0, '0 ns'],
   [999, '999 ns'],
   [1000, '1 µs'],
+  [999_499, '999 µs'],
+  [999_999, '1 ms'],
+  [999_600_000, '1 s'],
   [1234, '1.23 µs'],
   [12_345_678, '12.3 ms'],
   [100_000_000, '100 ms'],
   [1_500_000_000, '1.5 s'],
   [59_900_000_000, '59.9 s'],
+  [59_999_000_000, '1 m 00 s'],
   [125_000_000_000, '2 m 05 s'],
   [3_660_000_000_000, '1 h 01 m'],
   [90_000_000_000_000, '1 d 01 h'],
@@ -29,6 +33,10 @@ test.each([
   [2_000, '2 µs'],
 ])('%d ns exactly is %s', (nanoseconds, text) => {
   expect(formatExactDuration(nanoseconds)).toBe(text);
+});
+
+test('a time after another has its sign', () => {
+  expect([1500, 0, -31_000_000].map(formatOffset)).toEqual(['+1.5 µs', '+0 ns', '−31 ms']);
 });
 
 describe('typed durations', () => {
@@ -54,9 +62,18 @@ describe('times', () => {
     expect(formatTime(time, 'utc', 0)).toBe('2025-11-20 12:00:00');
   });
 
-  test('survive a date field, to the second', () => {
-    expect(fromInputTime(toInputTime(time))).toBe(1_763_640_000_000_000_000n);
-    expect(fromInputTime('yesterday')).toBeUndefined();
+  test.each(['local', 'utc'] as const)('survive a date field in %s time, to the second', (zone) => {
+    expect(fromInputTime(toInputTime(time, zone), zone)).toBe(1_763_640_000_000_000_000n);
+  });
+
+  test('in a date field are on the clock of their zone', () => {
+    expect(toInputTime(time, 'utc')).toBe('2025-11-20T12:00:00');
+    expect(fromInputTime('2025-11-20T12:00', 'utc')).toBe(1_763_640_000_000_000_000n);
+  });
+
+  test.each(['yesterday', '', '0002-11-20T12:00:00'])('%j is none', (text) => {
+    expect(fromInputTime(text, 'utc')).toBeUndefined();
+    expect(fromInputTime(text, 'local')).toBeUndefined();
   });
 
   test.each([
@@ -82,6 +99,11 @@ describe('JSON in a text', () => {
     expect(indentedJson('{"id":12345678901234567890,"a":[1,{}],"s":"x: {,}\\""}')).toBe(
       '{\n  "id": 12345678901234567890,\n  "a": [\n    1,\n    {}\n  ],\n  "s": "x: {,}\\""\n}',
     );
+  });
+
+  test('is left alone when it is nested too deeply to be read', () => {
+    expect(indentedJson('['.repeat(64) + ']'.repeat(64))).toBeDefined();
+    expect(indentedJson('['.repeat(100_000) + ']'.repeat(100_000))).toBeUndefined();
   });
 
   test.each(['plain', '{broken', '42', '"text"', '{"a":1} trailing'])('%s is left alone', (text) => {

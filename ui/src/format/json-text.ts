@@ -2,8 +2,10 @@
 
 /** Longer texts are shown as they came. */
 const LONGEST = 256 * 1024;
+/** So are deeper ones: indentation grows with the square of the depth. */
+const DEEPEST = 64;
 
-/** The text on indented lines, or undefined when it is not a JSON object or list. */
+/** The text on indented lines, or undefined when it is not a JSON object or list of moderate size. */
 export function indentedJson(text: string): string | undefined {
   const trimmed = text.trim();
   if (trimmed.length > LONGEST || !/^[[{]/.test(trimmed)) return undefined;
@@ -16,7 +18,7 @@ export function indentedJson(text: string): string | undefined {
 }
 
 /** Parsing and printing again would round 64-bit numbers, so the text itself is walked. */
-function indent(json: string): string {
+function indent(json: string): string | undefined {
   let out = '';
   let depth = 0;
   for (let index = 0; index < json.length; index++) {
@@ -30,7 +32,8 @@ function indent(json: string): string {
       if (json[close] === '}' || json[close] === ']') {
         out += char + (json[close] ?? '');
         index = close;
-      } else out += char + newLine(++depth);
+      } else if (++depth > DEEPEST) return undefined;
+      else out += char + newLine(depth);
     } else if (char === '}' || char === ']') out += newLine(--depth) + char;
     else if (char === ',') out += char + newLine(depth);
     else if (char === ':') out += ': ';

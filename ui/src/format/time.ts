@@ -42,16 +42,21 @@ export function formatAgo(nanoseconds: bigint, nowMilliseconds: number): string 
   return `${Math.floor(seconds / 86400)} d ago`;
 }
 
-/** What an `<input type="datetime-local" step="1">` holds, as local time. */
-export function toInputTime(nanoseconds: bigint): string {
-  const parts = clockParts(nanoseconds, 'local');
+/** What an `<input type="datetime-local" step="1">` holds, on the zone's clock. */
+export function toInputTime(nanoseconds: bigint, zone: Zone): string {
+  const parts = clockParts(nanoseconds, zone);
   return `${parts.date}T${parts.clock}`;
 }
 
-/** The nanoseconds of an input's local time, undefined when it is not one. */
-export function fromInputTime(text: string): bigint | undefined {
+/** The time an input holds; undefined when it is not one, or before 1970. */
+export function fromInputTime(text: string, zone: Zone): bigint | undefined {
+  return parseTime(zone === 'utc' ? `${text}Z` : text);
+}
+
+/** RFC 3339 as nanoseconds; undefined when it is not one, or before 1970. */
+export function parseTime(text: string): bigint | undefined {
   const time = new Date(text).getTime();
-  return Number.isNaN(time) ? undefined : BigInt(time) * NANOS_PER_MILLI;
+  return time >= 0 ? BigInt(time) * NANOS_PER_MILLI : undefined;
 }
 
 interface ClockParts {

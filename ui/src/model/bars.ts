@@ -33,10 +33,10 @@ export interface Shown {
   readonly end: number;
 }
 
-export function layOutBars(trace: Trace, shown: Shown, window: TimeWindow, width: number): Bars {
+export function layOutBars(trace: Trace, shown: Shown, zoom: TimeWindow, width: number): Bars {
   const end = Math.min(shown.end, shown.visible.length);
   const count = Math.max(0, end - shown.first);
-  const scale = width / (window.to - window.from);
+  const scale = width / (zoom.to - zoom.from);
   const bars = {
     first: shown.first,
     count,
@@ -50,11 +50,11 @@ export function layOutBars(trace: Trace, shown: Shown, window: TimeWindow, width
   for (let index = 0; index < count; index++) {
     const row = at(bars.row, index);
     const start = at(trace.start, row);
-    bars.left[index] = (start - window.from) * scale;
-    bars.right[index] = (start + at(trace.length, row) - window.from) * scale;
+    bars.left[index] = (start - zoom.from) * scale;
+    bars.right[index] = (start + at(trace.length, row) - zoom.from) * scale;
     bars.flags[index] = at(trace.flags, row);
     bars.collapsed[index] = at(shown.collapsed, row);
-    if ((at(trace.flags, row) & RowFlag.events) !== 0) addMarks(trace, row, index, window, scale, bars.mark);
+    if ((at(trace.flags, row) & RowFlag.events) !== 0) addMarks(trace, row, index, zoom, scale, bars.mark);
   }
   return bars;
 }
@@ -63,16 +63,16 @@ function addMarks(
   trace: Trace,
   row: number,
   bar: number,
-  window: TimeWindow,
+  zoom: TimeWindow,
   scale: number,
   into: Marks,
 ): void {
   const last = lastAtMost(trace.markRow, row);
-  for (let mark = last; mark >= 0 && at(trace.markRow, mark) === row; mark--) {
-    if (last - mark >= MOST_MARKS_PER_ROW) return;
+  const most = into.x.length + MOST_MARKS_PER_ROW;
+  for (let mark = last; mark >= 0 && at(trace.markRow, mark) === row && into.x.length < most; mark--) {
     const offset = at(trace.markOffset, mark);
-    if (offset < window.from || offset > window.to) continue;
+    if (offset < zoom.from || offset > zoom.to) continue;
     into.bar.push(bar);
-    into.x.push((offset - window.from) * scale);
+    into.x.push((offset - zoom.from) * scale);
   }
 }

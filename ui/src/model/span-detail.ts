@@ -34,18 +34,24 @@ export interface SpanDetail {
   readonly duration: number;
   readonly service: string;
   readonly traceState: string;
-  readonly flags: number;
   readonly attributes: readonly Attribute[];
   readonly events: readonly SpanEvent[];
   readonly links: readonly SpanLink[];
-  readonly resource: { readonly attributes: readonly Attribute[]; readonly schemaUrl: string };
+  readonly resource: { readonly attributes: readonly Attribute[] };
   readonly scope: {
     readonly name: string;
     readonly version: string;
     readonly attributes: readonly Attribute[];
-    readonly schemaUrl: string;
   };
   readonly dropped: { readonly attributes: number; readonly events: number; readonly links: number };
+}
+
+/** About how much memory a span takes: the characters of its texts. */
+export function weightOf({ attributes, events, links, resource, scope }: SpanDetail): number {
+  const lists = [attributes, resource.attributes, scope.attributes, ...[...events, ...links].map((part) => part.attributes)];
+  let weight = 0;
+  for (const list of lists) for (const { key, value } of list) weight += key.length + value.length;
+  return weight;
 }
 
 /** The value as JSON where its type says so: numbers, booleans and structures keep theirs. */

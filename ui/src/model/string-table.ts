@@ -14,10 +14,6 @@ export class StringTable {
     this.#decoded = new Array<string | undefined>(ends.length);
   }
 
-  get size(): number {
-    return this.#ends.length;
-  }
-
   text(index: number): string {
     const known = this.#decoded[index];
     if (known !== undefined) return known;

@@ -6,14 +6,12 @@ import type { StringTable } from './string-table';
 /** The parent of a row that has none in this trace. */
 export const NO_PARENT = 0xffff_ffff;
 
-/** Bits of `Trace.flags`. */
+/** Bits of `Trace.flags` that the page shows; 2 (status ok) and 16 (links) it does not. */
 export const RowFlag = {
   error: 1,
-  ok: 2,
   /** The parent id is set, but that span is not in the trace. */
   missingParent: 4,
   events: 8,
-  links: 16,
   /** The span id is not unique in the trace. */
   repeatedId: 32,
 } as const;
@@ -27,6 +25,8 @@ export interface Trace {
   readonly duration: number;
   /** Exactly one root and no missing parent. */
   readonly complete: boolean;
+  /** Larger than the server answers with: some spans are left out. */
+  readonly cut: boolean;
   readonly rows: number;
   readonly start: Float64Array;
   readonly length: Float64Array;
@@ -61,8 +61,13 @@ export function descendants(trace: Trace, row: number): number {
   return at(trace.subtreeEnd, row) - row - 1;
 }
 
+/** What is shown of a name: an empty one could be neither seen nor clicked. */
+export function shownName(name: string): string {
+  return name === '' ? '(no name)' : name;
+}
+
 export function nameOf(trace: Trace, row: number): string {
-  return trace.texts.text(at(trace.name, row));
+  return shownName(trace.texts.text(at(trace.name, row)));
 }
 
 export function serviceOf(trace: Trace, row: number): string {

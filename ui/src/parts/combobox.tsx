@@ -10,12 +10,18 @@ interface Props {
   readonly value: string;
   readonly placeholder: string;
   readonly options: readonly string[];
-  readonly disabled?: boolean;
   readonly onFocus?: () => void;
   readonly onCommit: (value: string) => void;
 }
 
-export function Combobox({ label, value, placeholder, options, disabled = false, onFocus, onCommit }: Props) {
+/** The next place of a list that goes round; the first step enters it at its near end. */
+export function stepped(from: number, step: 1 | -1, count: number): number {
+  if (count === 0) return -1;
+  if (from < 0) return step === 1 ? 0 : count - 1;
+  return (from + step + count) % count;
+}
+
+export function Combobox({ label, value, placeholder, options, onFocus, onCommit }: Props) {
   const id = useId();
   const [draft, setDraft] = useState(value);
   const [open, setOpen] = useState(false);
@@ -53,7 +59,7 @@ export function Combobox({ label, value, placeholder, options, disabled = false,
       event.preventDefault();
       setOpen(true);
       const step = event.key === 'ArrowDown' ? 1 : -1;
-      if (offered.length > 0) mark((marked + step + offered.length) % offered.length);
+      mark(stepped(marked, step, offered.length));
     }
   };
 
@@ -71,7 +77,6 @@ export function Combobox({ label, value, placeholder, options, disabled = false,
           aria-controls={`${id}-list`}
           aria-autocomplete="list"
           aria-activedescendant={shows && marked >= 0 ? `${id}-${marked}` : undefined}
-          disabled={disabled}
           placeholder={placeholder}
           value={draft}
           title={draft}
@@ -89,7 +94,7 @@ export function Combobox({ label, value, placeholder, options, disabled = false,
           onBlur={() => commit(draft.trim())}
           onKeyDown={onKeyDown}
         />
-        {value === '' || disabled ? (
+        {value === '' ? (
           <span class="combobox-sign"><Icon name="down" /></span>
         ) : (
           <button type="button" class="icon-button combobox-sign" aria-label={`Clear ${label.toLowerCase()}`} onClick={() => commit('')}>

@@ -1,6 +1,6 @@
 /** Copies a text and says that it did. */
 import { useEffect, useState } from 'preact/hooks';
-import { Icon } from './icon';
+import { Icon, type IconName } from './icon';
 
 const SAID_FOR = 1500;
 
@@ -13,8 +13,11 @@ interface Props {
   readonly wide?: boolean;
 }
 
+type Said = '' | 'Copied' | 'Not allowed';
+const ICONS: Record<Said, IconName> = { '': 'copy', Copied: 'check', 'Not allowed': 'error' };
+
 export function CopyButton({ text, label, wide = false }: Props) {
-  const [said, say] = useState<'' | 'Copied' | 'Not allowed'>('');
+  const [said, say] = useState<Said>('');
   useEffect(() => {
     if (said === '') return undefined;
     const timer = window.setTimeout(() => say(''), SAID_FOR);
@@ -25,11 +28,13 @@ export function CopyButton({ text, label, wide = false }: Props) {
     void copyText(text()).then((done) => say(done ? 'Copied' : 'Not allowed'));
   };
   return (
-    <button type="button" class={wide ? 'button copy' : 'icon-button copy'} title={label} aria-label={label} onClick={copy}>
-      <Icon name={said === 'Copied' ? 'check' : 'copy'} />
-      {wide && <span>{said === '' ? label : said}</span>}
+    <>
+      <button type="button" class={wide ? 'button copy' : 'icon-button copy'} title={label} aria-label={label} data-said={said} onClick={copy}>
+        <Icon name={ICONS[said]} />
+        {wide && <span>{said === '' ? label : said}</span>}
+      </button>
       <span class="hidden" role="status">{said}</span>
-    </button>
+    </>
   );
 }
 
@@ -39,6 +44,7 @@ async function copyText(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
+    const before = document.activeElement;
     const area = document.createElement('textarea');
     area.value = text;
     area.className = 'hidden';
@@ -46,6 +52,7 @@ async function copyText(text: string): Promise<boolean> {
     area.select();
     const done = document.execCommand('copy');
     area.remove();
+    if (before instanceof HTMLElement) before.focus();
     return done;
   }
 }

@@ -34,7 +34,7 @@ export function TextField({ label, value, placeholder, tidy, valid, complaint, o
         placeholder={placeholder}
         value={draft}
         aria-invalid={wrong}
-        title={wrong ? complaint : undefined}
+        aria-describedby={wrong ? `${id}-complaint` : undefined}
         onInput={(event) => setDraft(event.currentTarget.value)}
         onBlur={commit}
         onKeyDown={(event) => {
@@ -42,6 +42,7 @@ export function TextField({ label, value, placeholder, tidy, valid, complaint, o
           if (event.key === 'Escape') setDraft(value);
         }}
       />
+      {wrong && <span class="complaint" id={`${id}-complaint`}>{complaint}</span>}
     </div>
   );
 }

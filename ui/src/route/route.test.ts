@@ -22,6 +22,7 @@ describe('round trips', () => {
     ['a full query', { page: 'search', query: full }],
     ['a trace', { page: 'trace', address: traceAddress(ID) }],
     ['a span in a zoomed trace', { page: 'trace', address: { id: ID, span: 'a000000000000001', find: 'x y&z', zoom: { from: 5, to: 900 } } }],
+    ['the second span of one id', { page: 'trace', address: traceAddress(ID, 'a000000000000001.2') }],
   ];
   test.each(routes)('%s', (_name, route) => {
     expect(parse(routePath(route))).toEqual(route);
@@ -83,6 +84,19 @@ describe('what others write', () => {
     expect(read.limit).toBeGreaterThanOrEqual(1);
   });
 
+  test.each([
+    ['-7d', '-7d'],
+    ['-1w', '-1w'],
+    ['-1h30m', '-1h30m'],
+    ['now-15m', '-15m'],
+    ['2026-11-20T12:00:00Z', '2026-11-20T12:00:00Z'],
+    ['2026-11-20T12:00:00%2B01:00', '2026-11-20T12:00:00+01:00'],
+    ['2026-11-20T12:00:00', '-48h'],
+    ['-1d12h', '-48h'],
+  ])('a start of %s is read as %s', (written, start) => {
+    expect(query(`/search?start=${written}`).start).toBe(start);
+  });
+
   test('a broken escape is shown as it stands', () => {
     expect(trace('/trace/%E0%A4%A').id).toBe('%E0%A4%A');
   });
@@ -90,10 +104,6 @@ describe('what others write', () => {
   test('the limit stays within what the server gives', () => {
     expect(query('/search?limit=99999').limit).toBe(1500);
   });
-});
-
-test('any other path is said to be unknown', () => {
-  expect(parse('/monitor/x')).toEqual({ page: 'unknown', path: '/monitor/x' });
 });
 
 test.each([

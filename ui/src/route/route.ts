@@ -5,7 +5,7 @@ import { ANYTHING, DEFAULT_LIMIT, DEFAULT_START, MOST_TRACES, type SearchQuery }
 export interface TraceAddress {
   /** The id as it was asked for. */
   readonly id: string;
-  /** Selected span, 16 hexadecimal digits, or empty. */
+  /** Selected span: 16 hexadecimal digits, `.2` for the second span of that id and so on; or empty. */
   readonly span: string;
   /** Find text, or empty. */
   readonly find: string;
@@ -15,24 +15,20 @@ export interface TraceAddress {
 
 export type Route =
   | { readonly page: 'search'; readonly query: SearchQuery }
-  | { readonly page: 'trace'; readonly address: TraceAddress }
-  | { readonly page: 'unknown'; readonly path: string };
+  | { readonly page: 'trace'; readonly address: TraceAddress };
 
 /** Written into every address that has parameters, so that a later page can tell what it reads. */
 const VERSION = '1';
 
+/** The server gives the page to these paths only: what is not a trace's is the search's. */
 export function parseRoute(url: URL): Route {
-  const path = url.pathname.replace(/\/+$/, '');
-  if (path === '' || path === '/search') return { page: 'search', query: parseQuery(url.searchParams) };
-  const id = /^\/trace\/([^/]+)$/.exec(path)?.[1];
+  const id = /^\/trace\/([^/]+)\/*$/.exec(url.pathname)?.[1];
   if (id !== undefined) return { page: 'trace', address: parseAddress(decoded(id), url.searchParams) };
-  return { page: 'unknown', path: decoded(url.pathname) };
+  return { page: 'search', query: parseQuery(url.searchParams) };
 }
 
 export function routePath(route: Route): string {
-  if (route.page === 'search') return searchPath(route.query);
-  if (route.page === 'trace') return tracePath(route.address);
-  return route.path;
+  return route.page === 'search' ? searchPath(route.query) : tracePath(route.address);
 }
 
 export function traceAddress(id: string, span = ''): TraceAddress {
@@ -82,7 +78,7 @@ function parseAddress(id: string, keys: URLSearchParams): TraceAddress {
   const to = wholeNumber(keys.get('to'));
   return {
     id: wholeTraceId(id) ?? id,
-    span: /^[0-9a-f]{16}$/.test(span) ? span : '',
+    span: /^[0-9a-f]{16}(\.\d{1,6})?$/.test(span) ? span : '',
     find: keys.get('find') ?? (jaegerSpan === '' ? uiFind : ''),
     zoom: from !== undefined && to !== undefined && to > from ? { from, to } : undefined,
   };
@@ -112,7 +108,9 @@ function parseQuery(keys: URLSearchParams): SearchQuery {
 
 /** What the server reads as a time; anything else is as good as absent. */
 function timeBound(text: string): string {
-  return /^(-\d+(ms|s|m|h)|\d{1,20}|\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)?)$/.test(text) ? text : '';
+  const [, ago] = /^(?:now)?(-(?:\d+(?:ms|s|m|h))+|-\d+[dw])$/.exec(text) ?? [];
+  if (ago !== undefined) return ago;
+  return /^(\d{1,20}|\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d))$/.test(text) ? text : '';
 }
 
 /** Jaeger's `lookback=2d`. */

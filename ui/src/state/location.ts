@@ -4,11 +4,15 @@ import { Live } from './live';
 
 export const route = new Live<Route>(parseRoute(new URL(window.location.href)));
 
+/** Whether the route was reached by back or forward: then what was left there is shown again. */
+export const returning = new Live(false);
+
 export function followAddressBar(): void {
   // A deep link is a click too: on the clock since the browser began to load.
   if (route.value.page === 'trace') performance.mark('trace:click', { startTime: 0 });
   window.addEventListener('popstate', () => {
     markOpening();
+    returning.set(true);
     route.set(parseRoute(new URL(window.location.href)));
   });
 }
@@ -18,13 +22,13 @@ export function go(to: Route): void {
   if (to.page === 'trace') performance.mark('trace:click');
   const path = routePath(to);
   if (path !== window.location.pathname + window.location.search) window.history.pushState(null, '', path);
+  returning.set(false);
   route.set(to);
 }
 
-/** A change of the view that is worth a link but not a step back. */
-export function amend(to: Route): void {
-  window.history.replaceState(window.history.state, '', routePath(to));
-  route.set(to);
+/** A change of the view that is worth a link but not a step back. Nobody needs to hear of it: the view shows it. */
+export function amend(path: string): void {
+  window.history.replaceState(window.history.state, '', path);
 }
 
 function markOpening(): void {

@@ -3,13 +3,13 @@ import { isAbort } from '../api/request';
 import { skeleton } from '../api/skeleton';
 import { findSpans, spanDetails } from '../api/span-details';
 import { ServiceColors } from '../model/service-color';
-import type { SpanDetail } from '../model/span-detail';
+import { type SpanDetail, weightOf } from '../model/span-detail';
 import { NO_PARENT, RowFlag, rowsWithFlag, type Trace } from '../model/trace';
 import { at } from '../model/column';
 import { summarize, type TraceSummary } from '../model/trace-summary';
 import { type TimeWindow, wholeWindow, within, isWhole } from '../model/time-window';
-import { type Collapsed, noneCollapsed, placeOf, revealing, visibleRows } from '../model/visible-rows';
-import { type TraceAddress, wholeTraceId } from '../route/route';
+import { type Collapsed, noneCollapsed, placeOf, revealing, toggled, visibleRows } from '../model/visible-rows';
+import { type TraceAddress, tracePath, wholeTraceId } from '../route/route';
 import { type Failure, failureOf } from './failure';
 import { Live } from './live';
 import { amend, route } from './location';
@@ -32,7 +32,15 @@ export interface Matches {
 
 const NO_MATCHES: Matches = { text: '', rows: new Uint32Array(0), total: 0, failure: undefined };
 
-/** How long the address bar waits while zooming: browsers limit how often it may change. */
+export type Details =
+  | { readonly state: 'loading' }
+  | { readonly state: 'failed'; readonly failure: Failure }
+  | { readonly state: 'ready'; readonly spans: readonly SpanDetail[] };
+
+/** Characters of details that are kept for coming back to a span. */
+const MOST_KEPT = 8_000_000;
+
+/** How long the address bar waits while zooming and walking: browsers limit how often it may change. */
 const ADDRESS_DELAY = 200;
 
 export class TraceView {
@@ -51,6 +59,8 @@ export class TraceView {
   readonly selected = new Live(-1);
   readonly matches = new Live<Matches>(NO_MATCHES);
   readonly finding = new Live(false);
+  readonly #details = new Map<string, readonly SpanDetail[]>();
+  #detailsWeight = 0;
   #find: AbortController | undefined;
   #addressTimer: number | undefined;
 
@@ -63,24 +73,22 @@ export class TraceView {
     const collapsed = noneCollapsed(trace);
     this.collapsed = new Live<Collapsed>(collapsed);
     this.visible = new Live(visibleRows(trace, collapsed));
-    this.window = new Live(
-      address.zoom === undefined
-        ? wholeWindow(trace.duration)
-        : within(address.zoom.from, address.zoom.to, trace.duration),
-    );
+    this.window = new Live(zoomOf(address, trace.duration));
     if (address.find === '' && matched.length > 0) this.#showMatched(matched);
     this.follow(address);
   }
 
   #showMatched(matched: readonly string[]): void {
-    const rows = rowsOf(this.trace, matched);
+    const rows = this.trace.ids.rowsOfAll(matched);
     this.matches.set({ ...NO_MATCHES, rows, total: rows.length });
     this.active.set(at(rows, 0));
   }
 
   /** Shows what the address says: on opening, and when back or forward changed it. */
   follow(address: TraceAddress): void {
-    const row = address.span === '' ? -1 : (this.trace.ids.rowsOf(address.span)[0] ?? -1);
+    window.clearTimeout(this.#addressTimer);
+    this.window.set(zoomOf(address, this.trace.duration));
+    const row = this.trace.ids.rowOfLink(address.span);
     if (row !== this.selected.value) {
       this.selected.set(row);
       if (row >= 0) this.reveal(row);
@@ -94,11 +102,20 @@ export class TraceView {
     this.visible.set(visibleRows(this.trace, collapsed));
     // The keyboard moves to the ancestor that now hides its row.
     const place = placeOf(this.visible.value, this.active.value);
-    this.active.set(at(this.visible.value, Math.max(place, 0)));
+    const row = at(this.visible.value, Math.max(place, 0));
+    if (row === this.active.value) return;
+    this.active.set(row);
+    this.wanted.set({ row });
   }
 
-  setWindow(window: TimeWindow): void {
-    this.window.set(window);
+  /** Folds or unfolds the row, and gives it the keyboard. */
+  toggle(row: number): void {
+    this.active.set(row);
+    this.setCollapsed(toggled(this.collapsed.value, row));
+  }
+
+  setWindow(zoom: TimeWindow): void {
+    this.window.set(zoom);
     this.#writeAddress();
   }
 
@@ -109,42 +126,78 @@ export class TraceView {
     this.wanted.set({ row });
   }
 
-  select(row: number): void {
-    this.selected.set(row);
-    if (row >= 0) this.active.set(row);
-    this.#writeAddress(0);
+  /** Goes to the row, with the panel when it is open; nowhere for −1. */
+  walkTo(row: number): void {
+    if (row < 0) return;
+    this.reveal(row);
+    if (this.selected.value >= 0) this.select(row);
   }
 
-  async find(text: string): Promise<void> {
+  select(row: number): void {
+    const walking = this.selected.value >= 0 && row >= 0;
+    this.selected.set(row);
+    if (row >= 0) this.active.set(row);
+    // The focus may have been in the panel.
+    else this.wanted.set({ row: this.active.value });
+    this.#writeAddress(walking ? ADDRESS_DELAY : 0);
+  }
+
+  /** Whether an answer came, and was not overtaken by a later find. */
+  async find(text: string): Promise<boolean> {
     this.#find?.abort();
     if (text === '') {
       this.finding.set(false);
       this.matches.set(NO_MATCHES);
       this.#writeAddress(0);
-      return;
+      return true;
     }
     const control = new AbortController();
     this.#find = control;
     this.finding.set(true);
     try {
       const found = await findSpans(this.trace.id, text, control.signal);
-      const rows = rowsOf(this.trace, found.spans);
+      const rows = this.trace.ids.rowsOfAll(found.spans);
       this.matches.set({ text, rows, total: Math.max(found.total, rows.length), failure: undefined });
     } catch (error) {
-      if (isAbort(error)) return;
+      if (isAbort(error)) return false;
       this.matches.set({ ...NO_MATCHES, text, failure: failureOf(error) });
     }
     this.finding.set(false);
     this.#writeAddress(0);
+    return true;
+  }
+
+  /** The details of a span and of all that share its id, asked for once. */
+  async details(row: number, signal: AbortSignal): Promise<Details> {
+    const id = this.trace.ids.hex(row);
+    const known = this.#details.get(id);
+    if (known !== undefined) return { state: 'ready', spans: known };
+    try {
+      const spans = await spanDetails(this.trace.id, id, signal);
+      this.#keep(id, spans);
+      return { state: 'ready', spans };
+    } catch (error) {
+      return isAbort(error) ? { state: 'loading' } : { state: 'failed', failure: failureOf(error) };
+    }
+  }
+
+  #keep(id: string, spans: readonly SpanDetail[]): void {
+    if (this.#detailsWeight > MOST_KEPT) {
+      this.#details.clear();
+      this.#detailsWeight = 0;
+    }
+    this.#details.set(id, spans);
+    for (const span of spans) this.#detailsWeight += weightOf(span);
   }
 
   address(): TraceAddress {
-    const { trace, selected, matches, window } = this;
+    const { trace, selected, matches } = this;
+    const zoom = this.window.value;
     return {
       id: trace.id,
-      span: selected.value < 0 ? '' : trace.ids.hex(selected.value),
+      span: selected.value < 0 ? '' : trace.ids.linkName(selected.value),
       find: matches.value.text,
-      zoom: isWhole(window.value, trace.duration) ? undefined : window.value,
+      zoom: isWhole(zoom, trace.duration) ? undefined : zoom,
     };
   }
 
@@ -157,16 +210,15 @@ export class TraceView {
     window.clearTimeout(this.#addressTimer);
     const write = (): void => {
       const now = route.value;
-      if (now.page === 'trace' && now.address.id === this.trace.id) amend({ page: 'trace', address: this.address() });
+      if (now.page === 'trace' && now.address.id === this.trace.id) amend(tracePath(this.address()));
     };
     if (delay === 0) write();
     else this.#addressTimer = window.setTimeout(write, delay);
   }
 }
 
-/** The rows of these spans, ascending. */
-function rowsOf(trace: Trace, ids: readonly string[]): Uint32Array {
-  return Uint32Array.from(new Set(ids.flatMap((id) => trace.ids.rowsOf(id)))).sort();
+function zoomOf({ zoom }: TraceAddress, duration: number): TimeWindow {
+  return zoom === undefined ? wholeWindow(duration) : within(zoom.from, zoom.to, duration);
 }
 
 export const openTrace = new Live<Loading>({ id: '', state: 'loading' });
@@ -204,33 +256,8 @@ export function closeTrace(): void {
   openTrace.set({ id: '', state: 'loading' });
 }
 
-export type Details =
-  | { readonly state: 'loading' }
-  | { readonly state: 'failed'; readonly failure: Failure }
-  | { readonly state: 'ready'; readonly spans: readonly SpanDetail[] };
-
 /** What `parent` says about a row, as a row number; −1 without one. */
 export function parentRow(trace: Trace, row: number): number {
   const parent = at(trace.parent, row);
   return parent === NO_PARENT ? -1 : parent;
-}
-
-const MOST_KEPT = 200;
-const keptDetails = new Map<string, readonly SpanDetail[]>();
-
-/** The details of a span, asked for once. */
-export async function detailsOf(trace: Trace, row: number, signal: AbortSignal): Promise<Details> {
-  const id = trace.ids.hex(row);
-  const key = `${trace.id}/${id}`;
-  const known = keptDetails.get(key);
-  if (known !== undefined) return { state: 'ready', spans: known };
-  try {
-    const spans = await spanDetails(trace.id, id, signal);
-    if (keptDetails.size >= MOST_KEPT) keptDetails.clear();
-    keptDetails.set(key, spans);
-    return { state: 'ready', spans };
-  } catch (error) {
-    if (isAbort(error)) return { state: 'loading' };
-    return { state: 'failed', failure: failureOf(error) };
-  }
 }

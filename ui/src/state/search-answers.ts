@@ -44,27 +44,44 @@ export const operationNames = new Live<readonly string[]>([]);
 
 const WAIT_FOR_FIRST_TRACE = 2000;
 
-let running: AbortController | undefined;
-let waiting: AbortController | undefined;
+/** Requests of which only the newest matters. */
+class Newest {
+  #control: AbortController | undefined;
 
-/** Asks, unless this query's answer is already there: going back shows what was left. */
-export function showSearch(query: SearchQuery): void {
-  const { key, failure } = answer.value;
-  if (key !== searchPath(query) || failure !== undefined || emptyStore.value !== undefined) void ask(query);
+  /** Lets go of the one before. */
+  begin(): AbortSignal {
+    this.abort();
+    this.#control = new AbortController();
+    return this.#control.signal;
+  }
+
+  abort(): void {
+    this.#control?.abort();
+  }
+}
+
+const searching = new Newest();
+const waiting = new Newest();
+const askingServices = new Newest();
+const askingOperations = new Newest();
+
+/** Asks, unless it is a return to this query's answer: going back shows what was left. */
+export function showSearch(query: SearchQuery, returning: boolean): void {
+  const { key, found } = answer.value;
+  const kept = returning && key === searchPath(query) && found !== undefined && emptyStore.value === undefined;
+  if (!kept) void ask(query);
 }
 
 export async function ask(query: SearchQuery): Promise<void> {
-  running?.abort();
-  stopWaiting();
-  const control = new AbortController();
-  running = control;
+  waiting.abort();
+  const signal = searching.begin();
   const key = searchPath(query);
   answer.set({ ...answer.value, key, loading: true, failure: undefined });
   const begun = performance.now();
   try {
-    const found = await search(query, control.signal);
+    const found = await search(query, signal);
     const took = performance.now() - begun;
-    await lookForEmptiness(query, found, control.signal);
+    await lookForEmptiness(query, found, signal);
     answer.set({ key, narrowed: narrows(query), loading: false, found, failure: undefined, at: Date.now(), took });
   } catch (error) {
     if (isAbort(error)) return;
@@ -78,18 +95,26 @@ export function matchedIn(traceId: string): readonly string[] {
   return narrowed ? (found?.traces.find((trace) => trace.traceId === traceId)?.matched ?? []) : [];
 }
 
-/** Leaves the page: nothing goes on asking behind it. */
-export function stopWaiting(): void {
-  waiting?.abort();
+/** Leaves the query or the page: nothing goes on asking behind it. */
+export function leaveSearch(): void {
+  waiting.abort();
+  searching.abort();
+  // What was on its way will not come: the kept answer is to no query.
+  if (answer.value.loading) answer.set({ ...answer.value, key: '', loading: false });
 }
 
 export async function loadServices(): Promise<void> {
-  serviceNames.set(await services().catch(() => serviceNames.value));
+  const signal = askingServices.begin();
+  const names = await services(signal).catch(() => undefined);
+  if (names !== undefined && !signal.aborted) serviceNames.set(names);
 }
 
 export async function loadOperations(service: string): Promise<void> {
   operationNames.set([]);
-  if (service !== '') operationNames.set(await operations(service).catch(() => []));
+  const signal = askingOperations.begin();
+  if (service === '') return;
+  const names = await operations(service, signal).catch(() => []);
+  if (!signal.aborted) operationNames.set(names);
 }
 
 /** An empty answer to an open question may mean an empty store; then it asks again by itself. */
@@ -105,9 +130,7 @@ async function lookForEmptiness(query: SearchQuery, found: Found, signal: AbortS
 
 /** Quietly: the page must not flicker while it waits. */
 async function waitForFirstTrace(query: SearchQuery): Promise<void> {
-  const control = new AbortController();
-  waiting = control;
-  const { signal } = control;
+  const signal = waiting.begin();
   let spans = 0;
   while (spans === 0 && !signal.aborted) {
     await new Promise((done) => window.setTimeout(done, WAIT_FOR_FIRST_TRACE));

@@ -43,7 +43,7 @@ export function Conditions({ conditions, onChange }: Props) {
           placeholder={conditions.length === 0 ? 'key=value, e.g. error=true' : ''}
           value={draft}
           aria-invalid={wrong}
-          title={wrong ? 'Write key=value, then Enter' : undefined}
+          aria-describedby={wrong ? `${id}-complaint` : undefined}
           onInput={(event) => setDraft(event.currentTarget.value)}
           onBlur={add}
           onKeyDown={(event) => {
@@ -53,6 +53,7 @@ export function Conditions({ conditions, onChange }: Props) {
           }}
         />
       </div>
+      {wrong && <span class="complaint" id={`${id}-complaint`}>Write key=value, then Enter</span>}
     </div>
   );
 }

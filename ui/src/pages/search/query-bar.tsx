@@ -6,6 +6,7 @@ import { Combobox } from '../../parts/combobox';
 import { Icon } from '../../parts/icon';
 import { TextField } from '../../parts/text-field';
 import { useLive } from '../../state/live';
+import { zone } from '../../state/preferences';
 import { loadOperations, loadServices, operationNames, serviceNames } from '../../state/search-answers';
 import { Conditions } from './conditions';
 import { TimeRange } from './time-range';
@@ -21,6 +22,7 @@ const LIMITS = [20, 50, 100, 200, 500, MOST_TRACES];
 export function QueryBar({ query, onQuery, onRepeat }: Props) {
   const services = useLive(serviceNames);
   const operations = useLive(operationNames);
+  const shownZone = useLive(zone);
   useEffect(() => void loadServices(), []);
   useEffect(() => void loadOperations(query.service), [query.service]);
   const limits = LIMITS.includes(query.limit) ? LIMITS : [...LIMITS, query.limit].sort((one, other) => one - other);
@@ -47,7 +49,7 @@ export function QueryBar({ query, onQuery, onRepeat }: Props) {
         <TextField label="Longer than" placeholder="e.g. 300ms" value={query.min} {...duration} onCommit={(min) => onQuery({ ...query, min })} />
         <TextField label="Shorter than" placeholder="e.g. 2s" value={query.max} {...duration} onCommit={(max) => onQuery({ ...query, max })} />
       </div>
-      <TimeRange start={query.start} end={query.end} onChange={(start, end) => onQuery({ ...query, start, end })} />
+      <TimeRange start={query.start} end={query.end} zone={shownZone} onChange={(start, end) => onQuery({ ...query, start, end })} />
       <div class="field limit">
         <label for="limit">Limit</label>
         <select id="limit" value={String(query.limit)} onChange={(event) => onQuery({ ...query, limit: Number(event.currentTarget.value) })}>

@@ -5,7 +5,8 @@ import { formatDuration } from '../../format/duration';
 import { formatAgo, formatClock, formatDate } from '../../format/time';
 import type { FoundTrace } from '../../model/found-traces';
 import { ServiceColors } from '../../model/service-color';
-import { useKeys } from '../../parts/letter-keys';
+import { shownName } from '../../model/trace';
+import { useKeys } from '../../parts/page-keys';
 import { Link } from '../../parts/link';
 import { ServiceChip, ServiceDot } from '../../parts/service-chip';
 import { tracePath, traceAddress } from '../../route/route';
@@ -29,9 +30,10 @@ export function ResultList({ traces, now, narrowed, onOpen }: Props) {
   const colors = useMemo(() => new ServiceColors(traces.flatMap(servicesOf)), [traces]);
   const longest = Math.max(1, ...traces.map((trace) => trace.duration));
   useEffect(() => {
-    // Coming back from a trace: go on where it was left.
+    // Coming back from a trace: go on where it was left, unless the focus is somewhere already.
     const left = list.current?.querySelector<HTMLElement>(`[data-trace="${lastOpened.value}"]`);
-    left?.focus();
+    lastOpened.set('');
+    if (document.activeElement === document.body) left?.focus();
   }, []);
   useKeys((key) => {
     if (!letterKeys.value || (key !== 'j' && key !== 'k') || list.current === null) return false;
@@ -90,7 +92,7 @@ function Result({ trace, colors, longest, now, narrowed, onOpen }: ResultProps) 
         <span class="result-name">
           <ServiceDot color={colors.of(trace.rootService)} />
           <strong>{trace.rootService === '' ? '(no service)' : trace.rootService}</strong>
-          <span class="result-operation">{trace.rootName}</span>
+          <span class="result-operation">{shownName(trace.rootName)}</span>
         </span>
         <Services trace={trace} colors={colors} narrowed={narrowed} />
       </span>

@@ -43,6 +43,12 @@ test('the axes are round', () => {
   expect(scatter.grid.times.map((time) => time.label)).toContain('12:01:00');
 });
 
+test.each([1, 11, 60, 1000])('labels have room over %d days', (days) => {
+  const { grid } = layOutScatter([trace(0, 1e6), trace(days * 86_400, 1e6)], 1000, 200, 'utc');
+  expect(grid.times.length).toBeGreaterThan(1);
+  grid.times.slice(1).forEach(({ x }, index) => expect(x - (grid.times[index]?.x ?? 0)).toBeGreaterThan(100));
+});
+
 test('one trace alone has its place in the middle', () => {
   const { dots } = layOutScatter([trace(0, 5e6)], 1000, 200, 'utc');
   expect(dots.x[0]).toBeGreaterThan(64);

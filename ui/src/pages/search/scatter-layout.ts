@@ -16,9 +16,10 @@ const PLOT = { left: 64, right: 22, top: 18, bottom: 28 };
 const SMALLEST_DOT = 3;
 const DOT_PER_TENFOLD = 2.2;
 /** Round steps of the time axis, nanoseconds. */
+const DAY = 24 * 3600e9;
 const STEPS = [
   1e6, 5e6, 1e7, 5e7, 1e8, 5e8, 1e9, 5e9, 15e9, 30e9, 60e9, 300e9, 900e9, 1800e9, 3600e9, 3 * 3600e9, 6 * 3600e9,
-  12 * 3600e9, 24 * 3600e9,
+  12 * 3600e9, DAY, 2 * DAY, 7 * DAY, 30 * DAY, 90 * DAY, 365 * DAY,
 ];
 
 export function layOutScatter(traces: readonly FoundTrace[], width: number, height: number, zone: Zone): Scatter {
@@ -55,7 +56,7 @@ function timeScale(traces: readonly FoundTrace[], left: number, right: number) {
     x: (start: bigint): number => left + Number(start - base) * scale,
     at: (x: number): bigint => base + BigInt(Math.round((Math.min(Math.max(x, left), right) - left) / scale)),
     ticks: (zone: Zone) => {
-      const step = STEPS.find((candidate) => candidate * scale >= 110) ?? 24 * 3600e9;
+      const step = STEPS.find((candidate) => candidate * scale >= 110) ?? 365 * DAY;
       return timeTicks(base, span, step, zone).map((at) => ({
         x: left + Number(at - base) * scale,
         label: tickLabel(at, step, zone),
@@ -78,7 +79,7 @@ function timeTicks(base: bigint, span: number, step: number, zone: Zone): bigint
 }
 
 function tickLabel(at: bigint, step: number, zone: Zone): string {
-  if (step >= 24 * 3600e9) return formatDate(at, zone);
+  if (step >= DAY) return formatDate(at, zone);
   if (step >= 3600e9 && formatClock(at, zone, 0) === '00:00:00') return formatDate(at, zone).slice(5);
   return step >= 60e9 ? formatClock(at, zone, 0).slice(0, 5) : formatClock(at, zone, step >= 1e9 ? 0 : 3);
 }

@@ -7,6 +7,7 @@ import { countOf } from '../../format/count';
 import { formatDuration } from '../../format/duration';
 import { formatTime } from '../../format/time';
 import type { FoundTrace } from '../../model/found-traces';
+import { shownName } from '../../model/trace';
 import { useSize } from '../../parts/size';
 import { useLive } from '../../state/live';
 import { dark, zone } from '../../state/preferences';
@@ -23,7 +24,7 @@ const CLICK_DISTANCE = 4;
 export function ScatterPlot({ traces, onOpen, onRange }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const { width, height } = useSize(box);
+  const { width, height, ratio } = useSize(box);
   const isDark = useLive(dark);
   const shownZone = useLive(zone);
   const [hovered, hover] = useState(-1);
@@ -35,13 +36,13 @@ export function ScatterPlot({ traces, onOpen, onRange }: Props) {
 
   useLayoutEffect(() => {
     if (canvas.current === null) return;
-    const surface = prepare(canvas.current, width, height);
+    const surface = prepare(canvas.current, width, height, ratio);
     if (surface === undefined) return;
     const palette = readPalette();
     drawGrid(surface, palette, scatter.grid);
     drawDots(surface, palette, scatter.dots, hovered);
     if (drag !== undefined) drawRange(surface, palette, scatter.grid, drag.from, drag.to);
-  }, [scatter, hovered, drag, isDark, width, height]);
+  }, [scatter, hovered, drag, isDark, width, height, ratio]);
 
   const moved = drag !== undefined && Math.abs(drag.to - drag.from) > CLICK_DISTANCE;
   const finish = (): void => {
@@ -74,26 +75,26 @@ export function ScatterPlot({ traces, onOpen, onRange }: Props) {
       onPointerLeave={() => hover(-1)}
     >
       <canvas ref={canvas} role="img" aria-label={`${countOf(traces.length, 'trace')} by start and duration; the list below says the same`} />
-      {!moved && <Told trace={traces[hovered]} x={scatter.dots.x[hovered] ?? 0} y={scatter.dots.y[hovered] ?? 0} width={width} />}
+      {!moved && <Tooltip trace={traces[hovered]} x={scatter.dots.x[hovered] ?? 0} y={scatter.dots.y[hovered] ?? 0} width={width} />}
     </div>
   );
 }
 
-interface ToldProps {
+interface TooltipProps {
   readonly trace: FoundTrace | undefined;
   readonly x: number;
   readonly y: number;
   readonly width: number;
 }
 
-function Told({ trace, x, y, width }: ToldProps) {
+function Tooltip({ trace, x, y, width }: TooltipProps) {
   const shownZone = useLive(zone);
   if (trace === undefined) return null;
   const onLeft = x > width / 2;
   const place = onLeft ? { right: `${width - x + 14}px` } : { left: `${x + 14}px` };
   return (
     <div class="tooltip" style={{ ...place, top: `${Math.max(y - 30, 4)}px` }}>
-      <strong>{trace.rootService}</strong> {trace.rootName}
+      <strong>{trace.rootService}</strong> {shownName(trace.rootName)}
       <div class="tooltip-facts">
         {formatDuration(trace.duration)} · {countOf(trace.spans, 'span')}
         {trace.errors > 0 && <span class="error-text"> · {countOf(trace.errors, 'error')}</span>}

@@ -7,8 +7,8 @@ import { ANYTHING, MOST_TRACES, narrows, type SearchQuery } from '../../model/se
 import { Notice } from '../../parts/notice';
 import { traceAddress } from '../../route/route';
 import { useLive } from '../../state/live';
-import { go } from '../../state/location';
-import { answer, ask, emptyStore, lastOpened, showSearch, stopWaiting } from '../../state/search-answers';
+import { go, returning } from '../../state/location';
+import { answer, ask, emptyStore, lastOpened, leaveSearch, showSearch } from '../../state/search-answers';
 import { QueryBar } from './query-bar';
 import { ResultList } from './result-list';
 import { ScatterPlot } from './scatter-plot';
@@ -17,8 +17,8 @@ import { Welcome } from './welcome';
 export function SearchPage({ query }: { readonly query: SearchQuery }) {
   useEffect(() => {
     document.title = query.service === '' ? 'tracelodge' : `${query.service} – tracelodge`;
-    showSearch(query);
-    return stopWaiting;
+    showSearch(query, returning.value);
+    return leaveSearch;
   }, [query]);
   const onQuery = (next: SearchQuery): void => go({ page: 'search', query: next });
   return (

@@ -1,10 +1,11 @@
 /** The searched time: up to now, or from one moment to another. */
-import { useId } from 'preact/hooks';
-import { fromInputTime, toInputTime } from '../../format/time';
+import { useId, useLayoutEffect, useRef } from 'preact/hooks';
+import { fromInputTime, parseTime, toInputTime, type Zone, zoneName } from '../../format/time';
 
 interface Props {
   readonly start: string;
   readonly end: string;
+  readonly zone: Zone;
   readonly onChange: (start: string, end: string) => void;
 }
 
@@ -23,7 +24,7 @@ const PRESETS: readonly (readonly [string, string])[] = [
 const CUSTOM = 'custom';
 const HOUR = 3_600_000_000_000n;
 
-export function TimeRange({ start, end, onChange }: Props) {
+export function TimeRange({ start, end, zone, onChange }: Props) {
   const id = useId();
   const preset = end === '' && start.startsWith('-');
   const known = PRESETS.some(([value]) => value === start);
@@ -46,8 +47,8 @@ export function TimeRange({ start, end, onChange }: Props) {
       </div>
       {!preset && (
         <>
-          <Moment label="From" value={start} onChange={(moment) => onChange(moment, end)} />
-          <Moment label="To" value={end} onChange={(moment) => onChange(start, moment)} />
+          <Moment label="From" value={start} zone={zone} onChange={(moment) => onChange(moment, end)} />
+          <Moment label="To" value={end} zone={zone} onChange={(moment) => onChange(start, moment)} />
         </>
       )}
     </>
@@ -57,23 +58,38 @@ export function TimeRange({ start, end, onChange }: Props) {
 interface MomentProps {
   readonly label: string;
   readonly value: string;
+  readonly zone: Zone;
   readonly onChange: (nanoseconds: string) => void;
 }
 
-function Moment({ label, value, onChange }: MomentProps) {
+/** Half a date is none of our business: its text is the browser's until it is left or Enter is pressed. */
+function Moment({ label, value, zone, onChange }: MomentProps) {
   const id = useId();
-  const shown = moment(value);
+  const input = useRef<HTMLInputElement>(null);
+  const time = moment(value);
+  const shown = time === undefined ? '' : toInputTime(time, zone);
+  useLayoutEffect(() => {
+    if (input.current !== null) input.current.value = shown;
+  }, [shown]);
+  const commit = (): void => {
+    if (input.current === null) return;
+    const picked = fromInputTime(input.current.value, zone);
+    if (picked === undefined) input.current.value = shown;
+    else if (picked !== fromInputTime(shown, zone)) onChange(String(picked));
+  };
   return (
     <div class="field moment">
-      <label for={id}>{label}</label>
+      <label for={id}>
+        {label} <span class="faint">{zoneName(time ?? BigInt(Date.now()) * 1_000_000n, zone)}</span>
+      </label>
       <input
         id={id}
+        ref={input}
         type="datetime-local"
         step="1"
-        value={shown === undefined ? '' : toInputTime(shown)}
-        onChange={(event) => {
-          const picked = fromInputTime(event.currentTarget.value);
-          if (picked !== undefined) onChange(String(picked));
+        onBlur={commit}
+        onKeyDown={(event) => {
+          if (event.key === 'Enter') commit();
         }}
       />
     </div>
@@ -82,7 +98,7 @@ function Moment({ label, value, onChange }: MomentProps) {
 
 /** Nanoseconds by magnitude, as the server reads integers; RFC 3339 otherwise. */
 function moment(text: string): bigint | undefined {
-  if (!/^\d+$/.test(text)) return fromInputTime(text);
+  if (!/^\d+$/.test(text)) return parseTime(text);
   const units = [1_000_000_000n, 1_000_000n, 1000n, 1n];
   const unit = units[Math.min(Math.max(Math.ceil((text.length - 11) / 3), 0), 3)] ?? 1n;
   return BigInt(text) * unit;

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import { indentedJson } from '../../format/json-text';
 import type { Attribute } from '../../model/span-detail';
 import { CopyButton } from '../../parts/copy-button';
+import { FirstItems } from '../../parts/first-items';
 
 interface Props {
   readonly attributes: readonly Attribute[];
@@ -11,23 +12,37 @@ interface Props {
 }
 
 const LONG = 600;
+/** Nobody names anything longer on purpose; “Copy attributes” has it whole. */
+const LONG_KEY = 200;
 
 export function AttributeTable({ attributes, filter }: Props) {
   const shown = filtered(attributes, filter);
   if (shown.length === 0) return <p class="faint">{attributes.length === 0 ? 'None' : 'None with this text'}</p>;
   return (
-    <dl class="attributes">
-      {shown.map((attribute, index) => (
-        // A key may come twice; both are shown.
-        <div key={`${index} ${attribute.key}`} class="attribute">
-          <dt>{breakable(attribute.key)}</dt>
-          <dd data-type={attribute.type}>
-            <Value attribute={attribute} />
-            <CopyButton text={() => attribute.value} label={`Copy the value of ${attribute.key}`} />
-          </dd>
-        </div>
-      ))}
-    </dl>
+    <FirstItems items={shown}>
+      {(first) => (
+        <dl class="attributes">
+          {first.map((attribute, index) => (
+            // A key may come twice; both are shown.
+            <Row key={`${index} ${attribute.key}`} attribute={attribute} />
+          ))}
+        </dl>
+      )}
+    </FirstItems>
+  );
+}
+
+function Row({ attribute }: { readonly attribute: Attribute }) {
+  const { key, type, value } = attribute;
+  const name = key.length > LONG_KEY ? `${key.slice(0, LONG_KEY)}…` : key;
+  return (
+    <div class="attribute">
+      <dt>{breakable(name)}</dt>
+      <dd data-type={type}>
+        <Value attribute={attribute} />
+        <CopyButton text={() => value} label={`Copy the value of ${name}`} />
+      </dd>
+    </div>
   );
 }
 

@@ -1,7 +1,10 @@
 /** The events of a span in order of time; exceptions read like exceptions. */
-import { formatDuration, formatExactDuration } from '../../format/duration';
+import { formatExactDuration, formatOffset } from '../../format/duration';
 import type { SpanEvent } from '../../model/span-detail';
+import { shownName } from '../../model/trace';
 import { CopyButton } from '../../parts/copy-button';
+import { Dropped } from '../../parts/dropped';
+import { FirstItems } from '../../parts/first-items';
 import { AttributeTable } from './attribute-table';
 
 interface Props {
@@ -13,19 +16,24 @@ interface Props {
 export function EventList({ events, spanStart, filter }: Props) {
   const ordered = [...events].sort((one, other) => (one.time < other.time ? -1 : one.time > other.time ? 1 : 0));
   return (
-    <ol class="events">
-      {ordered.map((event, index) => (
-        <li key={index}>
-          <header>
-            <time title={formatExactDuration(Number(event.time - spanStart))}>
-              +{formatDuration(Number(event.time - spanStart))}
-            </time>
-            <strong>{event.name}</strong>
-          </header>
-          <EventBody event={event} filter={filter} />
-        </li>
-      ))}
-    </ol>
+    <FirstItems items={ordered}>
+      {(shown) => (
+        <ol class="events">
+          {shown.map((event, index) => (
+            <li key={index}>
+              <header>
+                <time title={formatExactDuration(Number(event.time - spanStart))}>
+                  {formatOffset(Number(event.time - spanStart))}
+                </time>
+                <strong>{shownName(event.name)}</strong>
+                <Dropped count={event.dropped} />
+              </header>
+              <EventBody event={event} filter={filter} />
+            </li>
+          ))}
+        </ol>
+      )}
+    </FirstItems>
   );
 }
 

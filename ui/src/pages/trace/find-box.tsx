@@ -1,5 +1,5 @@
 /** Find in this trace: every name, attribute and event of every span. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatCount } from '../../format/count';
 import { nextRow, placeAmong, previousRow } from '../../model/stepping';
 import { Icon } from '../../parts/icon';
@@ -13,15 +13,31 @@ export function FindBox({ view }: { readonly view: TraceView }) {
   const finding = useLive(view.finding);
   const active = useLive(view.active);
   const [draft, setDraft] = useState(matches.text);
-  useEffect(() => setDraft(matches.text), [matches.text]);
+  const asked = useRef(matches.text);
+  const timer = useRef<number | undefined>(undefined);
   useEffect(() => {
-    if (draft.trim() === view.matches.value.text) return undefined;
-    const timer = window.setTimeout(() => void view.find(draft.trim()), TYPING_PAUSE);
-    return () => window.clearTimeout(timer);
-  }, [draft, view]);
+    // The answer to this box itself must not undo what was typed meanwhile.
+    if (matches.text !== asked.current) setDraft(matches.text);
+    asked.current = matches.text;
+  }, [matches]);
+  useEffect(() => () => window.clearTimeout(timer.current), []);
+  const find = async (text: string): Promise<boolean> => {
+    window.clearTimeout(timer.current);
+    asked.current = text;
+    return view.find(text);
+  };
+  const type = (text: string): void => {
+    setDraft(text);
+    window.clearTimeout(timer.current);
+    timer.current = window.setTimeout(() => void find(text.trim()), TYPING_PAUSE);
+  };
+  const enter = async (text: string, way: 1 | -1): Promise<void> => {
+    if (text === matches.text && matches.failure === undefined) step(way);
+    else if (await find(text)) jumpToFirst(view);
+  };
   const step = (way: 1 | -1): void => {
     const row = way === 1 ? nextRow(matches.rows, active) : previousRow(matches.rows, active);
-    if (row >= 0) view.reveal(row);
+    view.walkTo(row);
   };
   return (
     <div class="find" role="search">
@@ -34,17 +50,16 @@ export function FindBox({ view }: { readonly view: TraceView }) {
         spellcheck={false}
         autocomplete="off"
         value={draft}
-        onInput={(event) => setDraft(event.currentTarget.value)}
+        onInput={(event) => type(event.currentTarget.value)}
         onKeyDown={(event) => {
           if (event.key === 'Enter') {
             event.preventDefault();
-            if (draft.trim() !== matches.text) void view.find(draft.trim()).then(() => jumpToFirst(view));
-            else step(event.shiftKey ? -1 : 1);
+            void enter(draft.trim(), event.shiftKey ? -1 : 1);
           } else if (event.key === 'Escape') {
             event.stopPropagation();
             if (draft === '') event.currentTarget.blur();
             setDraft('');
-            void view.find('');
+            void find('');
           }
         }}
       />
@@ -62,8 +77,7 @@ export function FindBox({ view }: { readonly view: TraceView }) {
 }
 
 function jumpToFirst(view: TraceView): void {
-  const row = nextRow(view.matches.value.rows, view.active.value - 1);
-  if (row >= 0) view.reveal(row);
+  view.walkTo(nextRow(view.matches.value.rows, view.active.value - 1));
 }
 
 function told(text: string, place: number, total: number, failed: boolean): string {

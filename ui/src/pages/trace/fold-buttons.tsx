@@ -6,7 +6,7 @@ import { useLive } from '../../state/live';
 import type { TraceView } from '../../state/open-trace';
 
 export function FoldButtons({ view }: { readonly view: TraceView }) {
-  const window = useLive(view.window);
+  const zoom = useLive(view.window);
   return (
     <div class="fold-buttons">
       <button type="button" class="icon-button" title="Collapse all (])" aria-label="Collapse all" onClick={() => view.setCollapsed(allCollapsed(view.trace))}>
@@ -15,7 +15,7 @@ export function FoldButtons({ view }: { readonly view: TraceView }) {
       <button type="button" class="icon-button" title="Expand all ([)" aria-label="Expand all" onClick={() => view.setCollapsed(noneCollapsed(view.trace))}>
         <Icon name="expand" />
       </button>
-      {!isWhole(window, view.trace.duration) && (
+      {!isWhole(zoom, view.trace.duration) && (
         <button type="button" class="text-button" title="Show the whole trace (0)" onClick={() => view.setWindow(wholeWindow(view.trace.duration))}>
           Reset zoom
         </button>

@@ -1,6 +1,7 @@
 /** Which rows exist, and when the waterfall has to scroll. */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { indentStep, ROW_HEIGHT, scrollTo, shownRange } from './geometry';
+import { indentOf, indentStep, ROW_HEIGHT, scrollTo, shownRange } from './geometry';
 
 test.each([
   [0, 0],
@@ -35,4 +36,17 @@ test('a row in sight needs no scrolling, one out of sight comes in', () => {
 test('deep trees leave half of the column to names', () => {
   expect(indentStep(200, 400) * 100).toBeLessThanOrEqual(200);
   expect(indentStep(3, 400)).toBe(14);
+});
+
+test('the deepest name keeps half of its column', () => {
+  for (const depth of [3, 30, 250, 5000]) {
+    const step = indentStep(depth, 340);
+    expect(indentOf(depth, step, 340)).toBeLessThanOrEqual(170);
+    expect(indentOf(1, step, 340)).toBe(step);
+  }
+});
+
+test('rows are as high as the style sheet says', () => {
+  const tokens = readFileSync(new URL('../../style/tokens.css', import.meta.url), 'utf8');
+  expect(tokens).toContain(`--row: ${ROW_HEIGHT}px;`);
 });

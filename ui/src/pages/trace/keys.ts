@@ -3,8 +3,8 @@ import { at } from '../../model/column';
 import { nextRow, previousRow } from '../../model/stepping';
 import { panned, wholeWindow, zoomed } from '../../model/time-window';
 import { hasChildren } from '../../model/trace';
-import { allCollapsed, noneCollapsed, oneLevelLess, oneLevelMore, placeOf, toggled } from '../../model/visible-rows';
-import type { KeyHandler } from '../../parts/letter-keys';
+import { allCollapsed, noneCollapsed, oneLevelLess, oneLevelMore, placeOf } from '../../model/visible-rows';
+import type { KeyHandler } from '../../parts/page-keys';
 import { parentRow, type TraceView } from '../../state/open-trace';
 import { letterKeys, zone } from '../../state/preferences';
 import { ROW_HEIGHT } from './geometry';
@@ -50,10 +50,10 @@ const LETTERS: Record<string, Action> = {
   b: (view) => step(view, -1),
   s: (view) => step(view, screen()),
   w: (view) => step(view, -screen()),
-  e: (view) => jump(view, nextRow(view.errors, view.active.value)),
-  E: (view) => jump(view, previousRow(view.errors, view.active.value)),
-  n: (view) => jump(view, nextRow(view.matches.value.rows, view.active.value)),
-  N: (view) => jump(view, previousRow(view.matches.value.rows, view.active.value)),
+  e: (view) => view.walkTo(nextRow(view.errors, view.active.value)),
+  E: (view) => view.walkTo(previousRow(view.errors, view.active.value)),
+  n: (view) => view.walkTo(nextRow(view.matches.value.rows, view.active.value)),
+  N: (view) => view.walkTo(previousRow(view.matches.value.rows, view.active.value)),
   ']': (view) => view.setCollapsed(allCollapsed(view.trace)),
   '[': (view) => view.setCollapsed(noneCollapsed(view.trace)),
   p: (view) => view.setCollapsed(oneLevelLess(view.trace, view.collapsed.value)),
@@ -77,8 +77,8 @@ const TREE: Record<string, Action> = {
   ArrowRight: unfoldOrEnter,
   PageDown: (view) => step(view, screen()),
   PageUp: (view) => step(view, -screen()),
-  Home: (view) => view.reveal(0),
-  End: (view) => view.reveal(at(view.visible.value, view.visible.value.length - 1)),
+  Home: (view) => view.walkTo(0),
+  End: (view) => view.walkTo(at(view.visible.value, view.visible.value.length - 1)),
 };
 
 export function keysOf(view: TraceView): KeyHandler {
@@ -102,35 +102,23 @@ export function keysOf(view: TraceView): KeyHandler {
 function step(view: TraceView, by: number): void {
   const { value: visible } = view.visible;
   const place = placeOf(visible, view.active.value) + by;
-  view.reveal(at(visible, Math.min(Math.max(place, 0), visible.length - 1)));
-  followPanel(view);
-}
-
-function jump(view: TraceView, row: number): void {
-  if (row < 0) return;
-  view.reveal(row);
-  followPanel(view);
-}
-
-/** An open panel shows the row that the keyboard is on. */
-function followPanel(view: TraceView): void {
-  if (view.selected.value >= 0) view.select(view.active.value);
+  view.walkTo(at(visible, Math.min(Math.max(place, 0), visible.length - 1)));
 }
 
 function foldOrLeave(view: TraceView): void {
   const row = view.active.value;
   if (hasChildren(view.trace, row) && at(view.collapsed.value, row) === 0) {
-    view.setCollapsed(toggled(view.collapsed.value, row));
+    view.toggle(row);
     return;
   }
-  jump(view, parentRow(view.trace, row));
+  view.walkTo(parentRow(view.trace, row));
 }
 
 function unfoldOrEnter(view: TraceView): void {
   const row = view.active.value;
   if (!hasChildren(view.trace, row)) return;
-  if (at(view.collapsed.value, row) === 1) view.setCollapsed(toggled(view.collapsed.value, row));
-  else jump(view, row + 1);
+  if (at(view.collapsed.value, row) === 1) view.toggle(row);
+  else view.walkTo(row + 1);
 }
 
 function pan(view: TraceView, share: number): void {

@@ -6,10 +6,11 @@ import { prepare } from '../../draw/surface';
 import { at } from '../../model/column';
 import { reduceToPixels } from '../../model/minimap';
 import { isWhole, type TimeWindow, wholeWindow, within } from '../../model/time-window';
-import { useSize } from '../../parts/size';
+import { type Size, useSize } from '../../parts/size';
 import { useLive } from '../../state/live';
 import type { TraceView } from '../../state/open-trace';
 import { dark } from '../../state/preferences';
+import { serviceFills } from './service-fills';
 
 type Grip = 'from' | 'to' | 'move' | 'new';
 
@@ -28,14 +29,14 @@ export function Overview({ view }: { readonly view: TraceView }) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const drag = useRef<Drag | undefined>(undefined);
-  const { width, height } = useSize(box);
-  const window = useLive(view.window);
-  useRuns(view, canvas, width, height - 2 * AIR);
+  const { width, height, ratio } = useSize(box);
+  const zoom = useLive(view.window);
+  useRuns(view, canvas, { width, height: height - 2 * AIR, ratio });
 
   const duration = Math.max(view.trace.duration, 1);
-  const whole = isWhole(window, duration);
-  const left = (window.from / duration) * width;
-  const right = (window.to / duration) * width;
+  const whole = isWhole(zoom, duration);
+  const left = (zoom.from / duration) * width;
+  const right = (zoom.to / duration) * width;
   const x = (event: PointerEvent): number => event.clientX - (box.current?.getBoundingClientRect().left ?? 0);
   const gripAt = (place: number): Grip => {
     if (whole) return 'new';
@@ -60,7 +61,7 @@ export function Overview({ view }: { readonly view: TraceView }) {
       onPointerDown={(event) => {
         if (event.button !== 0) return;
         event.currentTarget.setPointerCapture(event.pointerId);
-        drag.current = { grip: gripAt(x(event)), time: (x(event) / width) * duration, window };
+        drag.current = { grip: gripAt(x(event)), time: (x(event) / width) * duration, window: zoom };
       }}
       onPointerMove={move}
       onPointerUp={() => {
@@ -83,11 +84,11 @@ export function Overview({ view }: { readonly view: TraceView }) {
   );
 }
 
-function dragged({ grip, time: begun, window }: Drag, time: number, duration: number): TimeWindow {
+function dragged({ grip, time: begun, window: zoom }: Drag, time: number, duration: number): TimeWindow {
   const by = time - begun;
-  if (grip === 'from') return within(Math.min(time, window.to), window.to, duration);
-  if (grip === 'to') return within(window.from, Math.max(time, window.from), duration);
-  if (grip === 'move') return within(window.from + by, window.to + by, duration);
+  if (grip === 'from') return within(Math.min(time, zoom.to), zoom.to, duration);
+  if (grip === 'to') return within(zoom.from, Math.max(time, zoom.from), duration);
+  if (grip === 'move') return within(zoom.from + by, zoom.to + by, duration);
   return within(begun, time, duration);
 }
 
@@ -95,30 +96,21 @@ function dragged({ grip, time: begun, window }: Drag, time: number, duration: nu
 function useRuns(
   view: TraceView,
   canvas: { readonly current: HTMLCanvasElement | null },
-  width: number,
-  height: number,
+  { width, height, ratio }: Size,
 ): void {
   const isDark = useLive(dark);
   useLayoutEffect(() => {
     if (canvas.current === null || width < 1 || height < 1) return;
-    const runs = reduceToPixels(view.trace, Math.floor(width), Math.floor(height));
-    const surface = prepare(canvas.current, width, height);
+    const runs = reduceToPixels(view.trace, Math.floor(width * ratio), Math.floor(height));
+    const surface = prepare(canvas.current, width, height, ratio);
     if (surface === undefined) return;
     const palette = readPalette();
-    const colors = new Map<number, string>();
+    const fill = serviceFills(view.colors, palette);
     drawRuns(surface, palette, {
       ...runs,
+      perPixel: ratio,
       error: (index) => at(runs.error, index) === 1,
-      color: (index) => {
-        const service = at(runs.service, index);
-        let color = colors.get(service);
-        if (color === undefined) {
-          const { hue, tone } = view.colors.of(view.trace.texts.text(service));
-          color = palette.service(hue, tone);
-          colors.set(service, color);
-        }
-        return color;
-      },
+      color: (index) => fill(view.trace.texts.text(at(runs.service, index))),
     });
-  }, [view, canvas, width, height, isDark]);
+  }, [view, canvas, width, height, ratio, isDark]);
 }

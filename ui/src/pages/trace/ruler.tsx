@@ -1,28 +1,27 @@
 /** The times above the bars; dragging over them zooms. */
 import { useRef, useState } from 'preact/hooks';
 import { formatDuration, formatExactDuration } from '../../format/duration';
-import { ticks, within } from '../../model/time-window';
+import { within } from '../../model/time-window';
 import { useLive } from '../../state/live';
 import type { TraceView } from '../../state/open-trace';
-import { BARS_AIR } from './geometry';
+import { BARS_AIR, rulerTimes, TICK_WIDTH } from './geometry';
 
 interface Props {
   readonly view: TraceView;
   readonly width: number;
 }
 
-const TICK_WIDTH = 120;
 /** Free pixels a text right of its line needs. */
 const LAST_WIDTH = 60;
 const SMALLEST_DRAG = 4;
 
 export function Ruler({ view, width }: Props) {
-  const window = useLive(view.window);
+  const zoom = useLive(view.window);
   const element = useRef<HTMLDivElement>(null);
   const [drag, setDrag] = useState<{ readonly from: number; readonly to: number } | undefined>(undefined);
-  const scale = width / (window.to - window.from);
-  const times = ticks(window, width / TICK_WIDTH);
-  const exact = window.to - window.from < window.from / 500;
+  const scale = width / (zoom.to - zoom.from);
+  const times = rulerTimes(zoom, width);
+  const exact = zoom.to - zoom.from < zoom.from / 500;
   const told = (time: number): string => (time === 0 ? '0' : exact ? formatExactDuration(time) : formatDuration(time));
   const roomy = ((times[1] ?? 0) - (times[0] ?? 0)) * scale > TICK_WIDTH + LAST_WIDTH / 2;
   const x = (event: PointerEvent): number => {
@@ -43,15 +42,15 @@ export function Ruler({ view, width }: Props) {
       }}
       onPointerUp={() => {
         if (drag !== undefined && Math.abs(drag.to - drag.from) > SMALLEST_DRAG) {
-          const from = window.from + drag.from / scale;
-          view.setWindow(within(from, window.from + drag.to / scale, view.trace.duration));
+          const from = zoom.from + drag.from / scale;
+          view.setWindow(within(from, zoom.from + drag.to / scale, view.trace.duration));
         }
         setDrag(undefined);
       }}
       onPointerCancel={() => setDrag(undefined)}
     >
       {times.map((time) => {
-        const place = (time - window.from) * scale;
+        const place = (time - zoom.from) * scale;
         // Its text stands left of it, where the one before may need the room.
         const last = place > width - LAST_WIDTH;
         return (

@@ -2,13 +2,15 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { countOf, formatCount } from '../../format/count';
-import { formatDuration, formatExactDuration } from '../../format/duration';
+import { formatDuration, formatExactDuration, formatOffset } from '../../format/duration';
 import { formatTime } from '../../format/time';
 import { at } from '../../model/column';
-import { attributesAsJson, type SpanDetail } from '../../model/span-detail';
+import { attributesAsJson, type SpanDetail, type SpanLink } from '../../model/span-detail';
 import { around } from '../../model/time-window';
-import { descendants, hasFlag, kindOf, nameOf, RowFlag, serviceOf } from '../../model/trace';
+import { descendants, hasFlag, kindOf, nameOf, RowFlag, serviceOf, shownName } from '../../model/trace';
 import { CopyButton } from '../../parts/copy-button';
+import { Dropped } from '../../parts/dropped';
+import { FirstItems } from '../../parts/first-items';
 import { Icon } from '../../parts/icon';
 import { Link } from '../../parts/link';
 import { Notice } from '../../parts/notice';
@@ -16,7 +18,7 @@ import { ServiceDot } from '../../parts/service-chip';
 import { tracePath, traceAddress } from '../../route/route';
 import { useLive } from '../../state/live';
 import { go } from '../../state/location';
-import { type Details, detailsOf, parentRow, type TraceView } from '../../state/open-trace';
+import { type Details, parentRow, type TraceView } from '../../state/open-trace';
 import { zone } from '../../state/preferences';
 import { AttributeTable, filtered } from './attribute-table';
 import { EventList } from './event-list';
@@ -61,14 +63,14 @@ export function zoomTo(view: TraceView, row: number): void {
 }
 
 function deepLink(view: TraceView, row: number): string {
-  return window.location.origin + tracePath(traceAddress(view.trace.id, view.trace.ids.hex(row)));
+  return window.location.origin + tracePath(traceAddress(view.trace.id, view.trace.ids.linkName(row)));
 }
 
 function useDetails(view: TraceView, row: number): Details {
   const [details, setDetails] = useState<{ readonly row: number; readonly details: Details }>();
   useEffect(() => {
     const control = new AbortController();
-    void detailsOf(view.trace, row, control.signal).then((loaded) => {
+    void view.details(row, control.signal).then((loaded) => {
       if (!control.signal.aborted) setDetails({ row, details: loaded });
     });
     return () => control.abort();
@@ -94,7 +96,7 @@ function Facts({ view, row }: Props) {
       <dd title={formatExactDuration(at(trace.self, row))}>{formatDuration(at(trace.self, row))}</dd>
       <dt>Starts at</dt>
       <dd title={formatExactDuration(start)}>
-        +{formatDuration(start)} <span class="faint">{formatTime(trace.base + BigInt(Math.round(start)), shownZone, 9)}</span>
+        {formatOffset(start)} <span class="faint">{formatTime(trace.base + BigInt(Math.round(start)), shownZone, 9)}</span>
       </dd>
       {kindOf(trace, row) !== '' && (
         <>
@@ -148,7 +150,7 @@ function Loaded({ details, view, row }: LoadedProps) {
     );
   }
   const span = oneOf(details.spans, view, row);
-  if (span === undefined) return <Notice icon="search" title="The server no longer has this span" />;
+  if (span === undefined) return <Notice icon="search" title="The server did not send this span" />;
   return (
     <>
       {(span.status.code === 'error' || span.status.message !== '') && (
@@ -183,7 +185,8 @@ function Loaded({ details, view, row }: LoadedProps) {
 function oneOf(spans: readonly SpanDetail[], view: TraceView, row: number): SpanDetail | undefined {
   const start = view.trace.base + BigInt(Math.round(at(view.trace.start, row)));
   const name = nameOf(view.trace, row);
-  return spans.find((span) => span.start === start && span.name === name) ?? spans[0];
+  const same = spans.find((span) => span.start === start && shownName(span.name) === name);
+  return same ?? (spans.length === 1 ? spans[0] : undefined);
 }
 
 interface SectionsProps {
@@ -243,7 +246,7 @@ function Section({ title, count, dropped = 0, copy, children }: SectionProps) {
         <Icon name="chevron" />
         <h3>{title}</h3>
         {count !== undefined && count > 0 && <span class="section-count">{formatCount(count)}</span>}
-        {dropped > 0 && <span class="badge badge-warning" title="The sender dropped them before sending">{formatCount(dropped)} dropped</span>}
+        <Dropped count={dropped} />
       </summary>
       {copy !== undefined && (
         <span class="section-copy">
@@ -257,21 +260,28 @@ function Section({ title, count, dropped = 0, copy, children }: SectionProps) {
 
 function Links({ span, view, filter }: SectionsProps) {
   return (
-    <ul class="links">
-      {span.links.map((link, index) => {
-        const to = traceAddress(link.traceId, link.spanId);
-        const here = link.traceId === view.trace.id;
-        return (
-          <li key={index}>
-            <Link href={tracePath(to)} onFollow={() => go({ page: 'trace', address: to })}>
-              <Icon name="link" />
-              <code>{here ? link.spanId : link.traceId}</code>
-              <span class="faint">{here ? 'in this trace' : `span ${link.spanId}`}</span>
-            </Link>
-            {link.attributes.length > 0 && <AttributeTable attributes={link.attributes} filter={filter} />}
-          </li>
-        );
-      })}
-    </ul>
+    <FirstItems items={span.links}>
+      {(shown) => (
+        <ul class="links">
+          {shown.map((link, index) => (
+            <li key={index}>
+              <LinkTo link={link} here={link.traceId === view.trace.id} />
+              {link.attributes.length > 0 && <AttributeTable attributes={link.attributes} filter={filter} />}
+            </li>
+          ))}
+        </ul>
+      )}
+    </FirstItems>
+  );
+}
+
+function LinkTo({ link, here }: { readonly link: SpanLink; readonly here: boolean }) {
+  const to = traceAddress(link.traceId, link.spanId);
+  return (
+    <Link href={tracePath(to)} onFollow={() => go({ page: 'trace', address: to })}>
+      <Icon name="link" />
+      <code>{here ? link.spanId : link.traceId}</code>
+      <span class="faint">{here ? 'in this trace' : `span ${link.spanId}`}</span>
+    </Link>
   );
 }

@@ -71,6 +71,13 @@ function Start({ view }: { readonly view: TraceView }) {
 
 function Incomplete({ view }: { readonly view: TraceView }) {
   const { roots, missingParents } = view.summary;
+  if (view.trace.cut) {
+    return (
+      <span class="badge badge-warning" title="The server answers with the beginning of it only">
+        too large: {countOf(view.trace.rows, 'span')} shown
+      </span>
+    );
+  }
   const orphans = `incomplete: ${countOf(missingParents, 'span')} whose parent has not arrived`;
   return (
     <span class="badge badge-warning" title="Spans may still be on their way, or were never sent">

@@ -2,7 +2,7 @@
 import { useEffect, useMemo } from 'preact/hooks';
 import { nameOf, serviceOf } from '../../model/trace';
 import { ANYTHING } from '../../model/search-query';
-import { useKeys } from '../../parts/letter-keys';
+import { useKeys } from '../../parts/page-keys';
 import { Link } from '../../parts/link';
 import { Notice } from '../../parts/notice';
 import { Splitter } from '../../parts/splitter';
@@ -24,9 +24,13 @@ export function TracePage({ address }: { readonly address: TraceAddress }) {
   const current = loading.id === address.id ? loading : undefined;
   useEffect(() => void showTrace(address), [address]);
   useEffect(() => closeTrace, []);
+  useEffect(() => {
+    if (current?.state !== 'ready') document.title = `${address.id} – tracelodge`;
+  }, [address.id, current?.state]);
   if (current?.state === 'ready') return <OpenTrace key={current.id} view={current.view} />;
   return (
     <main class="trace-page" aria-busy={current?.state !== 'failed'}>
+      {current?.state !== 'failed' && <p class="loading">Loading…</p>}
       {current?.state === 'failed' && <NotShown id={address.id} failure={current.failure} />}
     </main>
   );

@@ -7,28 +7,28 @@ import { formatDuration } from '../../format/duration';
 import { layOutBars } from '../../model/bars';
 import { at } from '../../model/column';
 import { placeAmong } from '../../model/stepping';
-import { panned, ticks, type TimeWindow, zoomed } from '../../model/time-window';
+import { panned, type TimeWindow, zoomed } from '../../model/time-window';
 import { RowFlag, serviceOf } from '../../model/trace';
-import { placeOf, toggled } from '../../model/visible-rows';
-import { useSize } from '../../parts/size';
+import { placeOf } from '../../model/visible-rows';
+import { type Size, useSize } from '../../parts/size';
 import { Splitter } from '../../parts/splitter';
 import { useLive } from '../../state/live';
 import type { TraceView } from '../../state/open-trace';
 import { dark, nameColumn } from '../../state/preferences';
-import { BARS_AIR, indentStep, ROW_HEIGHT, type RowRange, scrollTo, shownRange } from './geometry';
+import { BARS_AIR, indentOf, indentStep, ROW_HEIGHT, type RowRange, rulerTimes, scrollTo, shownRange } from './geometry';
 import { FoldButtons } from './fold-buttons';
 import { Ruler } from './ruler';
+import { serviceFills } from './service-fills';
 import { WaterfallRow } from './waterfall-row';
 
-const TICK_WIDTH = 120;
 const WHEEL_STRENGTH = 0.0022;
 
 export function Waterfall({ view }: { readonly view: TraceView }) {
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const { width, height } = useSize(scroller);
+  const { width, height, ratio } = useSize(scroller);
   const visible = useLive(view.visible);
-  const window = useLive(view.window);
+  const zoom = useLive(view.window);
   const share = useLive(nameColumn);
   const [range, setRange] = useState<RowRange>({ first: 0, end: 0 });
   const nameWidth = Math.round(Math.min(Math.max(width * share, 120), Math.max(width - 160, 120)));
@@ -41,7 +41,7 @@ export function Waterfall({ view }: { readonly view: TraceView }) {
     setRange((old) => (old.first === next.first && old.end === next.end ? old : next));
   }, [view]);
   useLayoutEffect(measure, [measure, visible, height]);
-  useDrawing(view, canvas, range, barsWidth, window);
+  useDrawing(view, canvas, range, { width: barsWidth, ratio }, zoom);
   useWanted(view, scroller);
   useWheel(view, scroller, nameWidth, barsWidth);
   const pan = usePan(view, barsWidth);
@@ -109,7 +109,7 @@ function Rows({ view, range, nameWidth }: RowsProps) {
           trace={view.trace}
           row={row}
           place={place}
-          indent={at(view.trace.depth, row) * step}
+          indent={indentOf(at(view.trace.depth, row), step, nameWidth)}
           step={step}
           color={view.colors.of(serviceOf(view.trace, row))}
           collapsed={at(collapsed, row) === 1}
@@ -117,7 +117,7 @@ function Rows({ view, range, nameWidth }: RowsProps) {
           selected={row === selected}
           matched={placeAmong(matches.rows, row) >= 0}
           onSelect={(picked) => view.select(picked)}
-          onToggle={(picked) => view.setCollapsed(toggled(view.collapsed.value, picked))}
+          onToggle={(picked) => view.toggle(picked)}
         />
       );
     };
@@ -128,15 +128,15 @@ function Rows({ view, range, nameWidth }: RowsProps) {
     for (let place = range.first; place < end; place++) rows.push(drawn(place));
     if (kept >= end) rows.push(drawn(kept));
     return <>{rows}</>;
-  }, [view, visible, collapsed, active, selected, matches, range, step]);
+  }, [view, visible, collapsed, active, selected, matches, range, step, nameWidth]);
 }
 
 function useDrawing(
   view: TraceView,
   canvas: { readonly current: HTMLCanvasElement | null },
   range: RowRange,
-  width: number,
-  window: TimeWindow,
+  { width, ratio }: Pick<Size, 'width' | 'ratio'>,
+  zoom: TimeWindow,
 ): void {
   const visible = useLive(view.visible);
   const collapsed = useLive(view.collapsed);
@@ -144,34 +144,25 @@ function useDrawing(
   useLayoutEffect(() => {
     if (canvas.current === null || range.end === 0) return;
     // The air on both sides belongs to the canvas too, so that labels may use it.
-    const bars = layOutBars(view.trace, { visible, collapsed, ...range }, window, width);
-    const surface = prepare(canvas.current, width + BARS_AIR.right, bars.count * ROW_HEIGHT);
+    const bars = layOutBars(view.trace, { visible, collapsed, ...range }, zoom, width);
+    const surface = prepare(canvas.current, width + BARS_AIR.right, bars.count * ROW_HEIGHT, ratio);
     if (surface === undefined) return;
     const palette = readPalette();
-    const scale = width / (window.to - window.from);
-    const colors = new Map<string, string>();
+    const scale = width / (zoom.to - zoom.from);
+    const fill = serviceFills(view.colors, palette);
     drawBars(surface, palette, {
       ...bars,
       rowHeight: ROW_HEIGHT,
       markBar: bars.mark.bar,
       markX: bars.mark.x,
-      ticks: ticks(window, width / TICK_WIDTH).map((time) => (time - window.from) * scale),
-      color: (index) => {
-        const service = serviceOf(view.trace, at(bars.row, index));
-        let color = colors.get(service);
-        if (color === undefined) {
-          const { hue, tone } = view.colors.of(service);
-          color = palette.service(hue, tone);
-          colors.set(service, color);
-        }
-        return color;
-      },
+      ticks: rulerTimes(zoom, width).map((time) => (time - zoom.from) * scale),
+      color: (index) => fill(serviceOf(view.trace, at(bars.row, index))),
       label: (index) => formatDuration(at(view.trace.length, at(bars.row, index))),
       error: (index) => (at(bars.flags, index) & RowFlag.error) !== 0,
       folded: (index) => at(bars.collapsed, index) === 1,
     });
     sayPainted();
-  }, [view, canvas, visible, collapsed, range, width, window, isDark]);
+  }, [view, canvas, visible, collapsed, range, width, ratio, zoom, isDark]);
 }
 
 /** Tells how long the opening took, from the click to the pixels. */
@@ -202,8 +193,8 @@ function useWanted(view: TraceView, scroller: { readonly current: HTMLDivElement
     if (top !== undefined) element.scrollTop = top;
     // The row may exist only after the scrolling drew it.
     const frame = requestAnimationFrame(() => {
-      const focused = document.activeElement;
-      if (focused instanceof HTMLInputElement) return;
+      // Whoever steps from match to match, or folds by button, goes on there.
+      if (document.activeElement?.closest('input, .find, .fold-buttons') != null) return;
       element.querySelector<HTMLElement>('[role="row"][tabindex="0"]')?.focus({ preventScroll: true });
     });
     return () => cancelAnimationFrame(frame);
@@ -247,9 +238,12 @@ function usePan(view: TraceView, barsWidth: number) {
   const from = useRef<{ readonly x: number; readonly window: TimeWindow; moved: boolean } | undefined>(undefined);
   return {
     onPointerDown: (event: PointerEvent): void => {
-      if (event.button === 0) from.current = { x: event.clientX, window: view.window.value, moved: false };
+      const overNames = event.target instanceof Element && event.target.closest('.row-name') !== null;
+      if (event.button === 0 && !overNames) from.current = { x: event.clientX, window: view.window.value, moved: false };
     },
     onPointerMove: (event: PointerEvent & { readonly currentTarget: HTMLElement }): void => {
+      // Released outside of the window, where nobody could hear it.
+      if ((event.buttons & 1) === 0) from.current = undefined;
       const start = from.current;
       if (start === undefined) return;
       const by = start.x - event.clientX;

@@ -1,4 +1,4 @@
-/** Single-letter keys for a whole page. */
+/** Keys for a whole page. */
 import { useEffect } from 'preact/hooks';
 
 /** What a key does; true when the key is used up. */
