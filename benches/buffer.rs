@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it has measured")]
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -25,16 +26,36 @@ fn main() {
     println!(
         "append: {PAYLOAD_BYTES} byte payloads, group commit, medians of {ROUNDS} rounds; raw: same writes, same syncs"
     );
-    println!("producers   MB/s    raw  ratio   group KB   ack p50/p99 ms   raw p50/p99 ms");
-    for producers in [1, 8, 32, 128] {
-        compare(folder.path(), producers);
+    for reading in [Reading::Nobody, Reading::Everything] {
+        println!("{reading}\nproducers   MB/s    raw  ratio   group KB   ack p50/p99 ms   raw p50/p99 ms");
+        for producers in [1, 8, 32, 128] {
+            compare(folder.path(), producers, reading);
+        }
     }
     open_many_files(folder.path());
 }
 
-fn compare(folder: &Path, producers: usize) {
+/// Who reads while it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// The same work as the bare disk has.
+    Nobody,
+    /// A consumer that takes and releases all of it, and so has files deleted, on the same processors.
+    Everything,
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "nobody reads",
+            Self::Everything => "one consumer takes and releases everything",
+        })
+    }
+}
+
+fn compare(folder: &Path, producers: usize, reading: Reading) {
     let mut rounds: Vec<_> = (0..ROUNDS)
-        .map(|round| Round::run(&folder.join(format!("{producers}-{round}")), producers))
+        .map(|round| Round::run(&folder.join(format!("{producers}-{round}")), producers, reading))
         .collect();
     rounds.sort_by(|one, other| one.ratio().total_cmp(&other.ratio()));
     let round = &mut rounds[ROUNDS / 2];
@@ -60,19 +81,23 @@ struct Round {
 }
 
 impl Round {
-    fn run(folder: &Path, producers: usize) -> Self {
+    fn run(folder: &Path, producers: usize, reading: Reading) -> Self {
         let writes = Arc::new(Mutex::new(Vec::new()));
         let disk = Arc::new(RecordingDisk { writes: Arc::clone(&writes) });
         let settings = Settings::appliance();
         let (buffer, _) =
             Buffer::open(folder, Signal::Traces, settings, disk, Arc::new(BenchClock::new())).expect("opens");
-        let consumer = buffer.consumer("store", None).expect("the only one");
-        let drain = thread::spawn(move || drain(consumer));
+        let drain = (reading == Reading::Everything).then(|| {
+            let consumer = buffer.consumer("store", None).expect("the only one");
+            thread::spawn(move || drain(consumer))
+        });
         writes.lock().clear();
         let (buffer_time, latencies) = append_from(&buffer, producers, (3_000 / producers).max(64));
         let groups = std::mem::take(&mut *writes.lock());
         buffer.close();
-        drain.join().expect("draining does not panic");
+        if let Some(drain) = drain {
+            drain.join().expect("draining does not panic");
+        }
         let (raw, raw_latencies) = write_raw(&folder.join("raw"), &groups);
         std::fs::remove_dir_all(folder).expect("can be removed");
         let bytes = groups.iter().sum();
