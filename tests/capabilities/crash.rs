@@ -1,6 +1,7 @@
 //! `kill -9` in the middle of a burst: what was acknowledged is there afterwards, exactly once.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,9 @@ use crate::wire;
 
 /// Rounds in a normal run; `CRASH_ROUNDS=10000` asks for more.
 const ROUNDS: u64 = 100;
+
+/// Then a new folder is begun, so that a long run does not spend itself on reading back.
+const ROUNDS_PER_FOLDER: u64 = 200;
 
 /// Senders of a burst, each waiting for its answer before it sends again.
 const SENDERS: u64 = 4;
@@ -26,11 +30,21 @@ struct Sent {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kill_9_exactly_once() {
     let rounds = rounds();
+    let mut answered = 0;
+    for first in (0..rounds).step_by(ROUNDS_PER_FOLDER as usize) {
+        answered += lives_of_one_folder(first..rounds.min(first + ROUNDS_PER_FOLDER)).await;
+    }
+    // The shortest bursts may be killed before their first answer.
+    assert!(answered > rounds / 2, "only {answered} of {rounds} bursts got an answer");
+}
+
+/// Starts, sends, kills, again and again on the same folder. Returns how many bursts got an answer.
+async fn lives_of_one_folder(rounds: Range<u64>) -> u64 {
     let data = tempfile::tempdir().unwrap();
     let sent = Arc::new(Mutex::new(Sent::default()));
     let numbers = Arc::new(AtomicU64::new(1));
     let mut answered = 0;
-    for round in 0..rounds {
+    for round in rounds.clone() {
         let server = Server::start(data.path());
         let before = sent.lock().await.acknowledged.len();
         let senders: Vec<_> = (0..SENDERS)
@@ -44,15 +58,14 @@ async fn what_was_acknowledged_survives_kill_9_exactly_once() {
         for sender in senders {
             sender.await.unwrap();
         }
-        if round % 20 == 19 || round + 1 == rounds {
+        if round % 20 == 19 || round + 1 == rounds.end {
             let server = Server::start(data.path());
             verify(&server, &*sent.lock().await).await;
             server.kill();
         }
         answered += u64::from(sent.lock().await.acknowledged.len() > before);
     }
-    // The shortest bursts may be killed before their first answer.
-    assert!(answered > rounds / 2, "only {answered} of {rounds} bursts got an answer");
+    answered
 }
 
 fn rounds() -> u64 {
