@@ -177,7 +177,10 @@ impl Report {
         let status = match self.query.status() {
             Ok(status) => status,
             Err(error) => {
-                tracing::warn!(%error, "the store did not say how much it holds");
+                tracing::warn!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "the store did not say how much it holds"
+                );
                 return;
             }
         };

@@ -115,7 +115,10 @@ impl Worker {
                 Err(buffer::Error::Closed) => break,
                 Err(error) => {
                     self.counts.failing.store(true, Ordering::Relaxed);
-                    tracing::error!(%error, "the buffer could not be read; trying again");
+                    tracing::error!(
+                        error = &error as &(dyn std::error::Error + 'static),
+                        "the buffer could not be read; trying again"
+                    );
                     std::thread::park_timeout(LONGEST_PAUSE);
                 }
             }
@@ -168,7 +171,10 @@ impl Worker {
                 Err(error) => {
                     self.counts.failed_commits.add(1);
                     self.counts.failing.store(true, Ordering::Relaxed);
-                    tracing::error!(%error, "the store refused a batch; it stays in the buffer and is tried again");
+                    tracing::error!(
+                        error = &error as &(dyn std::error::Error + 'static),
+                        "the store refused a batch; it stays in the buffer and is tried again"
+                    );
                 }
             }
             if self.stop.load(Ordering::Acquire) {
@@ -189,7 +195,10 @@ impl Worker {
                 expired.more
             }
             Err(error) => {
-                tracing::error!(%error, "expired spans could not be removed");
+                tracing::error!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "expired spans could not be removed"
+                );
                 false
             }
         }

@@ -213,7 +213,10 @@ impl From<buffer::Error> for Refused {
             buffer::Error::NoSpace { .. } => ("no space is left on the disk".to_owned(), RETRY_AFTER),
             error => {
                 // Its words name folders of this machine: for our log, not for a sender.
-                tracing::error!(%error, "a request could not be made safe");
+                tracing::error!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "a request could not be made safe"
+                );
                 ("the disk does not take it".to_owned(), RETRY_AFTER)
             }
         };
