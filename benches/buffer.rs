@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tracelodge::buffer::{Buffer, Clock, Consumer, Disk, DiskFile, Entry, HostDisk, Settings, Signal, Take};
+use tracelodge::buffer::{
+    Buffer, Clock, Consumer, Disk, DiskFile, Entry, Environment, FileStorageConfig, HostDisk, Signal, Take,
+};
 
 /// About forty spans.
 const PAYLOAD_BYTES: usize = 16 << 10;
@@ -84,11 +86,16 @@ impl Round {
     fn run(folder: &Path, producers: usize, reading: Reading) -> Self {
         let writes = Arc::new(Mutex::new(Vec::new()));
         let disk = Arc::new(RecordingDisk { writes: Arc::clone(&writes) });
-        let settings = Settings::appliance();
-        let (buffer, _) =
-            Buffer::open(folder, Signal::Traces, settings, disk, Arc::new(BenchClock::new())).expect("opens");
+        let settings = FileStorageConfig::appliance();
+        let (buffer, _) = Buffer::open(
+            folder,
+            Signal::Traces,
+            settings,
+            Environment::new(disk, Arc::new(BenchClock::new())),
+        )
+        .expect("opens");
         let drain = (reading == Reading::Everything).then(|| {
-            let consumer = buffer.consumer("store", None).expect("the only one");
+            let consumer = buffer.external_consumer("store", None).expect("the only one");
             thread::spawn(move || drain(consumer))
         });
         writes.lock().clear();
@@ -161,10 +168,10 @@ fn write_raw(path: &Path, groups: &[usize]) -> (Duration, Vec<Duration>) {
 
 fn open_many_files(folder: &Path) {
     let folder = folder.join("many");
-    let settings = Settings { max_file_size: 4 << 10, ..Settings::appliance() };
+    let settings = FileStorageConfig { max_file_size: 4 << 10, ..FileStorageConfig::appliance() };
     let open = || {
         let clock = Arc::new(BenchClock::new());
-        Buffer::open(&folder, Signal::Traces, settings.clone(), Arc::new(HostDisk), clock).expect("opens")
+        Buffer::open(&folder, Signal::Traces, settings.clone(), Environment::host(clock)).expect("opens")
     };
     let (buffer, _) = open();
     let payload = Bytes::from(noise(settings.max_payload_bytes()));
@@ -181,7 +188,7 @@ fn open_many_files(folder: &Path) {
     let started = Instant::now();
     let (buffer, recovery) = open();
     let opened = started.elapsed();
-    let mut consumer = buffer.consumer("store", None).expect("the only one");
+    let mut consumer = buffer.external_consumer("store", None).expect("the only one");
     let take = Take { max_frames: 64, max_bytes: 1 << 20, max_items: u64::MAX };
     let (started, mut frames) = (Instant::now(), 0);
     while frames < SEALED_FILES {

@@ -94,7 +94,7 @@ pub struct Config {
     /// Pages whose scripts may send.
     pub allowed_origins: Vec<String>,
     /// The disk buffer.
-    pub buffer: buffer::Settings,
+    pub buffer: buffer::FileStorageConfig,
     /// The store.
     pub store: crate::store::Settings,
     /// A filter of `tracing`.
@@ -249,13 +249,13 @@ impl Reader<'_> {
         &found.expect("every key that is read is in config/default.toml: a test reads them all").1
     }
 
-    fn buffer(&self) -> Result<buffer::Settings, Error> {
-        let settings = buffer::Settings {
+    fn buffer(&self) -> Result<buffer::FileStorageConfig, Error> {
+        let settings = buffer::FileStorageConfig {
             max_folder_size: self.size("buffer.max_folder_size")?,
             max_file_size: self.size("buffer.max_file_size")?,
             max_file_age_for_write: self.duration("buffer.max_file_age_for_write")?,
             tail_bytes: self.size("buffer.tail_bytes")? as usize,
-            ..buffer::Settings::appliance()
+            ..buffer::FileStorageConfig::appliance()
         };
         if settings.max_file_age_for_write >= settings.max_file_age_for_read {
             let hours = settings.max_file_age_for_read.as_secs() / 3_600;
@@ -265,7 +265,7 @@ impl Reader<'_> {
         Ok(settings)
     }
 
-    fn receive(&self, buffer: &buffer::Settings) -> Result<ingest::Settings, Error> {
+    fn receive(&self, buffer: &buffer::FileStorageConfig) -> Result<ingest::Settings, Error> {
         let settings = ingest::Settings {
             max_request_bytes: self.size("receive.max_request_bytes")? as usize,
             max_span_bytes: self.size("receive.max_span_bytes")? as usize,

@@ -25,7 +25,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use rustix::fs::Mode;
 
-use crate::buffer::{self, Buffer};
+use crate::buffer::{self, Buffer, Environment};
 use crate::ingest::{Drain, DrainCounts, Ingest};
 use crate::model::Clock;
 use crate::query::Query;
@@ -255,8 +255,7 @@ fn open(
         &folder.join("buffer/traces"),
         buffer::Signal::Traces,
         config.buffer.clone(),
-        Arc::new(buffer::HostDisk),
-        Arc::clone(clock) as Arc<dyn buffer::Clock>,
+        Environment::host(Arc::clone(clock) as Arc<dyn buffer::Clock>),
     )
     .context("open the buffer")?;
     if recovery.vanished_frames > 0 || recovery.quarantined_files > 0 {

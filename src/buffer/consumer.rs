@@ -63,7 +63,7 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// See [`crate::buffer::Buffer::consumer`].
+    /// See [`crate::buffer::Buffer::external_consumer`].
     pub(super) fn attach(journal: Arc<Journal>, name: &str, applied: Option<u64>) -> Result<Self, Error> {
         let mut ledger = journal.ledger.lock();
         let at = ledger.attach(name, applied)?;

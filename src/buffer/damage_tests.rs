@@ -12,7 +12,7 @@ use crate::buffer::journal::Journal;
 use crate::buffer::queue::{Answer, Pending};
 use crate::buffer::simulated_disk::SimulatedDisk;
 use crate::buffer::tests::{ALL, TestClock};
-use crate::buffer::{Error, Recovery, Settings, Signal};
+use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
 
 /// Payload sizes; a frame's items are its place, counted from one.
 const SIZES: [usize; 6] = [5, 8, 40, 0, 17, 33];
@@ -41,7 +41,7 @@ fn folder(sealed: bool) -> (SimulatedDisk, PathBuf) {
 fn open(disk: &SimulatedDisk) -> Result<(Arc<Journal>, super::writer::Writer, Recovery), Error> {
     let folder = Folder { path: "/buffer".into(), disk: Arc::new(disk.clone()) };
     let (journal, writer, recovery) =
-        Journal::open(folder, Signal::Traces, Settings::appliance(), TestClock::new())?;
+        Journal::open(folder, Signal::Traces, FileStorageConfig::appliance(), TestClock::new())?;
     Ok((Arc::new(journal), writer, recovery))
 }
 

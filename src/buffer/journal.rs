@@ -18,7 +18,7 @@ use crate::buffer::segment::SegmentHeader;
 use crate::buffer::stats::{ConsumerStats, Counters, Stats};
 use crate::buffer::tail::{Frame, Tail};
 use crate::buffer::writer::Writer;
-use crate::buffer::{Error, Recovery, Settings, Signal};
+use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
 
 /// How long a refusal counts as trouble when nobody tries again: whoever asks before sending would otherwise
 /// never learn that there is room.
@@ -30,7 +30,7 @@ const SWEEP_RETRY: Duration = Duration::from_secs(1);
 /// The state of an open buffer.
 #[derive(Debug)]
 pub(super) struct Journal {
-    pub(super) settings: Settings,
+    pub(super) settings: FileStorageConfig,
     pub(super) folder: Folder,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) queue: Queue,
@@ -49,7 +49,7 @@ impl Journal {
     pub(super) fn open(
         folder: Folder,
         signal: Signal,
-        settings: Settings,
+        settings: FileStorageConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Writer, Recovery), Error> {
         settings.check()?;

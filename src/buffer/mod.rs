@@ -23,6 +23,7 @@
 
 mod clock;
 mod committer;
+mod config;
 mod consumer;
 mod disk;
 mod folder;
@@ -33,7 +34,6 @@ mod ledger;
 mod queue;
 mod recovery;
 mod segment;
-mod settings;
 mod stats;
 mod tail;
 mod version;
@@ -58,9 +58,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use clock::Clock;
+pub use config::{FileStorageConfig, InvalidSetting};
 pub use consumer::Consumer;
 pub use disk::{Disk, DiskFile, Entry, HostDisk};
-pub use settings::{InvalidSetting, Settings};
 pub use stats::{ConsumerStats, Counters, Recovery, Stats};
 pub use tail::{Frame, Take};
 
@@ -138,6 +138,25 @@ pub enum Error {
     Io { doing: &'static str, path: PathBuf, source: Arc<io::Error> },
 }
 
+/// What a buffer stands on.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Environment {
+    /// This disk and this clock.
+    pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Self {
+        Self { disk, clock }
+    }
+
+    /// The machine's own file system.
+    pub fn host(clock: Arc<dyn Clock>) -> Self {
+        Self::new(Arc::new(HostDisk), clock)
+    }
+}
+
 /// An open buffer. Clones are handles on the same one; dropping the last without [`Buffer::close`] is safe, like a
 /// crash: appends that are not durable yet are answered with [`Error::Closed`].
 #[derive(Debug, Clone)]
@@ -162,10 +181,10 @@ impl Buffer {
     pub fn open(
         folder: &Path,
         signal: Signal,
-        settings: Settings,
-        disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
+        settings: FileStorageConfig,
+        environment: Environment,
     ) -> Result<(Self, Recovery), Error> {
+        let Environment { disk, clock } = environment;
         let folder = Folder { path: folder.to_owned(), disk };
         let (journal, writer, recovery) = Journal::open(folder, signal, settings, clock)?;
         let journal = Arc::new(journal);
@@ -207,7 +226,7 @@ impl Buffer {
     /// # Errors
     ///
     /// [`Error::ConsumerTaken`] while another one has the name; [`Error::ConsumerAhead`].
-    pub fn consumer(&self, name: &str, applied: Option<u64>) -> Result<Consumer, Error> {
+    pub fn external_consumer(&self, name: &str, applied: Option<u64>) -> Result<Consumer, Error> {
         Consumer::attach(Arc::clone(&self.handle.journal), name, applied)
     }
 

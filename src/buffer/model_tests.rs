@@ -20,7 +20,7 @@ use crate::buffer::queue::{Answer, Pending};
 use crate::buffer::simulated_disk::{Fault, SimulatedDisk};
 use crate::buffer::tests::{ALL, TestClock};
 use crate::buffer::writer::Writer;
-use crate::buffer::{Clock, Consumer, Error, Recovery, Settings, Signal, Take};
+use crate::buffer::{Clock, Consumer, Error, FileStorageConfig, Recovery, Signal, Take};
 
 const FOLDER: &str = "/buffer";
 
@@ -34,7 +34,7 @@ impl Process {
     fn open(
         disk: &SimulatedDisk,
         clock: &Arc<TestClock>,
-        settings: &Settings,
+        settings: &FileStorageConfig,
     ) -> Result<(Self, Recovery), Error> {
         let folder = Folder { path: FOLDER.into(), disk: Arc::new(disk.clone()) };
         let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(clock);
@@ -103,15 +103,20 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn small() -> Settings {
-    Settings { max_file_size: 4 << 10, max_folder_size: 20 << 10, tail_bytes: 3_000, ..Settings::appliance() }
+fn small() -> FileStorageConfig {
+    FileStorageConfig {
+        max_file_size: 4 << 10,
+        max_folder_size: 20 << 10,
+        tail_bytes: 3_000,
+        ..FileStorageConfig::appliance()
+    }
 }
 
 /// The model: which payloads were promised, and what the consumer has made durable.
 struct Life {
     disk: SimulatedDisk,
     clock: Arc<TestClock>,
-    settings: Settings,
+    settings: FileStorageConfig,
     process: Option<(Process, Consumer)>,
     payloads: u64,
     /// Payload by sequence, for everything that was ever answered or delivered.
@@ -353,7 +358,7 @@ fn no_mistake_is_made_twice() {
     }
 }
 
-fn begun(settings: Settings) -> (SimulatedDisk, Arc<TestClock>, Process) {
+fn begun(settings: FileStorageConfig) -> (SimulatedDisk, Arc<TestClock>, Process) {
     let (disk, clock) = (SimulatedDisk::default(), TestClock::new());
     let (process, _) = Process::open(&disk, &clock, &settings).unwrap();
     (disk, clock, process)
@@ -587,7 +592,7 @@ fn what_was_not_given_is_not_released() {
 
 #[test]
 fn asking_for_more_releases_what_was_given_where_the_settings_say_so() {
-    let settings = Settings { delete_items_on_iteration: true, ..small() };
+    let settings = FileStorageConfig { delete_items_on_iteration: true, ..small() };
     let (_, _, mut process) = begun(settings);
     let mut consumer = process.consumer(None);
     process.append(payload(1, 100)).unwrap();
@@ -600,7 +605,7 @@ fn asking_for_more_releases_what_was_given_where_the_settings_say_so() {
 
 #[test]
 fn a_file_younger_than_the_read_delay_is_not_read() {
-    let settings = Settings { min_file_age_for_read: Duration::from_secs(33), ..small() };
+    let settings = FileStorageConfig { min_file_age_for_read: Duration::from_secs(33), ..small() };
     let (_, clock, mut process) = begun(settings);
     let mut consumer = process.consumer(None);
     process.append(payload(1, 100)).unwrap();
@@ -613,7 +618,7 @@ fn a_file_younger_than_the_read_delay_is_not_read() {
 
 #[test]
 fn after_a_reboot_age_is_told_by_the_time_of_day() {
-    let settings = Settings { min_file_age_for_read: Duration::from_secs(33), ..small() };
+    let settings = FileStorageConfig { min_file_age_for_read: Duration::from_secs(33), ..small() };
     let (disk, clock, mut process) = begun(settings.clone());
     process.append(payload(1, 100)).unwrap();
     drop(process);
@@ -665,7 +670,7 @@ fn a_consumer_that_comes_back_begins_where_it_says() {
 
 #[test]
 fn too_much_waiting_for_the_disk_is_refused() {
-    let (_, _, process) = begun(Settings::appliance());
+    let (_, _, process) = begun(FileStorageConfig::appliance());
     let chunk = Bytes::from(vec![0; 8 << 20]);
     let queue = || {
         let pending = Pending::new(chunk.clone(), 1, 0, Box::new(|_| ()));

@@ -15,7 +15,7 @@ use crate::buffer::frame::{FOOTER_BYTES, Footer, StorageId};
 use crate::buffer::identity::{self, Identity};
 use crate::buffer::ledger::{Moment, SealedFile};
 use crate::buffer::segment::{HEADER_BYTES, SegmentHeader, SegmentReader, Survey};
-use crate::buffer::{Error, Recovery, Settings, Signal};
+use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
 
 /// An opened folder.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Opened {
 }
 
 /// Takes the folder, making it if need be, and leaves finished files only.
-pub(super) fn open(folder: &Folder, signal: Signal, settings: &Settings) -> Result<Opened, Error> {
+pub(super) fn open(folder: &Folder, signal: Signal, settings: &FileStorageConfig) -> Result<Opened, Error> {
     folder.disk.create_folder(&folder.path).map_err(failed("create", &folder.path))?;
     let lock = take_lock(folder)?;
     let listing = folder.list()?;

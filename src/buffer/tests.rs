@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use crate::buffer::queue::{Done, Pending, Queue};
 use crate::buffer::simulated_disk::{Fault, SimulatedDisk};
-use crate::buffer::{Buffer, Clock, Consumer, Error, Frame, HostDisk, Recovery, Settings, Signal, Take};
+use crate::buffer::{
+    Buffer, Clock, Consumer, Environment, Error, FileStorageConfig, Frame, Recovery, Signal, Take,
+};
 
 /// A clock that tests turn.
 #[derive(Debug)]
@@ -78,12 +80,12 @@ pub(super) const ALL: Take = Take { max_frames: usize::MAX, max_bytes: usize::MA
 /// Long enough for a busy machine; passed only when something is wrong.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn open_with(folder: &Path, settings: Settings) -> Result<(Buffer, Recovery), Error> {
-    Buffer::open(folder, Signal::Traces, settings, Arc::new(HostDisk), TestClock::new())
+fn open_with(folder: &Path, settings: FileStorageConfig) -> Result<(Buffer, Recovery), Error> {
+    Buffer::open(folder, Signal::Traces, settings, Environment::host(TestClock::new()))
 }
 
 fn open(folder: &Path) -> (Buffer, Recovery) {
-    open_with(folder, Settings::appliance()).unwrap()
+    open_with(folder, FileStorageConfig::appliance()).unwrap()
 }
 
 fn append(buffer: &Buffer, payload: &'static [u8]) -> Receiver<Result<u64, Error>> {
@@ -115,7 +117,7 @@ fn file_names(folder: &Path) -> Vec<String> {
 fn what_is_appended_comes_out_of_memory_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let (buffer, _) = open(folder.path());
-    let mut consumer = buffer.consumer("store", None).unwrap();
+    let mut consumer = buffer.external_consumer("store", None).unwrap();
     assert_eq!(appended(&buffer, b"one").unwrap(), 1);
     let frames = next(&mut consumer);
     assert_eq!((frames[0].sequence, frames[0].items, &*frames[0].payload), (1, 1, &b"one"[..]));
@@ -133,7 +135,7 @@ fn what_was_answered_is_there_after_a_crash() {
     let (buffer, recovery) = open(folder.path());
     assert_eq!((recovery.recovered_files, recovery.frames, recovery.next_sequence), (1, 2, 3));
     assert_eq!(buffer.id(), id);
-    let mut consumer = buffer.consumer("store", Some(1)).unwrap();
+    let mut consumer = buffer.external_consumer("store", Some(1)).unwrap();
     assert_eq!(payloads(&next(&mut consumer)), [b"two"]);
     assert_eq!(appended(&buffer, b"three").unwrap(), 3);
     assert_eq!(payloads(&next(&mut consumer)), [b"three"]);
@@ -143,7 +145,7 @@ fn what_was_answered_is_there_after_a_crash() {
 fn a_closed_buffer_gives_everything_and_takes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (buffer, _) = open(folder.path());
-    let mut consumer = buffer.consumer("store", None).unwrap();
+    let mut consumer = buffer.external_consumer("store", None).unwrap();
     let waiting: Vec<_> = (0..10).map(|_| append(&buffer, b"queued")).collect();
     buffer.close();
     buffer.close();
@@ -161,9 +163,9 @@ fn a_closed_buffer_gives_everything_and_takes_nothing() {
 #[test]
 fn released_files_are_deleted_in_the_background() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { max_file_size: 4 << 10, ..Settings::appliance() };
+    let settings = FileStorageConfig { max_file_size: 4 << 10, ..FileStorageConfig::appliance() };
     let (buffer, _) = open_with(folder.path(), settings).unwrap();
-    let mut consumer = buffer.consumer("store", None).unwrap();
+    let mut consumer = buffer.external_consumer("store", None).unwrap();
     for _ in 0..3 {
         appended(&buffer, &[5; 3_000]).unwrap();
     }
@@ -204,9 +206,8 @@ fn a_writing_thread_that_panics_leaves_the_buffer_degraded() {
     let (buffer, _) = Buffer::open(
         Path::new("/buffer"),
         Signal::Traces,
-        Settings::appliance(),
-        Arc::new(disk.clone()),
-        TestClock::new(),
+        FileStorageConfig::appliance(),
+        Environment::new(Arc::new(disk.clone()), TestClock::new()),
     )
     .unwrap();
     disk.fail_after(0, Fault::Panic);
@@ -220,9 +221,9 @@ fn a_writing_thread_that_panics_leaves_the_buffer_degraded() {
 #[test]
 fn a_consumer_that_fell_out_of_memory_has_the_open_file_sealed() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { tail_bytes: 0, ..Settings::appliance() };
+    let settings = FileStorageConfig { tail_bytes: 0, ..FileStorageConfig::appliance() };
     let (buffer, _) = open_with(folder.path(), settings).unwrap();
-    let mut consumer = buffer.consumer("store", None).unwrap();
+    let mut consumer = buffer.external_consumer("store", None).unwrap();
     appended(&buffer, b"one").unwrap();
     assert_eq!(payloads(&next(&mut consumer)), [b"one"]);
     let counters = buffer.stats().counters;
@@ -233,7 +234,7 @@ fn a_consumer_that_fell_out_of_memory_has_the_open_file_sealed() {
 fn a_second_opening_of_a_folder_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let (_buffer, _) = open(folder.path());
-    let error = open_with(folder.path(), Settings::appliance()).unwrap_err();
+    let error = open_with(folder.path(), FileStorageConfig::appliance()).unwrap_err();
     assert!(matches!(error, Error::Locked { .. }));
     assert_eq!(error.to_string(), format!("lock {}: in use by another process", folder.path().display()));
 }
@@ -245,9 +246,8 @@ fn a_folder_of_another_signal_is_refused() {
     let opened = Buffer::open(
         folder.path(),
         Signal::Logs,
-        Settings::appliance(),
-        Arc::new(HostDisk),
-        TestClock::new(),
+        FileStorageConfig::appliance(),
+        Environment::host(TestClock::new()),
     );
     assert!(matches!(opened, Err(Error::OtherSignal { found: Signal::Traces, wanted: Signal::Logs, .. })));
 }
@@ -255,7 +255,7 @@ fn a_folder_of_another_signal_is_refused() {
 #[test]
 fn a_payload_that_fits_no_file_is_refused_with_the_limit() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { max_file_size: 4096, ..Settings::appliance() };
+    let settings = FileStorageConfig { max_file_size: 4096, ..FileStorageConfig::appliance() };
     let limit = settings.max_payload_bytes();
     let (buffer, _) = open_with(folder.path(), settings).unwrap();
     let payload: &'static [u8] = vec![7; limit + 1].leak();
@@ -288,9 +288,9 @@ fn the_last_handle_may_be_dropped_by_a_callback() {
 #[test]
 fn many_producers_share_syncs_and_nothing_is_lost_or_reordered() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { max_file_size: 64 << 10, ..Settings::appliance() };
+    let settings = FileStorageConfig { max_file_size: 64 << 10, ..FileStorageConfig::appliance() };
     let (buffer, _) = open_with(folder.path(), settings).unwrap();
-    let mut consumer = buffer.consumer("store", None).unwrap();
+    let mut consumer = buffer.external_consumer("store", None).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {

@@ -64,7 +64,7 @@ impl Drain {
         counts: Arc<DrainCounts>,
     ) -> Result<Self, DrainError> {
         let applied = store.cursor(buffer.id(), TRACES)?;
-        let consumer = buffer.consumer("store", applied)?;
+        let consumer = buffer.external_consumer("store", applied)?;
         let stop = Arc::new(AtomicBool::new(false));
         let worker = Worker { buffer: buffer.id(), consumer, store, clock, counts, stop: Arc::clone(&stop) };
         let thread = std::thread::Builder::new().name("drain".into()).spawn(move || worker.run())?;

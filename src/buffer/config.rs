@@ -12,10 +12,10 @@ const GIB: u64 = 1 << 30;
 
 /// How one signal's buffer behaves. Sizes count every byte of a file: headers, padding and footer included.
 ///
-/// The first six carry the names and, in [`Settings::default`], the documented values of OpenTelemetry Java's
+/// The first six carry the names and, in [`FileStorageConfig::default`], the documented values of OpenTelemetry Java's
 /// disk-buffering (`FileStorageConfiguration`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct FileStorageConfig {
     /// Bytes a file may reach before the next one is begun; also bounds one payload.
     pub max_file_size: u64,
     /// Bytes the folder may reach, files of all kinds together; never exceeded.
@@ -36,7 +36,7 @@ pub struct Settings {
     pub min_seal_interval: Duration,
 }
 
-impl Default for Settings {
+impl Default for FileStorageConfig {
     /// The documented values of the original, meant for telephones.
     fn default() -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl FileStorageConfig {
     /// Values for a server that persists what it buffers within moments and survives a weekend without upstream.
     pub fn appliance() -> Self {
         Self {
@@ -125,18 +125,18 @@ pub enum InvalidSetting {
 
 #[cfg(test)]
 mod tests {
-    use super::{InvalidSetting, Settings};
+    use super::{FileStorageConfig, InvalidSetting};
     use std::time::Duration;
 
     #[test]
     fn both_ready_made_settings_make_sense() {
-        assert_eq!(Settings::default().check(), Ok(()));
-        assert_eq!(Settings::appliance().check(), Ok(()));
+        assert_eq!(FileStorageConfig::default().check(), Ok(()));
+        assert_eq!(FileStorageConfig::appliance().check(), Ok(()));
     }
 
     #[test]
     fn the_defaults_are_those_of_the_original() {
-        let settings = Settings::default();
+        let settings = FileStorageConfig::default();
         assert_eq!((settings.max_file_size, settings.max_folder_size), (1_048_576, 10_485_760));
         assert_eq!(settings.max_file_age_for_write.as_millis(), 30_000);
         assert_eq!(settings.min_file_age_for_read.as_millis(), 33_000);
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn senseless_settings_are_named() {
-        let spoiled = |spoil: fn(&mut Settings)| {
-            let mut settings = Settings::default();
+        let spoiled = |spoil: fn(&mut FileStorageConfig)| {
+            let mut settings = FileStorageConfig::default();
             spoil(&mut settings);
             settings.check().unwrap_err()
         };
