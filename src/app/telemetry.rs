@@ -105,7 +105,7 @@ impl Report {
     fn buffered(&self, text: &mut Text) {
         let stats = self.buffer.stats();
         let counters = &stats.counters;
-        let behind = stats.consumers.iter().map(|consumer| consumer.unreleased).max().unwrap_or(0);
+        let behind = stats.consumers.iter().map(|consumer| consumer.pending.frames).max().unwrap_or(0);
         let columns = [
             ("frames_total", "counter", "Requests made safe.", counters.appended_frames),
             ("items_total", "counter", "Spans made safe.", counters.appended_items),

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crate::buffer::journal::Journal;
-use crate::buffer::queue::{Answer, Ending};
+use crate::buffer::queue::{Answer, Ending, Errand};
 use crate::buffer::writer::Writer;
 
 /// Groups that may wait to be answered before the committer does.
@@ -82,8 +82,22 @@ pub(super) fn commit_once(
         give(writer.append(journal, work.group));
         journal.queue.finished(cost);
     }
+    for errand in work.errands {
+        run(journal, writer, errand);
+    }
     writer.seal_if_due(journal, work.seal_demanded);
     ending
+}
+
+/// Whoever sent it may have gone away.
+fn run(journal: &Journal, writer: &mut Writer, errand: Errand) {
+    let gone = match errand {
+        Errand::Seal(told) => told.try_send(writer.seal(journal)).is_err(),
+        Errand::Clear(told) => told.try_send(writer.clear(journal)).is_err(),
+    };
+    if gone {
+        tracing::debug!("nobody waits for what was asked of a buffer");
+    }
 }
 
 /// However the committer ends, nobody may wait for it any more.

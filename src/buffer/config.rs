@@ -25,15 +25,31 @@ pub struct FileStorageConfig {
     /// How old a file must be before it is read; zero hands frames on as soon as they are durable, from memory.
     /// Otherwise longer than `max_file_age_for_write`.
     pub min_file_age_for_read: Duration,
-    /// How old a file may be for consumers whose backlog may expire. Reserved for those: there are none yet, and a
-    /// consumer that keeps its own position gets everything, however old. Until then it is only checked.
+    /// How old a file may become while a consumer has not released it: then it is dropped, and counted. A consumer
+    /// that keeps its own position gets everything, however old.
     pub max_file_age_for_read: Duration,
-    /// Whether asking for more releases what was given before; otherwise only `Consumer::release` does.
+    /// Whether asking an iterator for more releases what it gave before; otherwise only removing does.
     pub delete_items_on_iteration: bool,
+    /// What becomes of an append that does not fit into the folder any more.
+    pub when_full: WhenFull,
     /// Bytes of fresh frames held in memory for consumers that keep up; older ones are read from files.
     pub tail_bytes: usize,
     /// The least time between two files sealed early because a consumer needs what is in them.
     pub min_seal_interval: Duration,
+}
+
+/// What becomes of an append when the folder has no room for it. Released files always make room first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The oldest files go that only consumers with a cursor here still owe: their copy is lost, and counted. What a
+    /// consumer that keeps its own position has not taken never goes: then the append is refused.
+    DropForwardBacklog,
+    /// The oldest file goes, whoever owes it; counted. The original's way.
+    DropOldest,
+    /// It is refused.
+    Reject,
+    /// It waits for room for so long, and all others with it, then it is refused.
+    Block(Duration),
 }
 
 impl Default for FileStorageConfig {
@@ -46,6 +62,7 @@ impl Default for FileStorageConfig {
             min_file_age_for_read: Duration::from_secs(33),
             max_file_age_for_read: Duration::from_secs(18 * 60 * 60),
             delete_items_on_iteration: true,
+            when_full: WhenFull::DropOldest,
             tail_bytes: 4 << 20,
             min_seal_interval: Duration::from_millis(250),
         }
@@ -61,6 +78,7 @@ impl FileStorageConfig {
             min_file_age_for_read: Duration::ZERO,
             max_file_age_for_read: Duration::from_secs(72 * 60 * 60),
             delete_items_on_iteration: false,
+            when_full: WhenFull::DropForwardBacklog,
             tail_bytes: 32 << 20,
             ..Self::default()
         }

@@ -1,5 +1,6 @@
 //! Reading: fresh frames from memory, older ones from finished files, never from the file that is being written.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,26 +8,68 @@ use std::time::{Duration, Instant};
 use parking_lot::MutexGuard;
 
 use crate::buffer::Error;
+use crate::buffer::cursor;
 use crate::buffer::disk::is_unreadable;
 use crate::buffer::folder::{Name, failed};
 use crate::buffer::frame::{CODEC_RAW, Header};
 use crate::buffer::journal::Journal;
-use crate::buffer::ledger::{Ledger, SealedFile};
+use crate::buffer::ledger::{Ledger, Place, SealedFile};
+use crate::buffer::owed::Owed;
+use crate::buffer::registration::Registration;
 use crate::buffer::segment::{SegmentReader, Step};
+use crate::buffer::stats::Amount;
 use crate::buffer::tail::{Frame, Take, Taken};
 
 /// The longest wait for frames, long enough for anyone.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One reader of a buffer, at its own pace. Dropping it keeps its place: what it has not released stays.
+/// Given and unreleased frames that are remembered one by one. Beyond that they are counted as released file by file.
+const MAX_GIVEN: usize = 1 << 16;
+
+/// Where a new consumer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// With the oldest frame there is.
+    Oldest,
+    /// With what is appended from now on.
+    Latest,
+    /// With the first frame accepted at this time or later, in nanoseconds since the Unix epoch.
+    Since(u64),
+}
+
+/// One reader of a buffer, at its own pace. Dropping it keeps its place: what it has not released stays, and is given
+/// again to whoever comes back under its name.
 #[derive(Debug)]
 pub struct Consumer {
     journal: Arc<Journal>,
-    /// Its place in the ledger's list.
-    at: usize,
-    /// The sequence it is given next.
+    place: Place,
+    /// Frames from here on are fresh; those before are backfill.
+    split: u64,
+    live: Lane,
+    backfill: Lane,
+}
+
+/// One of the two ways through what is owed.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Everything before has been given, or is not owed.
     next: u64,
     reading: Option<Reading>,
+    /// What was given and may still be released, newest last.
+    given: VecDeque<Given>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Live,
+    Backfill,
+}
+
+/// A frame that was given.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    sequence: u64,
+    amount: Amount,
 }
 
 /// A finished file that is being read.
@@ -59,36 +102,187 @@ struct Read {
 }
 
 impl Consumer {
-    /// Begins after `applied`, or with the oldest frame.
-    ///
-    /// # Errors
-    ///
-    /// See [`crate::buffer::Buffer::external_consumer`].
+    /// See [`Buffer::external_consumer`](crate::buffer::Buffer::external_consumer).
     pub(super) fn attach(journal: Arc<Journal>, name: &str, applied: Option<u64>) -> Result<Self, Error> {
         let mut ledger = journal.ledger.lock();
-        let at = ledger.attach(name, applied)?;
-        let next = ledger.consumers[at].next;
+        ledger.find(name)?;
+        let oldest = ledger.oldest();
+        let owed = Owed::from(applied.map_or(oldest, |applied| applied.saturating_add(1)));
+        ledger.catch_up(name, owed.first())?;
         drop(ledger);
-        journal.releases.notify_all();
-        Ok(Self { journal, at, next, reading: None })
+        Self::enter(&journal, Registration::new(name, owed, None))
     }
 
-    /// The frames that come next, in order; waits up to `wait` for the first one. Empty if none came.
+    /// See [`Buffer::consumer`](crate::buffer::Buffer::consumer).
+    pub(super) fn attach_durable(journal: &Arc<Journal>, name: &str, start: StartAt) -> Result<Self, Error> {
+        if !cursor::is_name(name) {
+            return Err(Error::ConsumerName { name: name.to_owned() });
+        }
+        let known = journal.ledger.lock().find(name)?;
+        if let Some(place) = known {
+            return Ok(Self::begin(journal, place));
+        }
+        let owed = Owed::from(journal.sequence_at(start)?);
+        let cursor = journal.create_cursor(name, &owed)?;
+        Self::enter(journal, Registration::new(name, owed, Some(Arc::new(cursor))))
+    }
+
+    fn enter(journal: &Arc<Journal>, mut consumer: Registration) -> Result<Self, Error> {
+        if journal.ledger.lock().open_is_divided(&consumer.owed) {
+            journal.seal()?;
+        }
+        let mut ledger = journal.ledger.lock();
+        let shares = ledger.shares(&consumer.owed, |file| journal.owed_of(file, &consumer.owed))?;
+        consumer.find(shares);
+        let place = ledger.enter(consumer);
+        drop(ledger);
+        Ok(Self::begin(journal, place))
+    }
+
+    fn begin(journal: &Arc<Journal>, place: Place) -> Self {
+        let mut ledger = journal.ledger.lock();
+        ledger.settled = true;
+        let consumer = ledger.at(place);
+        consumer.attached = true;
+        consumer.begin_again();
+        let live = Lane { next: consumer.next, ..Lane::default() };
+        drop(ledger);
+        journal.releases.notify_all();
+        Self { journal: Arc::clone(journal), place, split: 0, live, backfill: Lane::default() }
+    }
+
+    /// The frames that come next, in order; waits up to `wait` for the first one. Empty if none came. After
+    /// [`Consumer::go_live`] those that were appended since.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`] when the buffer is closed and everything was given; [`Error::Io`] when a file cannot be
     /// read: asking again tries again.
     pub fn next(&mut self, take: Take, wait: Duration) -> Result<Vec<Frame>, Error> {
-        if self.journal.settings.delete_items_on_iteration {
-            self.release(self.next - 1);
+        self.read(Side::Live, &take, Instant::now() + wait.min(MAX_WAIT))
+    }
+
+    /// Of what was owed when [`Consumer::go_live`] was called, the frames that come next; empty when that is over.
+    ///
+    /// # Errors
+    ///
+    /// See [`Consumer::next`].
+    pub fn next_backfill(&mut self, take: Take) -> Result<Vec<Frame>, Error> {
+        let frames = self.read(Side::Backfill, &take, Instant::now())?;
+        if !frames.is_empty() || !self.backfill_is_open() {
+            return Ok(frames);
         }
-        let deadline = Instant::now() + wait.min(MAX_WAIT);
+        self.journal.seal()?;
+        self.read(Side::Backfill, &take, Instant::now())
+    }
+
+    /// Leaves what has not been given yet for later, see [`Consumer::next_backfill`], and goes on with what is appended
+    /// from now on. Frames that were given and not released are given again as backfill.
+    pub fn go_live(&mut self) {
+        self.rewind();
+        let mut ledger = self.journal.ledger.lock();
+        let (owed, published) = (ledger.at(self.place).owed.first(), ledger.published);
+        self.split = published;
+        self.backfill = std::mem::replace(&mut self.live, Lane { next: published, ..Lane::default() });
+        self.backfill.next = owed;
+        ledger.at(self.place).next = published;
+        ledger.trim_tail();
+    }
+
+    /// Begins again with the first frame that is owed.
+    pub fn rewind(&mut self) {
+        let mut ledger = self.journal.ledger.lock();
+        let consumer = ledger.at(self.place);
+        consumer.begin_again();
+        (self.split, self.backfill) = (0, Lane::default());
+        self.live = Lane { next: consumer.next, ..Lane::default() };
+    }
+
+    /// Everything up to and including `up_to` is durable elsewhere, as far as it was given on the side of the split that
+    /// `up_to` is on: the buffer need not keep it any longer.
+    pub fn release(&mut self, up_to: u64) {
+        let (from, lane) =
+            if up_to < self.split { (0, &mut self.backfill) } else { (self.split, &mut self.live) };
+        let end = up_to.saturating_add(1).min(lane.next);
+        let mut ledger = self.journal.ledger.lock();
+        while let Some(given) = lane.given.front().filter(|given| given.sequence < end).copied() {
+            lane.given.pop_front();
+            let file = ledger.file_of(given.sequence);
+            ledger.at(self.place).count_released(file, given.sequence, given.amount);
+        }
+        ledger.at(self.place).release(from.min(end)..end);
+        self.released(ledger);
+    }
+
+    /// This frame is durable elsewhere; others that were given are not.
+    pub fn release_one(&mut self, sequence: u64) {
+        let lane = if sequence < self.split { &mut self.backfill } else { &mut self.live };
+        if sequence >= lane.next {
+            return;
+        }
+        let mut ledger = self.journal.ledger.lock();
+        if let Ok(at) = lane.given.binary_search_by_key(&sequence, |given| given.sequence)
+            && let Some(given) = lane.given.remove(at)
+        {
+            let file = ledger.file_of(sequence);
+            ledger.at(self.place).count_released(file, sequence, given.amount);
+        }
+        ledger.at(self.place).release(sequence..sequence + 1);
+        self.released(ledger);
+    }
+
+    /// Makes the position durable; files are deleted up to there. Nothing for a consumer that keeps its position
+    /// itself: there releasing is enough.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]: the position on disk is the one that was saved before.
+    pub fn save(&mut self) -> Result<(), Error> {
+        self.journal.save(self.place)?;
+        self.journal.offer_to_sweeper();
+        Ok(())
+    }
+
+    fn released(&self, mut ledger: MutexGuard<'_, Ledger>) {
+        let consumer = ledger.at(self.place);
+        let deletes = consumer.cursor.is_none();
+        if deletes {
+            consumer.holds.clone_from(&consumer.owed);
+        }
+        drop(ledger);
+        if deletes {
+            self.journal.offer_to_sweeper();
+        }
+    }
+
+    /// Whether what comes next as backfill is in the file that is being written.
+    fn backfill_is_open(&self) -> bool {
+        let mut ledger = self.journal.ledger.lock();
+        let next = ledger.at(self.place).owed.at_or_after(self.backfill.next);
+        next < self.split && ledger.open.as_ref().is_some_and(|open| open.sequences.contains(&next))
+    }
+
+    fn lane(&mut self, side: Side) -> &mut Lane {
+        match side {
+            Side::Live => &mut self.live,
+            Side::Backfill => &mut self.backfill,
+        }
+    }
+
+    /// The end of what a side is given.
+    fn end(&self, side: Side) -> u64 {
+        match side {
+            Side::Live => u64::MAX,
+            Side::Backfill => self.split,
+        }
+    }
+
+    fn read(&mut self, side: Side, take: &Take, deadline: Instant) -> Result<Vec<Frame>, Error> {
         loop {
-            match self.source(&take, deadline)? {
+            match self.source(side, take, deadline)? {
                 Source::Memory(frames) => return Ok(frames),
                 Source::File(file) => {
-                    let frames = self.read_file(&file, &take)?;
+                    let frames = self.read_file(side, &file, take)?;
                     if !frames.is_empty() {
                         return Ok(frames);
                     }
@@ -98,36 +292,17 @@ impl Consumer {
         }
     }
 
-    /// Everything up to and including `up_to` is durable elsewhere: the buffer need not keep it any longer.
-    ///
-    /// What was not given yet is not released.
-    pub fn release(&mut self, up_to: u64) {
-        let mut ledger = self.journal.ledger.lock();
-        let place = &mut ledger.consumers[self.at];
-        place.released = place.released.max(up_to.min(self.next - 1));
-        if ledger.deletable().is_none() {
-            return;
-        }
-        let sweeper_has_ended = ledger.closed;
-        drop(ledger);
-        if sweeper_has_ended {
-            self.journal.sweep_or_warn();
-        } else {
-            self.journal.releases.notify_all();
-        }
-    }
-
     /// Finds out where the next frames are, and waits where they are nowhere.
-    fn source(&mut self, take: &Take, deadline: Instant) -> Result<Source, Error> {
+    fn source(&mut self, side: Side, take: &Take, deadline: Instant) -> Result<Source, Error> {
         let journal = Arc::clone(&self.journal);
         let mut ledger = journal.ledger.lock();
         loop {
-            let until = match self.look(&mut ledger, take) {
+            let until = match self.look(side, &mut ledger, take) {
                 Look::Found(source) => return Ok(source),
                 Look::Later(None) => deadline,
                 Look::Later(Some(rest)) => deadline.min(Instant::now() + rest),
             };
-            if ledger.closed {
+            if ledger.closed && side == Side::Live {
                 return Err(Error::Closed);
             }
             if Instant::now() >= deadline {
@@ -137,107 +312,150 @@ impl Consumer {
         }
     }
 
-    fn look(&mut self, ledger: &mut MutexGuard<'_, Ledger>, take: &Take) -> Look {
-        if self.next >= ledger.tail.start() {
-            let frames = ledger.tail.take(self.next, take);
-            let Some(last) = frames.last() else { return Look::Later(None) };
-            self.next = last.sequence + 1;
-            ledger.counters.frames_from_memory += frames.len() as u64;
-            self.moved(ledger);
-            return Look::Found(Source::Memory(frames));
+    fn look(&mut self, side: Side, ledger: &mut MutexGuard<'_, Ledger>, take: &Take) -> Look {
+        let end = self.end(side);
+        let next = ledger.at(self.place).owed.at_or_after(self.lane(side).next);
+        self.lane(side).next = next;
+        if next >= end {
+            return Look::Found(Source::Nowhere);
         }
-        if let Some(file) = ledger.sealed_from(self.next) {
-            self.count_missing(ledger, file.base);
+        if next >= ledger.tail.start() {
+            let frames = ledger.tail.take(next, take);
+            let Some(last) = frames.last() else { return Look::Later(None) };
+            let after = last.sequence + 1;
+            ledger.counters.frames_from_memory += frames.len() as u64;
+            return Look::Found(Source::Memory(self.give(side, ledger, frames, after)));
+        }
+        if let Some(file) = ledger.sealed_from(next) {
+            self.count_missing(side, ledger, file.base.min(end));
             let delay = self.journal.settings.min_file_age_for_read;
             // A buffer that is being closed gives what it has.
             if delay.is_zero() || ledger.closed {
                 return Look::Found(Source::File(file));
             }
-            let rest = delay.saturating_sub(file.created.age(&self.journal.now()));
+            let rest = delay.saturating_sub(self.journal.age(&file.created).at_most());
             return if rest.is_zero() { Look::Found(Source::File(file)) } else { Look::Later(Some(rest)) };
         }
-        if ledger.open.is_some_and(|(_, last)| last >= self.next) {
+        if ledger.open.as_ref().is_some_and(|open| open.sequences.end > next) {
             if self.journal.settings.min_file_age_for_read.is_zero() && !ledger.closed {
                 self.journal.queue.demand_seal();
             }
             return Look::Later(None);
         }
         // No file has it: only what the tail answers for is left.
-        let start = ledger.tail.start();
-        self.count_missing(ledger, start);
-        self.look(ledger, take)
+        let start = ledger.tail.start().min(end);
+        self.count_missing(side, ledger, start);
+        self.look(side, ledger, take)
     }
 
     /// Steps over frames whose file is gone.
-    fn count_missing(&mut self, ledger: &mut Ledger, present: u64) {
-        if let Some(missing) = present.checked_sub(self.next).filter(|missing| *missing > 0) {
+    fn count_missing(&mut self, side: Side, ledger: &mut Ledger, present: u64) {
+        let next = self.lane(side).next;
+        if next < present {
+            let owed = &mut ledger.at(self.place).owed;
+            let missing = owed.count(&(next..present));
+            owed.release(next..present);
             ledger.counters.damaged_frames += missing;
-            self.next = present;
-            self.moved(ledger);
+            self.moved(side, ledger, present);
         }
     }
 
-    fn moved(&self, ledger: &mut Ledger) {
-        ledger.consumers[self.at].next = self.next;
-        ledger.trim_tail();
+    fn moved(&mut self, side: Side, ledger: &mut Ledger, next: u64) {
+        self.lane(side).next = next;
+        if side == Side::Live {
+            ledger.at(self.place).next = next;
+            ledger.trim_tail();
+        }
     }
 
-    fn read_file(&mut self, file: &SealedFile, take: &Take) -> Result<Vec<Frame>, Error> {
-        let path = self.journal.folder.sealed(file.name);
-        let outcome = self.open_file(file).and_then(|mut reading| {
-            let read = reading.read(self.next, take)?;
+    /// Hands out those of the frames that are still owed.
+    fn give(&mut self, side: Side, ledger: &mut Ledger, mut frames: Vec<Frame>, next: u64) -> Vec<Frame> {
+        let end = self.end(side);
+        frames.retain(|frame| frame.sequence < end && ledger.at(self.place).owed.contains(frame.sequence));
+        for frame in &frames {
+            let (sequence, amount) = (frame.sequence, frame.amount());
+            if let Some(file) = ledger.file_of(sequence) {
+                ledger.at(self.place).gave(file, amount);
+            }
+            let given = &mut self.lane(side).given;
+            if given.len() == MAX_GIVEN {
+                given.pop_front();
+            }
+            given.push_back(Given { sequence, amount });
+        }
+        self.moved(side, ledger, next);
+        frames
+    }
+
+    fn read_file(&mut self, side: Side, file: &SealedFile, take: &Take) -> Result<Vec<Frame>, Error> {
+        let next = self.lane(side).next;
+        let outcome = self.open_file(side, file).and_then(|mut reading| {
+            let read = reading.read(next, take)?;
             Ok((reading, read))
         });
         let (reading, read) = match outcome {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => {
-                return Ok(self.skip_file(file));
+                self.skip_file(side, file);
+                return Ok(Vec::new());
             }
-            Err(error) => return Err(failed("read", &path)(error)),
+            Err(error) => return Err(failed("read", &self.journal.folder.sealed(file.name))(error)),
         };
         let ended = read.ended;
-        self.next = match read.taken.frames.last() {
+        let after = match read.taken.frames.last() {
             _ if ended => file.content.last + 1,
             Some(frame) => frame.sequence + 1,
-            None => self.next,
+            None => next,
         };
-        self.reading = (!ended).then_some(reading);
+        self.lane(side).reading = (!ended).then_some(reading);
         let journal = Arc::clone(&self.journal);
         let mut ledger = journal.ledger.lock();
         ledger.counters.damaged_frames += read.damaged_frames;
         ledger.counters.damaged_items += read.damaged_items;
         ledger.counters.frames_from_files += read.taken.frames.len() as u64;
-        self.moved(&mut ledger);
-        Ok(read.taken.frames)
+        let frames = self.give(side, &mut ledger, read.taken.frames, after);
+        if ended {
+            self.leave(&mut ledger, file.name);
+        }
+        Ok(frames)
     }
 
     /// The file as far as it has been read, or from its start.
-    fn open_file(&mut self, file: &SealedFile) -> io::Result<Reading> {
-        if let Some(reading) = self.reading.take().filter(|reading| reading.name == file.name) {
+    fn open_file(&mut self, side: Side, file: &SealedFile) -> io::Result<Reading> {
+        if let Some(reading) = self.lane(side).reading.take().filter(|reading| reading.name == file.name) {
             return Ok(reading);
         }
-        let path = self.journal.folder.sealed(file.name);
-        let id = self.journal.about().id;
-        let reader = SegmentReader::open(self.journal.disk(), &path, id, file.sound_end)?;
-        let reader = reader.within(file.base..file.content.last + 1);
+        let reader = self.journal.reader(file)?;
         Ok(Reading { name: file.name, reader, frames: 0, items: 0, held_back: None })
     }
 
     /// Someone has taken the file away, or the disk cannot even open it.
-    fn skip_file(&mut self, file: &SealedFile) -> Vec<Frame> {
+    fn skip_file(&mut self, side: Side, file: &SealedFile) {
         let journal = Arc::clone(&self.journal);
         let mut ledger = journal.ledger.lock();
-        ledger.counters.damaged_frames += (file.content.last + 1).saturating_sub(self.next);
-        self.next = file.content.last + 1;
-        self.moved(&mut ledger);
-        Vec::new()
+        let rest = self.lane(side).next..file.content.last + 1;
+        let missing = ledger.at(self.place).owed.count(&rest);
+        ledger.counters.damaged_frames += missing;
+        self.moved(side, &mut ledger, rest.end);
+        self.leave(&mut ledger, file.name);
+    }
+
+    /// A file was read to its end.
+    fn leave(&self, ledger: &mut Ledger, file: Name) {
+        let consumer = ledger.at(self.place);
+        consumer.read_through(file);
+        if consumer.cursor.is_none() {
+            consumer.holds.clone_from(&consumer.owed);
+        }
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
         let mut ledger = self.journal.ledger.lock();
-        ledger.consumers[self.at].attached = false;
+        let consumer = ledger.at(self.place);
+        consumer.attached = false;
+        consumer.begin_again();
         ledger.trim_tail();
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::buffer::Error;
+use crate::buffer::cursor;
 use crate::buffer::disk::{Disk, DiskFile};
 
 /// Ending of the file that is being written.
@@ -15,11 +16,13 @@ const QUARANTINE: &str = "quarantine";
 /// A file's name: the Unix time in milliseconds at which it was begun, or a little more where two would share it.
 pub(super) type Name = u64;
 
-/// The data files of a folder by name.
+/// The files of a folder by name.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) sealed: Vec<(Name, u64)>,
     pub(super) unfinished: Vec<(Name, u64)>,
+    /// Consumers whose positions are here, and the bytes of their files.
+    pub(super) cursors: Vec<(String, u64)>,
 }
 
 impl Listing {
@@ -45,11 +48,19 @@ impl Folder {
         self.path.join(format!("{name}.{UNFINISHED}"))
     }
 
-    /// The data files, oldest first. Anything else in the folder is left alone.
+    pub(super) fn cursor(&self, consumer: &str) -> PathBuf {
+        self.path.join(format!("{}{consumer}", cursor::PREFIX))
+    }
+
+    /// The data files, oldest first, and the cursors. Anything else in the folder is left alone.
     pub(super) fn list(&self) -> Result<Listing, Error> {
         let mut listing = Listing::default();
         let entries = self.disk.list(&self.path).map_err(failed("list", &self.path))?;
         for entry in entries {
+            if let Some(name) = entry.name.strip_prefix(cursor::PREFIX).filter(|name| cursor::is_name(name)) {
+                listing.cursors.push((name.to_owned(), entry.bytes));
+                continue;
+            }
             match entry.name.split_once('.') {
                 None => listing.sealed.extend(parse(&entry.name).map(|name| (name, entry.bytes))),
                 Some((stem, UNFINISHED)) => {
@@ -60,6 +71,7 @@ impl Folder {
         }
         listing.sealed.sort_unstable();
         listing.unfinished.sort_unstable();
+        listing.cursors.sort_unstable();
         Ok(listing)
     }
 

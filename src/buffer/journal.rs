@@ -1,21 +1,29 @@
 //! What the writer, the sweeper and the consumers of one buffer have in common.
 //!
-//! Order of locks: `identity`, then `ledger`, then the queue's own. Callbacks are called holding none of them.
+//! Order of locks: `identity`, then a cursor's, then `ledger`, then the queue's own. Callbacks are called holding none of
+//! them.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::buffer::clock::Clock;
+use crate::buffer::consumer::StartAt;
+use crate::buffer::cursor::{self, Cursor};
 use crate::buffer::disk::{Disk, DiskFile};
-use crate::buffer::folder::{Folder, failed};
+use crate::buffer::folder::{Folder, Name, failed};
+use crate::buffer::frame::Header;
 use crate::buffer::identity::{self, Identity};
-use crate::buffer::ledger::{Ledger, Moment, SealedFile};
-use crate::buffer::queue::{Answer, Pending, Queue};
+use crate::buffer::ledger::{Age, Ledger, Moment, Place, SealedFile};
+use crate::buffer::owed::Owed;
+use crate::buffer::queue::{Answer, Errand, Pending, Queue};
 use crate::buffer::recovery;
-use crate::buffer::segment::SegmentHeader;
-use crate::buffer::stats::{ConsumerStats, Counters, Stats};
+use crate::buffer::registration::Loss;
+use crate::buffer::segment::{SegmentHeader, SegmentReader, Step};
+use crate::buffer::stats::{Amount, Counters, Stats};
 use crate::buffer::tail::{Frame, Tail};
 use crate::buffer::writer::Writer;
 use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
@@ -24,8 +32,14 @@ use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
 /// never learn that there is room.
 const TROUBLE_MILLIS: u64 = 5_000;
 
+/// When to try again after [`Error::Full`]: consumers need a moment to release something.
+pub(super) const FULL_RETRY: Duration = Duration::from_secs(5);
+
 /// How long the sweeper leaves a file alone that could not be deleted.
 const SWEEP_RETRY: Duration = Duration::from_secs(1);
+
+/// What ages are told in.
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The state of an open buffer.
 #[derive(Debug)]
@@ -33,6 +47,8 @@ pub(super) struct Journal {
     pub(super) settings: FileStorageConfig,
     pub(super) folder: Folder,
     pub(super) clock: Arc<dyn Clock>,
+    /// When the folder was opened.
+    opened: Moment,
     pub(super) queue: Queue,
     pub(super) ledger: Mutex<Ledger>,
     /// Something was published, sealed or closed.
@@ -59,7 +75,8 @@ impl Journal {
             sealed: opened.sealed.into(),
             open: None,
             tail: Tail::new(settings.tail_bytes, next),
-            consumers: Vec::new(),
+            consumers: opened.consumers.into_iter().enumerate().collect(),
+            settled: false,
             folder_bytes: opened.folder_bytes,
             deleted_bytes: 0,
             folder_limit: settings.max_folder_size,
@@ -79,10 +96,12 @@ impl Journal {
             boot_id: clock.boot_id(),
             created_boot_millis: 0,
         };
+        let opened_at = Moment::now(&*clock, about.boot_id);
         let journal = Self {
             settings,
             folder,
             clock,
+            opened: opened_at,
             queue: Queue::new(),
             ledger: Mutex::new(ledger),
             news: Condvar::new(),
@@ -90,11 +109,97 @@ impl Journal {
             identity: Mutex::new((opened.identity, opened.lock)),
             about,
         };
+        journal.find_shares()?;
         Ok((journal, Writer::new(opened.last_name), opened.report))
+    }
+
+    /// Tells the consumers whose positions are in the folder what there is for them.
+    fn find_shares(&self) -> Result<(), Error> {
+        let mut ledger = self.ledger.lock();
+        for place in ledger.consumers.keys().copied().collect::<Vec<_>>() {
+            let owed = ledger.at(place).owed.clone();
+            let shares = ledger.shares(&owed, |file| self.owed_of(file, &owed))?;
+            ledger.at(place).find(shares);
+        }
+        Ok(())
+    }
+
+    /// How much of a finished file is owed. Of one that cannot be read now all of it: reading will tell.
+    pub(super) fn owed_of(&self, file: &SealedFile, owed: &Owed) -> Result<Amount, Error> {
+        let mut amount = Amount::default();
+        let read = self.each_header(file, |header| {
+            if owed.contains(header.sequence) {
+                let (items, bytes) = (u64::from(header.items), header.frame_bytes());
+                amount += Amount { frames: 1, items, bytes };
+            }
+            true
+        });
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                Err(failed("read", &self.folder.sealed(file.name))(error))
+            }
+            Err(_) => Ok(file.amount()),
+            Ok(()) => Ok(amount),
+        }
+    }
+
+    /// Shows the headers of a finished file's frames, until told to stop.
+    pub(super) fn each_header(
+        &self,
+        file: &SealedFile,
+        mut more: impl FnMut(&Header) -> bool,
+    ) -> io::Result<()> {
+        let mut reader = self.reader(file)?;
+        loop {
+            match reader.step()? {
+                Step::Data(header) if !more(&header) => return Ok(()),
+                Step::End => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    /// The sequence that a new consumer begins with.
+    pub(super) fn sequence_at(&self, start: StartAt) -> Result<u64, Error> {
+        let since = match start {
+            StartAt::Oldest => return Ok(self.ledger.lock().oldest()),
+            StartAt::Latest => return Ok(self.ledger.lock().published),
+            StartAt::Since(time) => time,
+        };
+        // What is in the open file can be told apart only when it is finished.
+        match self.seal() {
+            Err(Error::Closed) | Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+        let files: Vec<SealedFile> = self.ledger.lock().sealed.iter().copied().collect();
+        for file in files.iter().filter(|file| file.content.max_accepted >= since) {
+            let mut found = None;
+            let read = self.each_header(file, |header| {
+                found = (header.accepted >= since).then_some(header.sequence);
+                found.is_none()
+            });
+            read.map_err(failed("read", &self.folder.sealed(file.name)))?;
+            if let Some(sequence) = found {
+                return Ok(sequence);
+            }
+        }
+        Ok(self.ledger.lock().published)
+    }
+
+    /// A finished file, from its start.
+    pub(super) fn reader(&self, file: &SealedFile) -> io::Result<SegmentReader> {
+        let path = self.folder.sealed(file.name);
+        let reader = SegmentReader::open(self.disk(), &path, self.about.id, file.sound_end)?;
+        Ok(reader.within(file.base..file.content.last + 1))
     }
 
     pub(super) fn now(&self) -> Moment {
         Moment::now(&*self.clock, self.about.boot_id)
+    }
+
+    /// How old something is now.
+    pub(super) fn age(&self, created: &Moment) -> Age {
+        created.age(&self.opened, &self.now())
     }
 
     pub(super) fn disk(&self) -> &dyn Disk {
@@ -106,13 +211,11 @@ impl Journal {
         self.about
     }
 
-    /// Makes durable frames known. `frames` come in order and follow those published before.
-    pub(super) fn publish(&self, frames: Vec<Frame>) {
-        let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return };
-        let (first, last) = (first.sequence, last.sequence);
+    /// Makes durable frames of a file known. `frames` come in order and follow those published before.
+    pub(super) fn publish(&self, file: Name, frames: Vec<Frame>) {
+        let Some(last) = frames.last().map(|frame| frame.sequence) else { return };
         let mut ledger = self.ledger.lock();
-        ledger.open = Some((ledger.open.map_or(first, |(first, _)| first), last));
-        ledger.published = last + 1;
+        ledger.count_published(file, &frames);
         ledger.counters.groups += 1;
         ledger.trouble = None;
         let kept = self.settings.min_file_age_for_read.is_zero();
@@ -126,7 +229,7 @@ impl Journal {
         }
         if !kept {
             ledger.tail.drop_up_to(last);
-        } else if ledger.consumers.iter().all(|consumer| !consumer.attached) {
+        } else if ledger.consumers.values().all(|consumer| !consumer.attached) {
             ledger.trim_tail();
         }
         self.news.notify_all();
@@ -164,14 +267,20 @@ impl Journal {
         Answer { pending, outcome: Err(error) }
     }
 
-    /// Deletes the files that every consumer has released; how many.
+    /// Drops what is too old, and deletes the files that nobody needs any more; how many.
     pub(super) fn sweep(&self) -> Result<u64, Error> {
+        self.expire();
+        self.delete_while(|ledger| ledger.deletable().and_then(|at| ledger.sealed.remove(at)))
+    }
+
+    /// Deletes the files that are taken off the list of those that are read.
+    fn delete_while(&self, mut take: impl FnMut(&mut Ledger) -> Option<SealedFile>) -> Result<u64, Error> {
         let mut identity = self.identity.lock();
         let (mut bytes, mut deleted, mut outcome) = (0, 0, Ok(()));
-        while let Some(file) = self.take_deletable() {
+        while let Some(file) = { take(&mut self.ledger.lock()) } {
             outcome = self.delete(&mut identity, &file);
             if outcome.is_err() {
-                self.ledger.lock().sealed.push_front(file);
+                self.ledger.lock().put_back(file);
                 break;
             }
             bytes += file.bytes;
@@ -179,6 +288,188 @@ impl Journal {
         }
         self.ledger.lock().counters.deleted_files += deleted;
         outcome.and(self.free(bytes)).map(|()| deleted)
+    }
+
+    /// Drops files that are too old, for the consumers that may lose them.
+    fn expire(&self) {
+        let limit = self.settings.max_file_age_for_read;
+        let mut ledger = self.ledger.lock();
+        let old = |file: &SealedFile| self.age(&file.created).at_least > limit;
+        let files: Vec<SealedFile> = ledger.expiring().filter(old).collect();
+        for file in &files {
+            ledger.drop_file(file, Loss::Expired, false);
+            ledger.counters.dropped_files += 1;
+        }
+        drop(ledger);
+        if !files.is_empty() {
+            self.save_dropped();
+        }
+    }
+
+    /// How long until a file may have to be dropped for its age.
+    fn until_expiry(&self, ledger: &Ledger) -> Option<Duration> {
+        let limit = self.settings.max_file_age_for_read;
+        let oldest = ledger.expiring().next()?;
+        // Ages are told in milliseconds, and only what is past the limit is dropped.
+        Some((limit + MILLISECOND).saturating_sub(self.age(&oldest.created).at_least))
+    }
+
+    /// Takes the oldest finished file away from the consumers that may lose it, or from `all`; whether one went.
+    pub(super) fn evict(&self, all: bool) -> bool {
+        let Some(file) = ({
+            let mut ledger = self.ledger.lock();
+            let file = ledger.evictable(all);
+            if let Some(file) = &file {
+                ledger.drop_file(file, Loss::Evicted, all);
+                ledger.counters.dropped_files += 1;
+            }
+            file
+        }) else {
+            return false;
+        };
+        self.save_dropped();
+        self.delete_listed(|listed| listed.name == file.name).is_ok()
+    }
+
+    /// Deletes these files, whoever may have needed them.
+    fn delete_listed(&self, which: impl Fn(&SealedFile) -> bool) -> Result<u64, Error> {
+        self.delete_while(|ledger| {
+            let at = ledger.sealed.iter().position(&which)?;
+            ledger.sealed.remove(at)
+        })
+    }
+
+    /// Drops everything that is in finished files, for every consumer; the items in them.
+    pub(super) fn clear(&self) -> Result<u64, Error> {
+        let (end, items) = {
+            let mut ledger = self.ledger.lock();
+            let files: Vec<SealedFile> = ledger.sealed.iter().copied().collect();
+            for file in &files {
+                ledger.drop_file(file, Loss::Cleared, true);
+                ledger.counters.dropped_files += 1;
+            }
+            (
+                files.last().map_or(0, |file| file.content.last + 1),
+                files.iter().map(|file| file.content.items).sum(),
+            )
+        };
+        self.save_dropped();
+        self.delete_listed(|file| file.content.last < end)?;
+        self.news.notify_all();
+        Ok(items)
+    }
+
+    /// Makes durable what consumers have lost. Where that fails, a crash makes them look for files that are gone.
+    fn save_dropped(&self) {
+        let places: Vec<Place> = self.ledger.lock().consumers.keys().copied().collect();
+        for place in places {
+            if let Err(error) = self.save(place) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "position of a buffer's consumer not saved");
+            }
+        }
+    }
+
+    /// Has the committer do something and waits for what comes of it.
+    pub(super) fn ask<T>(
+        &self,
+        errand: impl FnOnce(SyncSender<Result<T, Error>>) -> Errand,
+    ) -> Result<T, Error> {
+        let (told, answer) = sync_channel(1);
+        self.queue.send(errand(told))?;
+        answer.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Finishes the open file.
+    pub(super) fn seal(&self) -> Result<(), Error> {
+        self.ask(Errand::Seal)
+    }
+
+    /// Lays down the position of a new consumer.
+    pub(super) fn create_cursor(&self, name: &str, owed: &Owed) -> Result<Cursor, Error> {
+        let path = self.folder.cursor(name);
+        {
+            let mut ledger = self.ledger.lock();
+            if !ledger.reserve(cursor::BYTES as u64) {
+                let (used, limit) = (ledger.folder_bytes, ledger.folder_limit);
+                return Err(Error::Full { used, limit, retry_after: FULL_RETRY });
+            }
+        }
+        let made = self.disk().create_new(&path).map_err(failed("create", &path)).and_then(|file| {
+            let cursor = Cursor::new(path.clone(), file);
+            cursor.lay_down(&mut cursor.lock(), &self.about.id, owed)?;
+            self.folder.sync().map(|()| cursor)
+        });
+        if made.is_err() {
+            let gone = self.folder.unlink(&path).and_then(|()| self.free(cursor::BYTES as u64));
+            if let Err(error) = gone {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "file of a consumer's position not deleted"
+                );
+            }
+        }
+        made
+    }
+
+    /// Forgets a consumer and its file.
+    pub(super) fn forget(&self, name: &str) -> Result<(), Error> {
+        let mut ledger = self.ledger.lock();
+        let Some(place) = ledger.find(name)? else { return Ok(()) };
+        let forgotten = ledger.consumers.remove(&place);
+        drop(ledger);
+        if forgotten.is_some_and(|consumer| consumer.cursor.is_some()) {
+            self.folder.unlink(&self.folder.cursor(name))?;
+            self.free(cursor::BYTES as u64)?;
+        }
+        self.offer_to_sweeper();
+        Ok(())
+    }
+
+    /// Makes a consumer's position durable, if it has moved.
+    pub(super) fn save(&self, place: Place) -> Result<(), Error> {
+        let known = self.ledger.lock().consumers.get(&place).and_then(|consumer| consumer.cursor.clone());
+        let Some(cursor) = known else { return Ok(()) };
+        let mut slots = cursor.lock();
+        let owed = {
+            let ledger = self.ledger.lock();
+            let Some(consumer) = ledger.consumers.get(&place) else { return Ok(()) };
+            if consumer.owed == consumer.holds {
+                return Ok(());
+            }
+            consumer.owed.clone()
+        };
+        cursor.write(&mut slots, &self.about.id, &owed)?;
+        let mut ledger = self.ledger.lock();
+        ledger.counters.saved_positions += 1;
+        if let Some(consumer) = ledger.consumers.get_mut(&place) {
+            consumer.holds = owed;
+        }
+        Ok(())
+    }
+
+    /// Waits until a consumer may have released something; not after `deadline`, nor while the buffer is being closed.
+    pub(super) fn wait_for_release(&self, deadline: Instant) -> bool {
+        let mut ledger = self.ledger.lock();
+        if self.queue.is_ending() {
+            return false;
+        }
+        ledger.deletable().is_some() || !self.releases.wait_until(&mut ledger, deadline).timed_out()
+    }
+
+    /// Has the sweeper look, or does its work when it has ended.
+    pub(super) fn offer_to_sweeper(&self) {
+        let ledger = self.ledger.lock();
+        if ledger.deletable().is_none() {
+            return;
+        }
+        let sweeper_has_ended = ledger.closed;
+        drop(ledger);
+        if sweeper_has_ended {
+            self.sweep_or_warn();
+        } else {
+            self.releases.notify_all();
+        }
     }
 
     /// Gives back the bytes of deleted files when their names are durably gone: a power cut that brings a file back
@@ -195,13 +486,6 @@ impl Journal {
             Err(_) => ledger.deleted_bytes += deleted,
         }
         synced
-    }
-
-    /// Takes the next file to delete off the list of those that are read.
-    fn take_deletable(&self) -> Option<SealedFile> {
-        let mut ledger = self.ledger.lock();
-        ledger.deletable()?;
-        ledger.sealed.pop_front()
     }
 
     /// Before the last file goes, `LOCK` must say how far the numbers had come.
@@ -228,7 +512,8 @@ impl Journal {
     pub(super) fn sweep_until_closed(&self) {
         let mut ledger = self.ledger.lock();
         loop {
-            if ledger.deletable().is_some() {
+            let expiry = self.until_expiry(&ledger);
+            if ledger.deletable().is_some() || expiry.is_some_and(|rest| rest.is_zero()) {
                 let swept = MutexGuard::unlocked(&mut ledger, || self.sweep_or_warn());
                 if swept {
                     continue;
@@ -237,10 +522,10 @@ impl Journal {
             if ledger.closed {
                 return;
             }
-            if ledger.deletable().is_some() {
-                self.releases.wait_for(&mut ledger, SWEEP_RETRY);
-            } else {
-                self.releases.wait(&mut ledger);
+            let again = ledger.deletable().map(|_| SWEEP_RETRY);
+            match again.into_iter().chain(expiry).min() {
+                Some(rest) => drop(self.releases.wait_for(&mut ledger, rest)),
+                None => self.releases.wait(&mut ledger),
             }
         }
     }
@@ -260,11 +545,6 @@ impl Journal {
         let now = self.clock.boot_millis();
         let ledger = self.ledger.lock();
         let issued = ledger.next_sequence - 1;
-        let consumers = ledger.consumers.iter().map(|consumer| ConsumerStats {
-            name: consumer.name.clone(),
-            waiting: (issued + 1).saturating_sub(consumer.next),
-            unreleased: issued.saturating_sub(consumer.released),
-        });
         Stats {
             counters: ledger.counters,
             folder_bytes: ledger.folder_bytes,
@@ -280,7 +560,7 @@ impl Journal {
                 .as_ref()
                 .filter(|(_, at)| ledger.degraded || at + TROUBLE_MILLIS > now)
                 .map(|(why, _)| why.clone()),
-            consumers: consumers.collect(),
+            consumers: ledger.consumer_stats(),
         }
     }
 

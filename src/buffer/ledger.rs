@@ -1,14 +1,17 @@
 //! What is published: the sealed files, the span of the open one, who has taken what, and the bytes in use.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::buffer::Error;
 use crate::buffer::clock::{Clock, wall_millis};
 use crate::buffer::folder::Name;
 use crate::buffer::frame::Footer;
-use crate::buffer::stats::Counters;
-use crate::buffer::tail::Tail;
+use crate::buffer::owed::Owed;
+use crate::buffer::registration::{Loss, Registration, Share};
+use crate::buffer::stats::{Amount, ConsumerStats, Counters};
+use crate::buffer::tail::{Frame, Tail};
 
 /// A finished file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +24,31 @@ pub(super) struct SealedFile {
     pub(super) bytes: u64,
     /// Where reading stops: before whatever an append that was cut short may have left.
     pub(super) sound_end: u64,
+    /// Bytes of the frames in it.
+    pub(super) data_bytes: u64,
     pub(super) created: Moment,
+}
+
+impl SealedFile {
+    /// The sequences of its frames, and of what may be missing between them.
+    pub(super) fn sequences(&self) -> Range<u64> {
+        self.content.first..self.content.last + 1
+    }
+
+    pub(super) fn amount(&self) -> Amount {
+        let Footer { frames, items, .. } = self.content;
+        Amount { frames: u64::from(frames), items, bytes: self.data_bytes }
+    }
+}
+
+/// What is durable in the file that is being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OpenPart {
+    pub(super) name: Name,
+    pub(super) sequences: Range<u64>,
+    pub(super) amount: Amount,
+    /// When the first of it was accepted.
+    pub(super) min_accepted: u64,
 }
 
 /// A time, said by both clocks.
@@ -32,44 +59,67 @@ pub(super) struct Moment {
     pub(super) boot_millis: u64,
 }
 
+/// Times of day before this one (2020) are those of a machine that does not know the time.
+const EARLIEST_KNOWN_MILLIS: u64 = 1_577_836_800_000;
+/// Who seems to have been off for longer may as well have a wrong clock (366 days).
+const LONGEST_KNOWN_MILLIS: u64 = 366 * 24 * 60 * 60 * 1_000;
+
 impl Moment {
     /// `boot_id` is handed in because asking the machine for it takes a while, and it never changes.
     pub(super) fn now(clock: &dyn Clock, boot_id: u64) -> Self {
         Self { wall_millis: wall_millis(clock), boot_id, boot_millis: clock.boot_millis() }
     }
 
-    /// How long ago it was at `now`. A time of day that has been set back makes everything old, never invisible.
-    pub(super) fn age(&self, now: &Self) -> Duration {
-        let millis = if now.boot_id == self.boot_id {
-            now.boot_millis.saturating_sub(self.boot_millis)
-        } else {
-            now.wall_millis.checked_sub(self.wall_millis).unwrap_or(u64::MAX)
-        };
-        Duration::from_millis(millis)
+    /// How long before `opened` this was, and `now` is after that.
+    ///
+    /// The time of day counts only once: to tell how old what an earlier start of the machine has left was when it
+    /// was found, and only where it makes sense. From there on, and for everything younger, the time since boot counts:
+    /// setting the clock ages nothing.
+    pub(super) fn age(&self, opened: &Self, now: &Self) -> Age {
+        if now.boot_id == self.boot_id {
+            let millis = now.boot_millis.saturating_sub(self.boot_millis);
+            return Age { at_least: Duration::from_millis(millis), known: true };
+        }
+        let before = opened.wall_millis.checked_sub(self.wall_millis);
+        let before = before
+            .filter(|before| *before <= LONGEST_KNOWN_MILLIS && self.wall_millis >= EARLIEST_KNOWN_MILLIS);
+        let since = now.boot_millis.saturating_sub(opened.boot_millis);
+        let at_least = Duration::from_millis(before.unwrap_or(0).saturating_add(since));
+        Age { at_least, known: before.is_some() }
     }
 }
 
-/// A consumer's place.
-#[derive(Debug, Clone)]
-pub(super) struct Registration {
-    pub(super) name: String,
-    /// Whether someone is reading under this name now.
-    pub(super) attached: bool,
-    /// The sequence that it is given next.
-    pub(super) next: u64,
-    /// Everything up to here is durable elsewhere.
-    pub(super) released: u64,
+/// How old something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Age {
+    /// For deleting: what is not known to be old is not.
+    pub(super) at_least: Duration,
+    known: bool,
 }
+
+impl Age {
+    /// For reading and for finishing: what is not known to be young is old.
+    pub(super) fn at_most(self) -> Duration {
+        if self.known { self.at_least } else { Duration::MAX }
+    }
+}
+
+/// Where in the ledger a consumer stands.
+pub(super) type Place = usize;
 
 /// Shared by the writer, the sweeper and the consumers, under one lock.
 #[derive(Debug)]
 pub(super) struct Ledger {
     /// By sequence, oldest first.
     pub(super) sealed: VecDeque<SealedFile>,
-    /// First and last durable sequence in the file that is being written; none while it holds nothing durable.
-    pub(super) open: Option<(u64, u64)>,
+    /// None while the file that is being written holds nothing durable.
+    pub(super) open: Option<OpenPart>,
     pub(super) tail: Tail,
-    pub(super) consumers: Vec<Registration>,
+    /// By place, which nobody gets twice.
+    pub(super) consumers: BTreeMap<Place, Registration>,
+    /// A consumer has been attached since the buffer was opened. Until then nothing is deleted: those that keep their
+    /// position themselves are not known yet.
+    pub(super) settled: bool,
     /// Bytes of all files, and of what the open file still needs to be sealed.
     pub(super) folder_bytes: u64,
     /// Those among them whose files are deleted, but not durably.
@@ -110,19 +160,84 @@ impl Ledger {
         self.folder_bytes = self.folder_bytes.saturating_sub(bytes);
     }
 
-    /// Everything up to here is durable elsewhere for every consumer; nothing is while there is none.
-    pub(super) fn released(&self) -> u64 {
-        self.consumers.iter().map(|consumer| consumer.released).min().unwrap_or(0)
+    /// Counts frames that became durable in a file, for the file and for each consumer.
+    pub(super) fn count_published(&mut self, file: Name, frames: &[Frame]) {
+        let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return };
+        let mut amount = Amount::default();
+        frames.iter().for_each(|frame| amount += frame.amount());
+        let sequences = first.sequence..last.sequence + 1;
+        let open = self.open.get_or_insert_with(|| OpenPart {
+            name: file,
+            sequences: sequences.clone(),
+            amount: Amount::default(),
+            min_accepted: first.accepted,
+        });
+        open.sequences.end = sequences.end;
+        open.amount += amount;
+        self.published = sequences.end;
+        for consumer in self.consumers.values_mut() {
+            consumer.published(file, sequences.clone(), amount);
+        }
     }
 
-    /// The oldest file, if no consumer needs it any more.
-    pub(super) fn deletable(&self) -> Option<SealedFile> {
-        self.sealed.front().copied().filter(|file| file.content.last <= self.released())
+    /// Where in the list the oldest file is that nobody needs any more.
+    pub(super) fn deletable(&self) -> Option<usize> {
+        if !self.settled || self.consumers.is_empty() {
+            return None;
+        }
+        self.sealed.iter().position(|file| !self.is_held(&file.sequences(), |_| true))
     }
 
-    /// Whether the open file holds something and all of it is released.
+    /// Whether one of these consumers would need any of these after a crash.
+    fn is_held(&self, sequences: &Range<u64>, which: impl Fn(&Registration) -> bool) -> bool {
+        self.consumers.values().any(|consumer| which(consumer) && consumer.holds.meets(sequences))
+    }
+
+    /// Whether the open file holds something and nobody needs it any more.
     pub(super) fn open_is_released(&self) -> bool {
-        self.open.is_some_and(|(_, last)| last <= self.released())
+        let open = self.open.as_ref().filter(|_| self.settled && !self.consumers.is_empty());
+        open.is_some_and(|open| !self.is_held(&open.sequences, |_| true))
+    }
+
+    /// The oldest file that may be taken away from consumers; `all`: even from those that keep their position themselves.
+    pub(super) fn evictable(&self, all: bool) -> Option<SealedFile> {
+        let may = |file: &&SealedFile| all || !self.is_held(&file.sequences(), |consumer| consumer.kept);
+        self.sealed.iter().filter(|_| self.settled).find(may).copied()
+    }
+
+    /// Whether that will be so of the open file once it is sealed.
+    pub(super) fn open_is_evictable(&self, all: bool) -> bool {
+        let open = self.open.as_ref().filter(|_| self.settled);
+        open.is_some_and(|open| all || !self.is_held(&open.sequences, |consumer| consumer.kept))
+    }
+
+    /// The files that someone would lose by their age, oldest first.
+    pub(super) fn expiring(&self) -> impl Iterator<Item = SealedFile> {
+        let losing = |file: &&SealedFile| {
+            let owes = |consumer: &Registration| !consumer.kept && consumer.owed.meets(&file.sequences());
+            self.settled && self.consumers.values().any(owes)
+        };
+        self.sealed.iter().filter(losing).copied()
+    }
+
+    /// A file that could not be deleted.
+    pub(super) fn put_back(&mut self, file: SealedFile) {
+        let at = self.sealed.partition_point(|other| other.name < file.name);
+        self.sealed.insert(at, file);
+    }
+
+    /// Takes a file away from every consumer that may lose it; `all`: from the others too.
+    pub(super) fn drop_file(&mut self, file: &SealedFile, why: Loss, all: bool) {
+        for consumer in self.consumers.values_mut().filter(|consumer| all || !consumer.kept) {
+            let lost = consumer.drop_file(file.name, file.sequences(), why);
+            if lost.frames > 0 {
+                let consumer = &*consumer.name;
+                tracing::warn!(consumer, lost.items, lost.frames, ?why, "buffered data dropped");
+            }
+            if consumer.cursor.is_none() {
+                consumer.holds.clone_from(&consumer.owed);
+            }
+        }
     }
 
     /// The first finished file that holds a sequence from `next` on.
@@ -131,39 +246,96 @@ impl Ledger {
         self.sealed.get(at).copied()
     }
 
+    /// The file that a published frame is in.
+    pub(super) fn file_of(&self, sequence: u64) -> Option<Name> {
+        if let Some(open) = self.open.as_ref().filter(|open| open.sequences.contains(&sequence)) {
+            return Some(open.name);
+        }
+        self.sealed_from(sequence).filter(|file| file.content.first <= sequence).map(|file| file.name)
+    }
+
     /// Lets the tail forget what every attached consumer has been given.
     pub(super) fn trim_tail(&mut self) {
-        let attached = self.consumers.iter().filter(|consumer| consumer.attached);
+        let attached = self.consumers.values().filter(|consumer| consumer.attached);
         let taken = attached.map(|consumer| consumer.next - 1).min().unwrap_or(self.published - 1);
         self.tail.drop_up_to(taken);
     }
 
-    /// Enters a consumer that has applied everything up to `applied`, or that begins with the oldest there is; its
-    /// place in the list.
+    /// The first sequence that is in a file.
+    pub(super) fn oldest(&self) -> u64 {
+        let unsealed = self.open.as_ref().map_or(self.published, |open| open.sequences.start);
+        self.sealed.front().map_or(unsealed, |file| file.base)
+    }
+
+    /// The consumer at a place.
+    pub(super) fn at(&mut self, place: Place) -> &mut Registration {
+        self.consumers.get_mut(&place).expect("nobody who is attached is forgotten")
+    }
+
+    /// The place of a consumer that is registered.
     ///
-    /// A consumer may be ahead of the files, where a power cut took frames that it had already made durable:
-    /// then numbering goes on after its position, or the next frames would be taken for ones it knows.
-    pub(super) fn attach(&mut self, name: &str, applied: Option<u64>) -> Result<usize, Error> {
-        let known = self.consumers.iter().position(|consumer| consumer.name == name);
-        if known.is_some_and(|at| self.consumers[at].attached) {
+    /// # Errors
+    ///
+    /// [`Error::ConsumerTaken`] if someone reads under its name.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Place>, Error> {
+        let found = self.consumers.iter().find(|(_, consumer)| consumer.name == name);
+        if found.is_some_and(|(_, consumer)| consumer.attached) {
             return Err(Error::ConsumerTaken { name: name.to_owned() });
         }
-        let unsealed = self.open.map_or(self.published, |(first, _)| first);
-        let oldest = self.sealed.front().map_or(unsealed, |file| file.base);
-        let next = applied.map_or(oldest, |applied| applied.saturating_add(1));
+        Ok(found.map(|(place, _)| *place))
+    }
+
+    /// Enters a consumer, in place of one of the same name.
+    pub(super) fn enter(&mut self, consumer: Registration) -> Place {
+        let known = self.consumers.iter().find(|(_, known)| known.name == consumer.name);
+        let next = self.consumers.last_key_value().map_or(0, |(last, _)| last + 1);
+        let place = known.map_or(next, |(place, _)| *place);
+        self.consumers.insert(place, consumer);
+        place
+    }
+
+    /// A consumer may be ahead of the files, where a power cut took frames that it had already made durable:
+    /// then numbering goes on after its position, or the next frames would be taken for ones it knows.
+    pub(super) fn catch_up(&mut self, name: &str, next: u64) -> Result<(), Error> {
         if next > self.next_sequence {
             if self.next_sequence > self.first_sequence {
                 return Err(Error::ConsumerAhead { name: name.to_owned(), applied: next - 1 });
             }
             (self.next_sequence, self.first_sequence, self.published) = (next, next, next);
         }
-        let released = applied.unwrap_or(0);
-        let place = Registration { name: name.to_owned(), attached: true, next, released };
-        let at = known.unwrap_or(self.consumers.len());
-        match known {
-            Some(at) => self.consumers[at] = place,
-            None => self.consumers.push(place),
+        Ok(())
+    }
+
+    /// What there is of what is owed, file by file. `partial` counts what is owed of a file that is owed in part.
+    pub(super) fn shares<E>(
+        &self,
+        owed: &Owed,
+        mut partial: impl FnMut(&SealedFile) -> Result<Amount, E>,
+    ) -> Result<BTreeMap<Name, Share>, E> {
+        let mut shares = BTreeMap::new();
+        for file in self.sealed.iter().filter(|file| owed.meets(&file.sequences())) {
+            let whole = owed.covers(&file.sequences());
+            let pending = if whole { file.amount() } else { partial(file)? };
+            shares.insert(file.name, Share::new(file.sequences(), pending));
         }
-        Ok(at)
+        if let Some(open) = self.open.as_ref().filter(|open| owed.meets(&open.sequences)) {
+            shares.insert(open.name, Share::new(open.sequences.clone(), open.amount));
+        }
+        Ok(shares)
+    }
+
+    /// Whether the open file is owed in part only: how much that is cannot be told while it is written.
+    pub(super) fn open_is_divided(&self, owed: &Owed) -> bool {
+        let open = self.open.as_ref().map(|open| &open.sequences);
+        open.is_some_and(|sequences| owed.meets(sequences) && !owed.covers(sequences))
+    }
+
+    pub(super) fn consumer_stats(&self) -> Vec<ConsumerStats> {
+        let accepted = |sequence: u64| {
+            let sealed = self.sealed_from(sequence).map(|file| file.content.min_accepted);
+            let open = self.open.as_ref().filter(|open| sequence < open.sequences.end);
+            self.tail.accepted(sequence).or(sealed).or(open.map(|open| open.min_accepted))
+        };
+        self.consumers.values().map(|consumer| consumer.stats(accepted(consumer.owed.first()))).collect()
     }
 }

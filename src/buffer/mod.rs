@@ -8,7 +8,8 @@
 //! How: a folder per signal. One file is being written, `<unix ms>.tmp`; groups of frames go to it with one write and
 //! one `fdatasync` each. Full or old enough it is sealed: footer, sync, renamed to `<unix ms>`. Consumers read sealed
 //! files only, and take what is fresher from memory; who falls out of the memory has the open file sealed. Files are
-//! deleted whole, when every consumer has released all of them. Except for `LOCK`, the files are all the state there is.
+//! deleted whole, when no consumer needs them: it has released what is in them and its position is durable, here in
+//! `cursor.<name>` or elsewhere. Except for these and `LOCK`, the files are all the state there is.
 //!
 //! Limits: one payload fits one file; the folder never outgrows `max_folder_size`; 32 MiB wait for the disk at most,
 //! and three groups (of 4 MiB, or one larger payload) for being answered; the memory for fresh frames is bounded. What goes beyond is refused, with the reason and when to try again. After
@@ -25,20 +26,25 @@ mod clock;
 mod committer;
 mod config;
 mod consumer;
+mod cursor;
 mod disk;
 mod folder;
 mod frame;
 mod identity;
 mod journal;
 mod ledger;
+mod owed;
 mod queue;
 mod recovery;
+mod registration;
 mod segment;
 mod stats;
 mod tail;
 mod version;
 mod writer;
 
+#[cfg(test)]
+mod consumer_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
@@ -58,15 +64,15 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use clock::Clock;
-pub use config::{FileStorageConfig, InvalidSetting};
-pub use consumer::Consumer;
+pub use config::{FileStorageConfig, InvalidSetting, WhenFull};
+pub use consumer::{Consumer, StartAt};
 pub use disk::{Disk, DiskFile, Entry, HostDisk};
-pub use stats::{ConsumerStats, Counters, Recovery, Stats};
+pub use stats::{Amount, ConsumerStats, Counters, Dropped, Recovery, Stats};
 pub use tail::{Frame, Take};
 
 use folder::{Folder, failed};
 use journal::Journal;
-use queue::{Ending, Pending};
+use queue::{Ending, Errand, Pending};
 
 /// What a buffer is for; each has a folder of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,6 +139,9 @@ pub enum Error {
     /// Frames got numbers that the consumer takes for ones it knows: attach consumers before appending.
     #[error("attach consumer {name} at {applied}: appends have begun below that")]
     ConsumerAhead { name: String, applied: u64 },
+    /// It becomes part of a file's name.
+    #[error("name a consumer {name:?}: write at most 64 of a-z, 0-9, - and _")]
+    ConsumerName { name: String },
     /// A file operation failed.
     #[error("{doing} {}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: Arc<io::Error> },
@@ -220,14 +229,60 @@ impl Buffer {
     }
 
     /// Attaches a consumer that keeps its position itself: everything up to `applied` is durable with it. Without a
-    /// position it begins with the oldest frame. Consumers are to be attached before the first append: whoever was
-    /// never attached holds nothing back.
+    /// position it begins with the oldest frame. Its backlog does not expire, and only [`WhenFull::DropOldest`] evicts it.
+    ///
+    /// Nothing is deleted before the first consumer is attached, and whoever was never attached holds nothing back:
+    /// consumers of this kind are to be attached first of all, and before the first append.
     ///
     /// # Errors
     ///
     /// [`Error::ConsumerTaken`] while another one has the name; [`Error::ConsumerAhead`].
     pub fn external_consumer(&self, name: &str, applied: Option<u64>) -> Result<Consumer, Error> {
         Consumer::attach(Arc::clone(&self.handle.journal), name, applied)
+    }
+
+    /// Attaches a consumer whose position is kept here, in the file `cursor.<name>`. It goes on where it was;
+    /// `start` says where it begins when it is new. Its backlog may expire and be evicted, which is counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConsumerTaken`] while another one has the name, [`Error::ConsumerName`], [`Error::Full`] or
+    /// [`Error::Io`] if there is no room for the file of a new one.
+    pub fn consumer(&self, name: &str, start: StartAt) -> Result<Consumer, Error> {
+        Consumer::attach_durable(&self.handle.journal, name, start)
+    }
+
+    /// Forgets a consumer for good: what only it has not released goes. Nothing happens if there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConsumerTaken`] while someone reads under the name; [`Error::Io`].
+    pub fn forget_consumer(&self, name: &str) -> Result<(), Error> {
+        self.handle.journal.forget(name)
+    }
+
+    /// Finishes the open file now, so that what is in it may be read from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]; [`Error::Io`].
+    pub fn seal(&self) -> Result<(), Error> {
+        self.handle.journal.seal()
+    }
+
+    /// Drops everything that was appended before, for every consumer; the items that were in the files. A closed
+    /// buffer can be cleared too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if files cannot be deleted: they go as soon as they can be.
+    pub fn clear(&self) -> Result<u64, Error> {
+        let journal = &self.handle.journal;
+        match journal.ask(Errand::Clear) {
+            // Nothing is being written any more.
+            Err(Error::Closed) => journal.clear(),
+            cleared => cleared,
+        }
     }
 
     /// The state at this moment.

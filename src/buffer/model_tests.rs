@@ -22,16 +22,16 @@ use crate::buffer::tests::{ALL, TestClock};
 use crate::buffer::writer::Writer;
 use crate::buffer::{Clock, Consumer, Error, FileStorageConfig, Recovery, Signal, Take};
 
-const FOLDER: &str = "/buffer";
+pub(super) const FOLDER: &str = "/buffer";
 
 /// One process that has the folder open.
-struct Process {
-    journal: Arc<Journal>,
-    writer: Writer,
+pub(super) struct Process {
+    pub(super) journal: Arc<Journal>,
+    pub(super) writer: Writer,
 }
 
 impl Process {
-    fn open(
+    pub(super) fn open(
         disk: &SimulatedDisk,
         clock: &Arc<TestClock>,
         settings: &FileStorageConfig,
@@ -42,11 +42,11 @@ impl Process {
         Ok((Self { journal: Arc::new(journal), writer }, recovery))
     }
 
-    fn consumer(&self, applied: Option<u64>) -> Consumer {
+    pub(super) fn consumer(&self, applied: Option<u64>) -> Consumer {
         Consumer::attach(Arc::clone(&self.journal), "store", applied).unwrap()
     }
 
-    fn queue(&self, payload: Vec<u8>) -> Receiver<Result<u64, Error>> {
+    pub(super) fn queue(&self, payload: Vec<u8>) -> Receiver<Result<u64, Error>> {
         let (answer, answered) = sync_channel(1);
         let done = Box::new(move |outcome| answer.send(outcome).unwrap());
         let pending = Pending::new(payload.into(), 1, self.journal.clock.wall_nanos(), done);
@@ -55,13 +55,13 @@ impl Process {
     }
 
     /// What the committer would do now.
-    fn work(&mut self) {
+    pub(super) fn work(&mut self) {
         commit_once(&self.journal, &mut self.writer, Some(Instant::now()), |answers| {
             answers.into_iter().for_each(Answer::give);
         });
     }
 
-    fn append(&mut self, payload: Vec<u8>) -> Result<u64, Error> {
+    pub(super) fn append(&mut self, payload: Vec<u8>) -> Result<u64, Error> {
         let answered = self.queue(payload);
         self.work();
         answered.try_recv().unwrap()
@@ -103,7 +103,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn small() -> FileStorageConfig {
+pub(super) fn small() -> FileStorageConfig {
     FileStorageConfig {
         max_file_size: 4 << 10,
         max_folder_size: 20 << 10,
@@ -305,7 +305,7 @@ impl Life {
     }
 }
 
-fn payload(id: u64, size: usize) -> Vec<u8> {
+pub(super) fn payload(id: u64, size: usize) -> Vec<u8> {
     let mut bytes = id.to_le_bytes().to_vec();
     bytes.extend((8..size).map(|at| (id as usize).wrapping_mul(31).wrapping_add(at) as u8));
     bytes
@@ -358,17 +358,17 @@ fn no_mistake_is_made_twice() {
     }
 }
 
-fn begun(settings: FileStorageConfig) -> (SimulatedDisk, Arc<TestClock>, Process) {
+pub(super) fn begun(settings: FileStorageConfig) -> (SimulatedDisk, Arc<TestClock>, Process) {
     let (disk, clock) = (SimulatedDisk::default(), TestClock::new());
     let (process, _) = Process::open(&disk, &clock, &settings).unwrap();
     (disk, clock, process)
 }
 
-fn data_files(disk: &SimulatedDisk) -> Vec<PathBuf> {
+pub(super) fn data_files(disk: &SimulatedDisk) -> Vec<PathBuf> {
     disk.paths().into_iter().filter(|path| !path.ends_with("LOCK")).collect()
 }
 
-fn sequences(consumer: &mut Consumer) -> Vec<u64> {
+pub(super) fn sequences(consumer: &mut Consumer) -> Vec<u64> {
     consumer.next(ALL, Duration::ZERO).unwrap().iter().map(|frame| frame.sequence).collect()
 }
 
@@ -588,19 +588,6 @@ fn what_was_not_given_is_not_released() {
     process.writer.seal(&process.journal).unwrap();
     consumer.release(1);
     assert_eq!(process.journal.sweep().unwrap(), 0);
-}
-
-#[test]
-fn asking_for_more_releases_what_was_given_where_the_settings_say_so() {
-    let settings = FileStorageConfig { delete_items_on_iteration: true, ..small() };
-    let (_, _, mut process) = begun(settings);
-    let mut consumer = process.consumer(None);
-    process.append(payload(1, 100)).unwrap();
-    process.writer.seal(&process.journal).unwrap();
-    assert_eq!(sequences(&mut consumer), [1]);
-    assert_eq!(process.journal.sweep().unwrap(), 0);
-    assert!(sequences(&mut consumer).is_empty());
-    assert_eq!(process.journal.sweep().unwrap(), 1);
 }
 
 #[test]

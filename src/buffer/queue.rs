@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -95,10 +96,21 @@ pub(super) enum Ending {
     Abandon,
 }
 
+/// Something else for the committer to do, and where to say what came of it.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// Finish the open file.
+    Seal(SyncSender<Result<(), Error>>),
+    /// Drop everything; the items in it.
+    Clear(SyncSender<Result<u64, Error>>),
+}
+
 /// What the committer does next.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) group: Vec<Pending>,
+    /// To be done after the group.
+    pub(super) errands: Vec<Errand>,
     /// A consumer needs what is in the open file.
     pub(super) seal_demanded: bool,
     pub(super) ending: Ending,
@@ -110,6 +122,7 @@ struct Waiting {
     pending: VecDeque<Pending>,
     /// Of what is pending and of the group that is being written.
     bytes: usize,
+    errands: Vec<Errand>,
     seal_demanded: bool,
     ending: Ending,
 }
@@ -123,8 +136,13 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new() -> Self {
-        let waiting =
-            Waiting { pending: VecDeque::new(), bytes: 0, seal_demanded: false, ending: Ending::No };
+        let waiting = Waiting {
+            pending: VecDeque::new(),
+            bytes: 0,
+            errands: Vec::new(),
+            seal_demanded: false,
+            ending: Ending::No,
+        };
         Self { waiting: Mutex::new(waiting), work: Condvar::new() }
     }
 
@@ -150,6 +168,28 @@ impl Queue {
         Ok(())
     }
 
+    /// Has the committer do something when it comes to it. Whoever waits on the other end hears nothing if it ends
+    /// before that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] if it is ending already.
+    pub(super) fn send(&self, errand: Errand) -> Result<(), Error> {
+        let mut waiting = self.waiting.lock();
+        if waiting.ending != Ending::No {
+            return Err(Error::Closed);
+        }
+        waiting.errands.push(errand);
+        drop(waiting);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Whether nothing more is taken.
+    pub(super) fn is_ending(&self) -> bool {
+        self.waiting.lock().ending != Ending::No
+    }
+
     pub(super) fn demand_seal(&self) {
         self.waiting.lock().seal_demanded = true;
         self.work.notify_one();
@@ -167,7 +207,11 @@ impl Queue {
     /// Waits for something to do, until `deadline` where there is one, and takes one group of it.
     pub(super) fn take(&self, deadline: Option<Instant>) -> Work {
         let mut waiting = self.waiting.lock();
-        while waiting.pending.is_empty() && !waiting.seal_demanded && waiting.ending == Ending::No {
+        while waiting.pending.is_empty()
+            && waiting.errands.is_empty()
+            && !waiting.seal_demanded
+            && waiting.ending == Ending::No
+        {
             match deadline {
                 None => self.work.wait(&mut waiting),
                 Some(deadline) => {
@@ -178,7 +222,8 @@ impl Queue {
             }
         }
         let seal_demanded = std::mem::take(&mut waiting.seal_demanded);
-        let mut work = Work { group: Vec::new(), seal_demanded, ending: waiting.ending, cost: 0 };
+        let ending = waiting.ending;
+        let mut work = Work { group: Vec::new(), errands: Vec::new(), seal_demanded, ending, cost: 0 };
         let (mut bytes, mut frames) = (0, 0);
         for pending in &waiting.pending {
             bytes += pending.payload.len();
@@ -191,6 +236,8 @@ impl Queue {
         work.group.extend(waiting.pending.drain(..frames));
         if waiting.pending.is_empty() {
             waiting.pending.shrink_to(MAX_GROUP_FRAMES);
+            // What was appended before an errand was sent goes before it.
+            work.errands = std::mem::take(&mut waiting.errands);
         } else if work.ending == Ending::Close {
             work.ending = Ending::No;
         }
@@ -207,9 +254,10 @@ impl Queue {
         let mut waiting = self.waiting.lock();
         waiting.ending = Ending::Abandon;
         let left = std::mem::take(&mut waiting.pending);
+        let undone = std::mem::take(&mut waiting.errands);
         waiting.bytes = 0;
         drop(waiting);
-        drop(left);
+        drop((left, undone));
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -8,12 +8,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::buffer::cursor::Cursor;
 use crate::buffer::disk::{DiskFile, is_unreadable, read_up_to, write_all_at};
 use crate::buffer::folder::{Folder, Listing, Name, failed};
 use crate::buffer::frame::{FOOTER_BYTES, Footer, StorageId};
 use crate::buffer::identity::{self, Identity};
 use crate::buffer::ledger::{Moment, SealedFile};
+use crate::buffer::owed::Owed;
+use crate::buffer::registration::Registration;
 use crate::buffer::segment::{HEADER_BYTES, SegmentHeader, SegmentReader, Survey};
 use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
 
@@ -28,6 +32,8 @@ pub(super) struct Opened {
     pub(super) next_sequence: u64,
     /// By sequence.
     pub(super) sealed: Vec<SealedFile>,
+    /// Those whose positions are in the folder, not attached.
+    pub(super) consumers: Vec<Registration>,
     pub(super) last_name: Name,
     pub(super) folder_bytes: u64,
     pub(super) report: Recovery,
@@ -54,8 +60,13 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &FileStorageConfig
     }
     let Opening { mut sealed, report, identity, .. } = opening;
     sealed.sort_by_key(|file| (file.content.first, file.name));
-    let next = sealed.iter().map(|file| file.content.last + 1).max().unwrap_or(1).max(identity.next_sequence);
-    let bytes: u64 = sealed.iter().map(|file| file.bytes).sum();
+    let oldest = sealed.first().map_or(identity.next_sequence, |file| file.base);
+    let (consumers, lost_positions) = read_cursors(folder, &listing, &identity.id, oldest)?;
+    let in_files = sealed.iter().map(|file| file.content.last + 1);
+    let in_cursors = consumers.iter().map(|consumer| consumer.owed.head());
+    let next = in_files.chain(in_cursors).max().unwrap_or(1).max(identity.next_sequence);
+    let cursors = listing.cursors.iter().map(|(_, bytes)| bytes);
+    let bytes: u64 = sealed.iter().map(|file| &file.bytes).chain(cursors).sum();
     Ok(Opened {
         lock,
         identity,
@@ -66,11 +77,36 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &FileStorageConfig
             files: sealed.len() as u64,
             frames: sealed.iter().map(|file| u64::from(file.content.frames)).sum(),
             items: sealed.iter().map(|file| file.content.items).sum(),
+            lost_positions,
             next_sequence: next,
             ..report
         },
         sealed,
+        consumers,
     })
+}
+
+/// The consumers whose positions are in the folder, and how many of those are lost: they begin with `oldest`, because
+/// what comes twice can be told, and what never comes cannot.
+fn read_cursors(
+    folder: &Folder,
+    listing: &Listing,
+    id: &StorageId,
+    oldest: u64,
+) -> Result<(Vec<Registration>, u64), Error> {
+    let (mut consumers, mut lost) = (Vec::new(), 0);
+    for (name, _) in &listing.cursors {
+        let path = folder.cursor(name);
+        let file = folder.disk.open_to_mend(&path).map_err(failed("open", &path))?;
+        let (cursor, owed) = Cursor::read(path.clone(), file, id).map_err(failed("read", &path))?;
+        if owed.is_none() {
+            tracing::warn!(file = %path.display(), "position of a buffer's consumer lost: it begins with the oldest");
+            lost += 1;
+        }
+        let owed = owed.unwrap_or_else(|| Owed::from(oldest));
+        consumers.push(Registration::new(name, owed, Some(Arc::new(cursor))));
+    }
+    Ok((consumers, lost))
 }
 
 fn take_lock(folder: &Folder) -> Result<Box<dyn DiskFile>, Error> {
@@ -190,8 +226,10 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn take(&mut self, file: &Leftover) -> Result<(), Error> {
-        let (header, content, bytes, sound_end) = match self.inspect(file)? {
-            Finding::Sound(header, content) => (header, content, file.bytes, file.bytes),
+        let (header, content, bytes, sound_end, data_end) = match self.inspect(file)? {
+            Finding::Sound(header, content) => {
+                (header, content, file.bytes, file.bytes, file.bytes - FOOTER_BYTES as u64)
+            }
             Finding::Read(header, _, survey) if survey.content.frames == 0 => {
                 let base = header.map_or(0, |header| header.base_sequence);
                 return self.put_aside(file, base.max(survey.last_met + 1));
@@ -202,7 +240,7 @@ impl Opening<'_> {
                 if !file.finished {
                     self.folder.rename_sealed(&file.path, file.name)?;
                 }
-                (header, content, bytes, survey.sound_end)
+                (header, content, bytes, survey.sound_end, survey.sound_end)
             }
             Finding::Empty => return self.delete(file),
             Finding::Unreadable => return self.put_aside(file, 0),
@@ -210,7 +248,16 @@ impl Opening<'_> {
         let base = header.map_or(content.first, |header| header.base_sequence);
         let created = created(header.as_ref(), file.name);
         self.below = base;
-        self.sealed.push(SealedFile { name: file.name, base, content, bytes, sound_end, created });
+        let data_bytes = data_end - HEADER_BYTES as u64;
+        self.sealed.push(SealedFile {
+            name: file.name,
+            base,
+            content,
+            bytes,
+            sound_end,
+            data_bytes,
+            created,
+        });
         Ok(())
     }
 

@@ -1,5 +1,9 @@
 //! Plain numbers about a buffer, for whoever shows them.
 
+use std::ops::{AddAssign, Sub, SubAssign};
+
+use crate::buffer::registration::Loss;
+
 /// What has been counted since the buffer was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
@@ -19,8 +23,12 @@ pub struct Counters {
     pub sealed_files: u64,
     /// Files that were finished early because a consumer needed them.
     pub demanded_seals: u64,
-    /// Files that were deleted because every consumer had released them.
+    /// Files that were deleted: released by every consumer, or dropped.
     pub deleted_files: u64,
+    /// Positions of consumers that were made durable, each with a sync.
+    pub saved_positions: u64,
+    /// Files that were deleted although a consumer had not released them: for room, by age or on demand.
+    pub dropped_files: u64,
     /// Appends refused because the folder was full of unreleased data.
     pub refused_full: u64,
     /// Appends refused because too much was waiting for the disk.
@@ -66,15 +74,104 @@ pub struct Stats {
     pub consumers: Vec<ConsumerStats>,
 }
 
-/// Where a consumer is.
+/// So much of what is in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// Frames: one for each append.
+    pub frames: u64,
+    /// Items in them, as their appenders counted.
+    pub items: u64,
+    /// Bytes that they take up in files, headers and padding included.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// No more of anything than there is in `other`.
+    pub(super) fn at_most(self, other: Self) -> Self {
+        Self {
+            frames: self.frames.min(other.frames),
+            items: self.items.min(other.items),
+            bytes: self.bytes.min(other.bytes),
+        }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.items += other.items;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Sub for Amount {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            frames: self.frames.saturating_sub(other.frames),
+            items: self.items.saturating_sub(other.items),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+impl SubAssign for Amount {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
+
+/// What a consumer was owed and never given, or given and not waited for, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// To make room: see [`WhenFull`](crate::buffer::WhenFull).
+    pub evicted: Amount,
+    /// Older than `max_file_age_for_read`.
+    pub expired: Amount,
+    /// By [`Buffer::clear`](crate::buffer::Buffer::clear).
+    pub cleared: Amount,
+    /// Its bytes do not match their checksums, or cannot be read.
+    pub damaged: Amount,
+}
+
+impl Dropped {
+    pub(super) fn of(&mut self, why: Loss) -> &mut Amount {
+        match why {
+            Loss::Evicted => &mut self.evicted,
+            Loss::Expired => &mut self.expired,
+            Loss::Cleared => &mut self.cleared,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> Amount {
+        let mut total = self.evicted;
+        [self.expired, self.cleared, self.damaged].into_iter().for_each(|amount| total += amount);
+        total
+    }
+}
+
+/// Where a consumer is. What it `found` when it was attached first, and what was appended since, is what was
+/// `released`, `dropped` or is `pending`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerStats {
     /// Its name.
     pub name: String,
-    /// Numbers given to frames that it has not been handed.
-    pub waiting: u64,
-    /// Numbers given to frames that it has not released.
-    pub unreleased: u64,
+    /// Whether its backlog is safe from eviction and expiry.
+    pub kept: bool,
+    /// Whether someone reads under that name now.
+    pub attached: bool,
+    /// What was there for it when the buffer was opened, or when it was made.
+    pub found: Amount,
+    /// What it has released since.
+    pub released: Amount,
+    /// What it lost since.
+    pub dropped: Dropped,
+    /// What it has not released.
+    pub pending: Amount,
+    /// When the oldest of that was accepted, in nanoseconds since the Unix epoch, or a little earlier.
+    pub oldest_accepted: Option<u64>,
 }
 
 /// What opening a buffer found and did.
@@ -93,6 +190,8 @@ pub struct Recovery {
     /// Frames with damaged headers in files that had to be read through. Those with damaged payloads, and those of
     /// files that are gone, are counted when a consumer comes to them.
     pub vanished_frames: u64,
+    /// Consumers whose position could not be read: they begin again with the oldest frame.
+    pub lost_positions: u64,
     /// Files in which nothing could be read, moved to `quarantine`.
     pub quarantined_files: u64,
     /// Files without a single frame, deleted.

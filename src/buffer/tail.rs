@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::buffer::frame::frame_bytes;
+use crate::buffer::stats::Amount;
+
 /// Memory that a frame takes beside its payload.
 const FRAME_OVERHEAD_BYTES: usize = 96;
 
@@ -18,6 +21,13 @@ pub struct Frame {
     pub items: u32,
     /// The bytes that were appended.
     pub payload: Bytes,
+}
+
+impl Frame {
+    /// What it is, as consumers count it.
+    pub(super) fn amount(&self) -> Amount {
+        Amount { frames: 1, items: u64::from(self.items), bytes: frame_bytes(self.payload.len()) as u64 }
+    }
 }
 
 /// How much to take at once. The first frame is given even if it alone is more.
@@ -99,6 +109,12 @@ impl Tail {
             self.start = self.start.max(sequence + 1);
             self.frames.shrink_to(64);
         }
+    }
+
+    /// When a frame was accepted, if it is here.
+    pub(super) fn accepted(&self, sequence: u64) -> Option<u64> {
+        let at = self.frames.binary_search_by_key(&sequence, |frame| frame.sequence).ok()?;
+        Some(self.frames[at].accepted)
     }
 
     /// Frames from `next` on, which must not be below [`Tail::start`].

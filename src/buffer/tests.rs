@@ -43,6 +43,11 @@ impl TestClock {
         self.wall_millis.fetch_sub(millis(time), Ordering::Relaxed);
     }
 
+    /// And forward.
+    pub(super) fn turn_forward(&self, time: Duration) {
+        self.wall_millis.fetch_add(millis(time), Ordering::Relaxed);
+    }
+
     /// The machine starts anew, `time` later.
     pub(super) fn reboot(&self, time: Duration) {
         self.wall_millis.fetch_add(millis(time), Ordering::Relaxed);

@@ -2,20 +2,18 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::buffer::Error;
 use crate::buffer::disk::{DiskFile, is_no_space, write_all_at};
 use crate::buffer::folder::{Name, failed};
 use crate::buffer::frame::{ALIGNMENT, CODEC_RAW, FOOTER_BYTES, Footer, Header, Kind};
-use crate::buffer::journal::Journal;
+use crate::buffer::journal::{FULL_RETRY, Journal};
 use crate::buffer::ledger::{Moment, SealedFile};
 use crate::buffer::queue::{Answer, Pending};
 use crate::buffer::segment::{self, OVERHEAD_BYTES, SegmentHeader};
 use crate::buffer::tail::Frame;
+use crate::buffer::{Error, WhenFull};
 
-/// When to try again after [`Error::Full`]: consumers need a moment to release something.
-const FULL_RETRY: Duration = Duration::from_secs(5);
 /// The scratch keeps this much between groups; more is given back.
 const SCRATCH_BYTES: usize = 5 << 20;
 /// Bytes that a new file takes beside its frames.
@@ -145,13 +143,53 @@ impl Writer {
         start + bytes + FOOTER_BYTES as u64 <= journal.settings.max_file_size
     }
 
-    /// Deletes what is released, the open file included; whether that changed anything.
+    /// Deletes what is released, the open file included, or what `when_full` allows; whether that changed anything.
+    /// Where it says so, waits for consumers to release something.
     fn make_room(&mut self, journal: &Journal) -> bool {
+        if self.find_room(journal) {
+            return true;
+        }
+        let WhenFull::Block(longest) = journal.settings.when_full else { return false };
+        // Nobody may be waiting for what is in the open file while this waits for them.
+        if let Err(error) = self.seal(journal) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "buffer file not sealed");
+        }
+        let deadline = Instant::now() + longest;
+        while journal.wait_for_release(deadline) {
+            if self.find_room(journal) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn find_room(&mut self, journal: &Journal) -> bool {
         let released = journal.ledger.lock().open_is_released();
         let sealed = released && self.seal(journal).is_ok();
         let before = journal.ledger.lock().folder_bytes;
         let swept = journal.sweep().is_ok() && journal.ledger.lock().folder_bytes < before;
-        swept || sealed
+        swept || sealed || self.evict(journal)
+    }
+
+    /// Takes the oldest file away from consumers, the open one if there is no other.
+    fn evict(&mut self, journal: &Journal) -> bool {
+        let all = match journal.settings.when_full {
+            WhenFull::DropOldest => true,
+            WhenFull::DropForwardBacklog => false,
+            WhenFull::Reject | WhenFull::Block(_) => return false,
+        };
+        let (sealed, open) = {
+            let ledger = journal.ledger.lock();
+            (ledger.evictable(all).is_some(), ledger.open_is_evictable(all))
+        };
+        let ready = sealed || (open && self.seal(journal).is_ok());
+        ready && journal.evict(all)
+    }
+
+    /// Drops everything that is in the buffer, for every consumer; the items in it.
+    pub(super) fn clear(&mut self, journal: &Journal) -> Result<u64, Error> {
+        self.seal(journal)?;
+        journal.clear()
     }
 
     fn append_run(&mut self, journal: &Journal, run: Run) {
@@ -178,7 +216,8 @@ impl Writer {
             items: pending.items,
             payload: pending.payload.clone(),
         });
-        journal.publish(frames.collect());
+        let file = self.open.as_ref().expect("what was written is in the open file").name;
+        journal.publish(file, frames.collect());
         let answers = (first..).zip(run.pending);
         self.answers.extend(answers.map(|(sequence, pending)| Answer { pending, outcome: Ok(sequence) }));
     }
@@ -300,7 +339,9 @@ impl Writer {
         self.seal_demanded = false;
         let OpenFile { name, base, content, created, .. } = open;
         let bytes = if open.poisoned { open.reserved } else { sound_end };
-        journal.publish_sealed(SealedFile { name, base, content, bytes, sound_end, created }, open.reserved);
+        let data_bytes = open.end - segment::HEADER_BYTES as u64;
+        let file = SealedFile { name, base, content, bytes, sound_end, data_bytes, created };
+        journal.publish_sealed(file, open.reserved);
         Ok(())
     }
 
@@ -308,7 +349,7 @@ impl Writer {
     pub(super) fn seal_if_due(&mut self, journal: &Journal, demanded: bool) {
         let Some(open) = &self.open else { return };
         self.seal_demanded |= demanded;
-        let expired = open.created.age(&journal.now()) >= journal.settings.max_file_age_for_write;
+        let expired = journal.age(&open.created).at_most() >= journal.settings.max_file_age_for_write;
         let now = journal.clock.boot_millis();
         if now < self.next_seal_millis || !(expired || self.seal_demanded) {
             return;
@@ -326,7 +367,7 @@ impl Writer {
     pub(super) fn until_due(&self, journal: &Journal) -> Option<Duration> {
         let open = self.open.as_ref()?;
         let pause = Duration::from_millis(self.next_seal_millis.saturating_sub(journal.clock.boot_millis()));
-        let age = open.created.age(&journal.now());
+        let age = journal.age(&open.created).at_most();
         let rest = journal.settings.max_file_age_for_write.saturating_sub(age);
         Some(if self.seal_demanded { pause } else { pause.max(rest) })
     }
