@@ -19,7 +19,7 @@ use crate::buffer::frame::Header;
 use crate::buffer::identity::{self, Identity};
 use crate::buffer::ledger::{Age, Ledger, Moment, Place, SealedFile};
 use crate::buffer::owed::Owed;
-use crate::buffer::queue::{Answer, Errand, Pending, Queue};
+use crate::buffer::queue::{Answer, Ending, Errand, Pending, Queue};
 use crate::buffer::recovery;
 use crate::buffer::registration::Loss;
 use crate::buffer::segment::{SegmentHeader, SegmentReader, Step};
@@ -569,6 +569,14 @@ impl Journal {
         let mut ledger = self.ledger.lock();
         ledger.degraded = true;
         ledger.trouble = Some((why.to_owned(), self.clock.boot_millis()));
+    }
+
+    /// Has the committer end, even while it waits for room.
+    pub(super) fn end(&self, ending: Ending) {
+        self.queue.end(ending);
+        // Whoever has looked before this is waiting once the lock is had.
+        drop(self.ledger.lock());
+        self.releases.notify_all();
     }
 
     /// Nothing will be published any more.

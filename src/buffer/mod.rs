@@ -299,7 +299,7 @@ impl Buffer {
 
 impl Handle {
     fn end(&self, ending: Ending) {
-        self.journal.queue.end(ending);
+        self.journal.end(ending);
         // Held while joining, so that whoever closes second returns no sooner.
         let mut threads = self.threads.lock();
         // A callback may drop the last handle or close, on the committer itself: it cannot wait for itself.

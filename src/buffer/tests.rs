@@ -11,7 +11,8 @@ use bytes::Bytes;
 use crate::buffer::queue::{Done, Pending, Queue};
 use crate::buffer::simulated_disk::{Fault, SimulatedDisk};
 use crate::buffer::{
-    Buffer, Clock, Consumer, Environment, Error, FileStorageConfig, Frame, Recovery, Signal, Take,
+    Buffer, Clock, Consumer, Environment, Error, FileStorageConfig, Frame, Recovery, Signal, StartAt, Take,
+    WhenFull,
 };
 
 /// A clock that tests turn.
@@ -233,6 +234,68 @@ fn a_consumer_that_fell_out_of_memory_has_the_open_file_sealed() {
     assert_eq!(payloads(&next(&mut consumer)), [b"one"]);
     let counters = buffer.stats().counters;
     assert_eq!((counters.demanded_seals, counters.frames_from_files), (1, 1));
+}
+
+#[test]
+fn a_buffer_can_be_finished_and_cleared_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, _) = open(folder.path());
+    let mut consumer = buffer.consumer("upstream", StartAt::Oldest).unwrap();
+    appended(&buffer, b"one").unwrap();
+    buffer.seal().unwrap();
+    assert_eq!(file_names(folder.path()), ["1700000000000", "LOCK", "cursor.upstream"]);
+    appended(&buffer, b"two").unwrap();
+    assert_eq!(buffer.clear().unwrap(), 2);
+    assert_eq!(file_names(folder.path()), ["LOCK", "cursor.upstream"]);
+    appended(&buffer, b"three").unwrap();
+    assert_eq!(payloads(&next(&mut consumer)), [b"three"]);
+    buffer.close();
+    assert!(matches!(buffer.seal(), Err(Error::Closed)));
+    assert_eq!(buffer.clear().unwrap(), 1);
+    assert_eq!(file_names(folder.path()), ["LOCK", "cursor.upstream"]);
+    drop(consumer);
+    buffer.forget_consumer("upstream").unwrap();
+    assert_eq!(file_names(folder.path()), ["LOCK"]);
+}
+
+#[test]
+fn an_append_waits_for_room_where_the_settings_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let when_full = WhenFull::Block(PATIENCE);
+    let sizes = FileStorageConfig {
+        max_file_size: 4 << 10,
+        max_folder_size: 12 << 10,
+        ..FileStorageConfig::appliance()
+    };
+    let (buffer, _) = open_with(folder.path(), FileStorageConfig { when_full, ..sizes }).unwrap();
+    let mut consumer = buffer.external_consumer("store", None).unwrap();
+    let waiting: Vec<_> = (0..8).map(|_| append(&buffer, &[7; 3_000])).collect();
+    let mut given = 0;
+    while given < 8 {
+        given += next(&mut consumer).len() as u64;
+        consumer.release(given);
+    }
+    for answered in waiting {
+        answered.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
+}
+
+#[test]
+fn what_waits_for_room_is_refused_when_the_buffer_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let when_full = WhenFull::Block(Duration::from_secs(24 * 60 * 60));
+    let sizes = FileStorageConfig {
+        max_file_size: 4 << 10,
+        max_folder_size: 12 << 10,
+        ..FileStorageConfig::appliance()
+    };
+    let (buffer, _) = open_with(folder.path(), FileStorageConfig { when_full, ..sizes }).unwrap();
+    let _consumer = buffer.external_consumer("store", None).unwrap();
+    let waiting: Vec<_> = (0..8).map(|_| append(&buffer, &[7; 3_000])).collect();
+    buffer.close();
+    let answers = waiting.iter().map(|answered| answered.recv_timeout(PATIENCE).unwrap());
+    let refused = answers.filter(|answer| matches!(answer, Err(Error::Full { .. }))).count();
+    assert!(refused > 0);
 }
 
 #[test]
