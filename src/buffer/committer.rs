@@ -85,6 +85,7 @@ pub(super) fn commit_once(
     for errand in work.errands {
         run(journal, writer, errand);
     }
+    writer.sync_if_due(journal);
     writer.seal_if_due(journal, work.seal_demanded);
     ending
 }

@@ -10,6 +10,46 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+/// The longest time that a group may wait for company.
+const MAX_LINGER: Duration = Duration::from_secs(1);
+/// The longest time that what is answered may stay unsynced: later the system has written it anyhow.
+const MAX_SYNC_INTERVAL: Duration = Duration::from_secs(60);
+
+/// When an append is answered, and so what an answer is worth. SIGKILL costs nothing in any mode: what is answered is
+/// with the system. What a power cut costs is said for each.
+///
+/// A sync that has failed is never tried again on the same file: the next one would succeed and keep nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Answered when written. Nothing is synced by the writer, neither frames nor finished files nor names: a power cut
+    /// takes what the system has not written by itself, about half a minute. As the original does.
+    Relaxed,
+    /// Answered when written, and synced no later than so long after the oldest unsynced write: a power cut takes that
+    /// much. If the sync fails, what it was to keep stays as it is, in a file of its own, and nothing is promised for it.
+    Interval(Duration),
+    /// Answered when synced; appends that come while one group is synced share the next sync. A power cut takes nothing.
+    GroupCommit {
+        /// How long the first append of a group waits for company. Zero, unless a sync takes tens of milliseconds.
+        linger: Duration,
+    },
+    /// Answered when synced, by a write and a sync of its own. A power cut takes nothing.
+    EachWrite,
+}
+
+impl Durability {
+    fn check(self) -> Result<(), InvalidSetting> {
+        match self {
+            Self::Interval(given) if given < Duration::from_millis(1) || given > MAX_SYNC_INTERVAL => {
+                Err(InvalidSetting::SyncInterval { given, most: MAX_SYNC_INTERVAL })
+            }
+            Self::GroupCommit { linger } if linger > MAX_LINGER => {
+                Err(InvalidSetting::Linger { given: linger, most: MAX_LINGER })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How one signal's buffer behaves. Sizes count every byte of a file: headers, padding and footer included.
 ///
 /// The first six carry the names and, in [`FileStorageConfig::default`], the documented values of OpenTelemetry Java's
@@ -36,6 +76,8 @@ pub struct FileStorageConfig {
     pub tail_bytes: usize,
     /// The least time between two files sealed early because a consumer needs what is in them.
     pub min_seal_interval: Duration,
+    /// When an append is answered.
+    pub durability: Durability,
 }
 
 /// What becomes of an append when the folder has no room for it. Released files always make room first.
@@ -65,6 +107,7 @@ impl Default for FileStorageConfig {
             when_full: WhenFull::DropOldest,
             tail_bytes: 4 << 20,
             min_seal_interval: Duration::from_millis(250),
+            durability: Durability::GroupCommit { linger: Duration::ZERO },
         }
     }
 }
@@ -114,7 +157,7 @@ impl FileStorageConfig {
         if self.max_file_age_for_read <= delay.max(self.max_file_age_for_write) {
             return Err(InvalidSetting::ReadAge { given: self.max_file_age_for_read });
         }
-        Ok(())
+        self.durability.check()
     }
 }
 
@@ -139,17 +182,30 @@ pub enum InvalidSetting {
     /// Files would expire before they could be read.
     #[error("max_file_age_for_read is {given:?}, less than a file is written to or waits")]
     ReadAge { given: Duration },
+    /// Never, or always.
+    #[error("durability syncs every {given:?}, it must be 1ms to {most:?}")]
+    SyncInterval { given: Duration, most: Duration },
+    /// Senders would give up.
+    #[error("durability lingers {given:?}, the most is {most:?}")]
+    Linger { given: Duration, most: Duration },
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FileStorageConfig, InvalidSetting};
+    use super::{Durability, FileStorageConfig, InvalidSetting};
     use std::time::Duration;
 
     #[test]
     fn both_ready_made_settings_make_sense() {
         assert_eq!(FileStorageConfig::default().check(), Ok(()));
         assert_eq!(FileStorageConfig::appliance().check(), Ok(()));
+    }
+
+    #[test]
+    fn answers_wait_for_a_shared_sync_unless_asked_otherwise() {
+        let group_commit = Durability::GroupCommit { linger: Duration::ZERO };
+        assert_eq!(FileStorageConfig::default().durability, group_commit);
+        assert_eq!(FileStorageConfig::appliance().durability, group_commit);
     }
 
     #[test]
@@ -175,6 +231,15 @@ mod tests {
             (spoiled(|s| s.max_file_age_for_write = Duration::ZERO), "max_file_age_for_write"),
             (spoiled(|s| s.min_file_age_for_read = s.max_file_age_for_write), "min_file_age_for_read"),
             (spoiled(|s| s.max_file_age_for_read = s.min_file_age_for_read), "max_file_age_for_read"),
+            (spoiled(|s| s.durability = Durability::Interval(Duration::ZERO)), "durability syncs every"),
+            (
+                spoiled(|s| s.durability = Durability::Interval(Duration::from_secs(61))),
+                "durability syncs every",
+            ),
+            (
+                spoiled(|s| s.durability = Durability::GroupCommit { linger: Duration::from_secs(2) }),
+                "durability lingers",
+            ),
         ];
         for (error, name) in cases {
             assert!(InvalidSetting::to_string(&error).starts_with(name), "{error}");

@@ -2,12 +2,18 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 /// What is given up with one bad sector: a page, the least that Linux reads.
 const PIECE_BYTES: u64 = 4 << 10;
+/// Slices that one write takes at most (`IOV_MAX` of Linux and macOS).
+const MAX_SLICES: usize = 1_024;
+/// Zeros are written so many at a time.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A regular file in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,14 +52,26 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes some of the bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Writes some of the bytes of all slices, which follow each other in the file.
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let slices: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
+        self.write_at(&slices.concat(), offset)
+    }
     /// Makes the content and the length durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Makes a file without content so long that it takes up all of these bytes on the disk, not only by its length.
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        write_zeros(self, bytes)
+    }
     /// Cuts the file, or fills it up with zeros.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 }
 
 /// Writes all of the bytes; on an error some of them may have been written.
-pub(super) fn write_all_at(file: &dyn DiskFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+pub(super) fn write_all_at<File>(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()>
+where
+    File: DiskFile + ?Sized,
+{
     while !bytes.is_empty() {
         match file.write_at(bytes, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -64,6 +82,37 @@ pub(super) fn write_all_at(file: &dyn DiskFile, mut bytes: &[u8], mut offset: u6
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// Writes all of the slices, one after the other; on an error some of them may have been written.
+pub(super) fn write_all_vectored_at(
+    file: &dyn DiskFile,
+    mut slices: &mut [IoSlice<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match file.write_vectored_at(slices, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                IoSlice::advance_slices(&mut slices, written);
+                offset += written as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn write_zeros<File: DiskFile + ?Sized>(file: &File, bytes: u64) -> io::Result<()> {
+    let mut at = 0;
+    while at < bytes {
+        let zeros = ZEROS.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
+        write_all_at(file, &ZEROS[..zeros], at)?;
+        at += zeros as u64;
     }
     Ok(())
 }
@@ -97,7 +146,7 @@ pub(super) fn read_up_to(file: &dyn DiskFile, bytes: &mut [u8], offset: u64) -> 
 
 /// Whether an error says that the medium cannot be read; others may pass.
 pub(super) fn is_unreadable(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 /// Whether an error says that the disk, a quota or the process's file size limit is used up.
@@ -181,8 +230,20 @@ impl DiskFile for File {
         FileExt::write_at(self, bytes, offset)
     }
 
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(self, &slices[..slices.len().min(MAX_SLICES)], offset)?)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         Self::sync_data(self)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(self, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            // Not every file system can.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(self, bytes),
+            allocated => Ok(allocated?),
+        }
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::buffer::clock::Clock;
 use crate::buffer::consumer::StartAt;
 use crate::buffer::cursor::{self, Cursor};
-use crate::buffer::disk::{Disk, DiskFile};
+use crate::buffer::disk::{Disk, DiskFile, is_no_space};
 use crate::buffer::folder::{Folder, Name, failed};
 use crate::buffer::frame::Header;
 use crate::buffer::identity::{self, Identity};
@@ -22,6 +22,7 @@ use crate::buffer::owed::Owed;
 use crate::buffer::queue::{Answer, Ending, Errand, Pending, Queue};
 use crate::buffer::recovery;
 use crate::buffer::registration::Loss;
+use crate::buffer::reserve::Reserve;
 use crate::buffer::segment::{SegmentHeader, SegmentReader, Step};
 use crate::buffer::stats::{Amount, Counters, Stats};
 use crate::buffer::tail::{Frame, Tail};
@@ -49,6 +50,8 @@ pub(super) struct Journal {
     pub(super) clock: Arc<dyn Clock>,
     /// When the folder was opened.
     opened: Moment,
+    /// Space that is set aside for getting out of a full disk, where the environment has some.
+    pub(super) reserve: Option<Arc<Reserve>>,
     pub(super) queue: Queue,
     pub(super) ledger: Mutex<Ledger>,
     /// Something was published, sealed or closed.
@@ -98,11 +101,12 @@ impl Journal {
         };
         let opened_at = Moment::now(&*clock, about.boot_id);
         let journal = Self {
+            queue: Queue::new(settings.durability),
             settings,
             folder,
             clock,
             opened: opened_at,
-            queue: Queue::new(),
+            reserve: None,
             ledger: Mutex::new(ledger),
             news: Condvar::new(),
             releases: Condvar::new(),
@@ -265,6 +269,21 @@ impl Journal {
         }
         drop(ledger);
         Answer { pending, outcome: Err(error) }
+    }
+
+    /// Whether the disk has space as far as is known: while the reserve does not stand, it has none for appends.
+    pub(super) fn has_space(&self) -> bool {
+        let standing = |reserve: &Reserve| reserve.stands() || reserve.restore(self.clock.boot_millis());
+        self.reserve.as_deref().is_none_or(standing)
+    }
+
+    /// Gives the reserve up if an operation failed for lack of space; whether it did.
+    pub(super) fn note_failure(&self, error: &io::Error) -> bool {
+        let no_space = is_no_space(error);
+        if let (true, Some(reserve)) = (no_space, &self.reserve) {
+            reserve.release_at(self.clock.boot_millis());
+        }
+        no_space
     }
 
     /// Drops what is too old, and deletes the files that nobody needs any more; how many.
@@ -555,6 +574,7 @@ impl Journal {
             queued_bytes,
             last_sequence: issued,
             degraded: ledger.degraded,
+            reserve_stands: self.reserve.as_ref().map(|reserve| reserve.stands()),
             trouble: ledger
                 .trouble
                 .as_ref()

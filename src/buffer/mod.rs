@@ -1,7 +1,8 @@
 //! Keeps accepted bytes safe on disk until every consumer has made them durable elsewhere.
 //!
 //! Promise: an append that is answered with a sequence number is on the disk; it survives SIGKILL and a power cut and
-//! is given to each consumer, in order, until that consumer releases it. Opening always succeeds on a disk that can
+//! is given to each consumer, in order, until that consumer releases it. [`Durability`] says what of this other settings
+//! give up. Opening always succeeds on a disk that can
 //! be written to, whatever a crash has left. One flipped bit costs one frame at most, one bad sector the frames of its
 //! page. A number that an append was answered with is never given again.
 //!
@@ -30,6 +31,7 @@ mod cursor;
 mod disk;
 mod folder;
 mod frame;
+mod gathering;
 mod identity;
 mod journal;
 mod ledger;
@@ -37,6 +39,7 @@ mod owed;
 mod queue;
 mod recovery;
 mod registration;
+mod reserve;
 mod segment;
 mod stats;
 mod tail;
@@ -47,6 +50,10 @@ mod writer;
 mod consumer_tests;
 #[cfg(test)]
 mod damage_tests;
+#[cfg(test)]
+mod durability_tests;
+#[cfg(test)]
+mod full_disk_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
@@ -64,9 +71,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use clock::Clock;
-pub use config::{FileStorageConfig, InvalidSetting, WhenFull};
+pub use config::{Durability, FileStorageConfig, InvalidSetting, WhenFull};
 pub use consumer::{Consumer, StartAt};
 pub use disk::{Disk, DiskFile, Entry, HostDisk};
+pub use reserve::Reserve;
 pub use stats::{Amount, ConsumerStats, Counters, Dropped, Recovery, Stats};
 pub use tail::{Frame, Take};
 
@@ -119,8 +127,8 @@ pub enum Error {
     )]
     Full { used: u64, limit: u64, retry_after: Duration },
     /// Others have used the disk up.
-    #[error("append to {}: no space left on the disk", folder.display())]
-    NoSpace { folder: PathBuf },
+    #[error("append to {}: no space left on the disk, try again in {retry_after:?}", folder.display())]
+    NoSpace { folder: PathBuf, retry_after: Duration },
     /// The disk did not keep what it was given.
     #[error("append to {}: the disk failed to sync, refusing until restart", folder.display())]
     Degraded { folder: PathBuf },
@@ -152,12 +160,20 @@ pub enum Error {
 pub struct Environment {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
+    reserve: Option<Arc<Reserve>>,
 }
 
 impl Environment {
     /// This disk and this clock.
     pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Self {
-        Self { disk, clock }
+        Self { disk, clock, reserve: None }
+    }
+
+    /// With space set aside on the same disk, for the moment when others have used it up. While it does not stand,
+    /// appends are refused.
+    #[must_use]
+    pub fn with_reserve(self, reserve: Arc<Reserve>) -> Self {
+        Self { reserve: Some(reserve), ..self }
     }
 
     /// The machine's own file system.
@@ -193,9 +209,10 @@ impl Buffer {
         settings: FileStorageConfig,
         environment: Environment,
     ) -> Result<(Self, Recovery), Error> {
-        let Environment { disk, clock } = environment;
+        let Environment { disk, clock, reserve } = environment;
         let folder = Folder { path: folder.to_owned(), disk };
-        let (journal, writer, recovery) = Journal::open(folder, signal, settings, clock)?;
+        let (mut journal, writer, recovery) = Journal::open(folder, signal, settings, clock)?;
+        journal.reserve = reserve;
         let journal = Arc::new(journal);
         let handle = Handle { journal: Arc::clone(&journal), threads: Mutex::default() };
         let path = &journal.folder.path;
@@ -283,6 +300,11 @@ impl Buffer {
             Err(Error::Closed) => journal.clear(),
             cleared => cleared,
         }
+    }
+
+    /// The space that is set aside for a full disk, where there is some: for consumers that find the disk full.
+    pub fn reserve(&self) -> Option<Arc<Reserve>> {
+        self.handle.journal.reserve.clone()
     }
 
     /// The state at this moment.

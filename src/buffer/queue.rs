@@ -7,9 +7,10 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::buffer::Error;
+use crate::buffer::config::Durability;
 use crate::buffer::frame;
 
 /// Bytes that may wait for the disk, those being written included: a slow disk shall become back-pressure.
@@ -123,8 +124,16 @@ struct Waiting {
     /// Of what is pending and of the group that is being written.
     bytes: usize,
     errands: Vec<Errand>,
+    /// When the first of them came, where that decides how long it waits for company.
+    first_at: Option<Instant>,
     seal_demanded: bool,
     ending: Ending,
+}
+
+impl Waiting {
+    fn fills_a_group(&self, max_frames: usize) -> bool {
+        self.pending.len() >= max_frames || self.bytes >= MAX_GROUP_BYTES
+    }
 }
 
 /// Between the appenders and the committer.
@@ -132,18 +141,27 @@ struct Waiting {
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     work: Condvar,
+    /// How long the first append of a group waits for company.
+    linger: Duration,
+    max_group_frames: usize,
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(durability: Durability) -> Self {
         let waiting = Waiting {
             pending: VecDeque::new(),
             bytes: 0,
             errands: Vec::new(),
+            first_at: None,
             seal_demanded: false,
             ending: Ending::No,
         };
-        Self { waiting: Mutex::new(waiting), work: Condvar::new() }
+        let (linger, max_group_frames) = match durability {
+            Durability::GroupCommit { linger } => (linger, MAX_GROUP_FRAMES),
+            Durability::Relaxed | Durability::Interval(_) => (Duration::ZERO, MAX_GROUP_FRAMES),
+            Durability::EachWrite => (Duration::ZERO, 1),
+        };
+        Self { waiting: Mutex::new(waiting), work: Condvar::new(), linger, max_group_frames }
     }
 
     /// Queues an append, or gives it back with the reason.
@@ -161,8 +179,13 @@ impl Queue {
         waiting.pending.push_back(pending);
         // Whoever finds company knows that the committer has been told already.
         let first = waiting.pending.len() == 1;
+        let lingers = !self.linger.is_zero();
+        if first && lingers {
+            waiting.first_at = Some(Instant::now());
+        }
+        let tell = first || (lingers && waiting.fills_a_group(self.max_group_frames));
         drop(waiting);
-        if first {
+        if tell {
             self.work.notify_one();
         }
         Ok(())
@@ -221,13 +244,14 @@ impl Queue {
                 }
             }
         }
+        self.wait_for_company(&mut waiting);
         let seal_demanded = std::mem::take(&mut waiting.seal_demanded);
         let ending = waiting.ending;
         let mut work = Work { group: Vec::new(), errands: Vec::new(), seal_demanded, ending, cost: 0 };
         let (mut bytes, mut frames) = (0, 0);
         for pending in &waiting.pending {
             bytes += pending.payload.len();
-            if frames == MAX_GROUP_FRAMES || (frames > 0 && bytes > MAX_GROUP_BYTES) {
+            if frames == self.max_group_frames || (frames > 0 && bytes > MAX_GROUP_BYTES) {
                 break;
             }
             frames += 1;
@@ -242,6 +266,15 @@ impl Queue {
             work.ending = Ending::No;
         }
         work
+    }
+
+    fn wait_for_company(&self, waiting: &mut MutexGuard<'_, Waiting>) {
+        let Some(until) = waiting.first_at.take().map(|first| first + self.linger) else { return };
+        while waiting.ending == Ending::No && !waiting.fills_a_group(self.max_group_frames) {
+            if self.work.wait_until(waiting, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// Frees the room of a group that is answered or handed to the answerer, which takes few.

@@ -69,6 +69,10 @@ struct State {
     /// Operations until each fault, counted from the one before, and the fault.
     faults: VecDeque<(u32, Fault)>,
     off: bool,
+    /// Bytes that all files together may have; any number if there is none.
+    capacity: Option<u64>,
+    /// Syncs of files and folders that were asked for.
+    syncs: u64,
     opened: Vec<PathBuf>,
     /// Files that do not open, and why not.
     unopenable: BTreeMap<PathBuf, Errno>,
@@ -96,6 +100,16 @@ impl SimulatedDisk {
 
     pub(super) fn fail_no_more(&self) {
         self.state.lock().faults.clear();
+    }
+
+    /// All files together may have so many bytes from now on.
+    pub(super) fn set_capacity(&self, bytes: u64) {
+        self.state.lock().capacity = Some(bytes);
+    }
+
+    /// Syncs of files and folders so far, those that failed included.
+    pub(super) fn syncs(&self) -> u64 {
+        self.state.lock().syncs
     }
 
     /// Whether the power is off.
@@ -176,8 +190,7 @@ impl SimulatedDisk {
     }
 
     pub(super) fn total_bytes(&self) -> u64 {
-        let state = self.state.lock();
-        state.names.values().map(|inode| state.inodes[inode].current.len() as u64).sum()
+        self.state.lock().total_bytes()
     }
 
     /// What was opened to read since this was last asked.
@@ -240,6 +253,16 @@ impl SimulatedDisk {
 }
 
 impl State {
+    fn total_bytes(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[inode].current.len() as u64).sum()
+    }
+
+    /// How long a file may be made.
+    fn room(&self, inode: u64) -> usize {
+        let free = self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.total_bytes()));
+        self.inodes[&inode].current.len().saturating_add(usize::try_from(free).unwrap())
+    }
+
     fn link(&mut self, path: &Path) -> u64 {
         let inode = self.inodes.keys().last().map_or(1, |last| last + 1);
         self.inodes.insert(inode, Inode::default());
@@ -338,6 +361,7 @@ impl Disk for SimulatedDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.change(|state| {
+            state.syncs += 1;
             let inside = |path: &Path| path.parent() == Some(folder);
             // A rename between two folders becomes durable with either.
             state.changes.retain(|change| match change {
@@ -368,6 +392,8 @@ impl DiskFile for OpenFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let offset = usize::try_from(offset).unwrap();
         self.disk.operate(|state, fault| {
+            let room = state.room(self.inode).saturating_sub(offset);
+            let bytes = &bytes[..bytes.len().min(room)];
             let inode = state.inodes.get_mut(&self.inode).unwrap();
             match fault {
                 // The first write is short, the one that follows it finds no space at all.
@@ -377,6 +403,7 @@ impl DiskFile for OpenFile {
                     Ok(bytes.len() / 2)
                 }
                 Some(fault) => Err(fault.error()),
+                None if bytes.is_empty() => Err(Fault::NoSpace.error()),
                 None => {
                     inode.write(bytes, offset);
                     Ok(bytes.len())
@@ -387,6 +414,7 @@ impl DiskFile for OpenFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.disk.operate(|state, fault| {
+            state.syncs += 1;
             let inode = state.inodes.get_mut(&self.inode).unwrap();
             if let Some(fault) = fault {
                 inode.forgetful = true;
@@ -405,8 +433,12 @@ impl DiskFile for OpenFile {
             if let Some(fault) = fault {
                 return Err(fault.error());
             }
+            let bytes = usize::try_from(bytes).unwrap();
+            if bytes > state.room(self.inode) {
+                return Err(Fault::NoSpace.error());
+            }
             let inode = state.inodes.get_mut(&self.inode).unwrap();
-            inode.current.resize(usize::try_from(bytes).unwrap(), 0);
+            inode.current.resize(bytes, 0);
             Ok(())
         })
     }

@@ -68,6 +68,9 @@ pub struct Stats {
     pub last_sequence: u64,
     /// Whether the disk has failed and appends are refused until the next start.
     pub degraded: bool,
+    /// Whether space is set aside for getting out of a full disk: while it is not, appends are refused. None where the
+    /// environment has no reserve.
+    pub reserve_stands: Option<bool>,
     /// Why the last append was refused, if that was within the last seconds and none has succeeded since.
     pub trouble: Option<String>,
     /// Where each consumer is.

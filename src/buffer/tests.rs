@@ -196,7 +196,7 @@ fn a_panicking_callback_harms_nobody_else() {
 #[test]
 fn callbacks_that_panic_while_the_buffer_is_abandoned_harm_nobody_else() {
     let (answer, answered) = sync_channel(1);
-    let queue = Queue::new();
+    let queue = Queue::new(FileStorageConfig::appliance().durability);
     let panicking: Done = Box::new(|_| panic!("a test's own"));
     let listening: Done = Box::new(move |outcome| answer.send(outcome).unwrap());
     for done in [panicking, Box::new(|_| panic!("another")), listening] {

@@ -4,18 +4,20 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::buffer::disk::{DiskFile, is_no_space, write_all_at};
+use crate::buffer::Error;
+use crate::buffer::config::{Durability, WhenFull};
+use crate::buffer::disk::{DiskFile, write_all_at};
 use crate::buffer::folder::{Name, failed};
-use crate::buffer::frame::{ALIGNMENT, CODEC_RAW, FOOTER_BYTES, Footer, Header, Kind};
+use crate::buffer::frame::{CODEC_RAW, FOOTER_BYTES, Footer, Header, Kind};
+use crate::buffer::gathering::Gathering;
 use crate::buffer::journal::{FULL_RETRY, Journal};
 use crate::buffer::ledger::{Moment, SealedFile};
 use crate::buffer::queue::{Answer, Pending};
 use crate::buffer::segment::{self, OVERHEAD_BYTES, SegmentHeader};
 use crate::buffer::tail::Frame;
-use crate::buffer::{Error, WhenFull};
 
-/// The scratch keeps this much between groups; more is given back.
-const SCRATCH_BYTES: usize = 5 << 20;
+/// When to try again after [`Error::NoSpace`]: others need a moment to make space.
+const NO_SPACE_RETRY: Duration = Duration::from_secs(5);
 /// Bytes that a new file takes beside its frames.
 const NEW_FILE_BYTES: u64 = OVERHEAD_BYTES as u64;
 
@@ -26,11 +28,15 @@ struct OpenFile {
     name: Name,
     base: u64,
     created: Moment,
-    /// Where the last durable frame ends; zero before the first.
+    /// Where the last frame ends that is durable, or that was answered before it is; zero before the first.
     end: u64,
     content: Footer,
     /// Bytes set aside for it in the folder.
     reserved: u64,
+    /// A power cut takes its name and all that is in it.
+    nameless: bool,
+    /// Time since boot by which what was answered before it is durable must be.
+    sync_by_millis: Option<u64>,
     /// A sync of it has failed, or what a failed write left could not be cut off: nothing may follow.
     poisoned: bool,
 }
@@ -45,7 +51,7 @@ struct Run {
     reserved: u64,
 }
 
-/// Why a run is not durable.
+/// Why a run may not be answered.
 enum Failure {
     /// It is not in the file as far as anyone can tell; the next one may work again.
     Refused(io::Error),
@@ -58,8 +64,8 @@ enum Failure {
 pub(super) struct Writer {
     open: Option<OpenFile>,
     last_name: Name,
-    /// Room for a segment header, then the frames of a run.
-    scratch: Vec<u8>,
+    /// The frames of a run.
+    gathering: Gathering,
     headers: Vec<Header>,
     answers: Vec<Answer>,
     /// Making room was tried for the group at hand, in vain.
@@ -74,7 +80,7 @@ impl Writer {
         Self {
             open: None,
             last_name,
-            scratch: Vec::new(),
+            gathering: Gathering::default(),
             headers: Vec::new(),
             answers: Vec::new(),
             no_room: false,
@@ -96,6 +102,9 @@ impl Writer {
         while !rest.is_empty() {
             if journal.ledger.lock().degraded {
                 return self.refuse_all(journal, rest, &degraded(journal));
+            }
+            if !journal.has_space() {
+                return self.refuse_all(journal, rest, &no_space(journal));
             }
             let run = self.next_run(journal, &mut rest);
             if !run.pending.is_empty() {
@@ -200,21 +209,20 @@ impl Writer {
             Err(Failure::Refused(error)) => Err(refusal(journal, error)),
             Err(Failure::Unsure(error)) => self.write_again(journal, &run, &error),
         };
-        self.scratch.clear();
-        self.scratch.shrink_to(SCRATCH_BYTES);
+        self.gathering.clear();
         match outcome {
             Ok(()) => self.publish(journal, run, first),
             Err(error) => self.refuse_all(journal, run.pending, &error),
         }
     }
 
-    /// Shows durable frames to consumers, and only then has those told who wait for them.
-    fn publish(&mut self, journal: &Journal, run: Run, first: u64) {
-        let frames = (first..).zip(&run.pending).map(|(sequence, pending)| Frame {
+    /// Shows written frames to consumers, and only then has those told who wait for them.
+    fn publish(&mut self, journal: &Journal, mut run: Run, first: u64) {
+        let frames = (first..).zip(&mut run.pending).map(|(sequence, pending)| Frame {
             sequence,
             accepted: pending.accepted,
             items: pending.items,
-            payload: pending.payload.clone(),
+            payload: std::mem::take(&mut pending.payload),
         });
         let file = self.open.as_ref().expect("what was written is in the open file").name;
         journal.publish(file, frames.collect());
@@ -230,17 +238,14 @@ impl Writer {
     fn encode(&mut self, journal: &Journal, run: &Run, first: u64) {
         let id = journal.about().id;
         self.headers.clear();
-        self.scratch.resize(segment::HEADER_BYTES, 0);
         for (sequence, pending) in (first..).zip(&run.pending) {
             let header = header_of(pending, sequence);
-            self.scratch.extend_from_slice(&header.encode(&id));
-            self.scratch.extend_from_slice(&pending.payload);
-            self.scratch.resize(self.scratch.len().next_multiple_of(ALIGNMENT), 0);
+            self.gathering.push(&header.encode(&id), &pending.payload);
             self.headers.push(header);
         }
     }
 
-    /// Writes the scratch to the open file, or to a new one, and waits until it is durable.
+    /// Writes the run to the open file, or to a new one, and waits until it may be answered.
     fn write_run(&mut self, journal: &Journal, reserved: u64) -> Result<(), Failure> {
         let mut open = match self.open.take().map_or_else(|| self.create(journal), Ok) {
             Ok(open) => open,
@@ -263,27 +268,28 @@ impl Writer {
         outcome
     }
 
-    fn write_to(&mut self, journal: &Journal, open: &mut OpenFile) -> Result<(), Failure> {
-        let new = open.end == 0;
-        self.scratch[..segment::HEADER_BYTES].copy_from_slice(&open.header(journal).encode());
-        let bytes = if new { &self.scratch[..] } else { &self.scratch[segment::HEADER_BYTES..] };
-        if let Err(error) = write_all_at(&*open.file, bytes, open.end) {
-            journal.ledger.lock().counters.disk_failures += 1;
-            open.poisoned = open.file.set_len(open.end).is_err();
-            return Err(Failure::Refused(error));
+    fn write_to(&self, journal: &Journal, open: &mut OpenFile) -> Result<(), Failure> {
+        let begin = open.header(journal).encode();
+        let begin = if open.end == 0 { &begin[..] } else { &[] };
+        let written = match self.gathering.write(&*open.file, begin, open.end) {
+            Ok(written) => written,
+            Err(error) => {
+                journal.ledger.lock().counters.disk_failures += 1;
+                open.poisoned = open.file.set_len(open.end).is_err();
+                return Err(Failure::Refused(error));
+            }
+        };
+        match journal.settings.durability {
+            Durability::Relaxed => {}
+            Durability::Interval(within) => {
+                let by = journal.clock.boot_millis() + millis(within);
+                open.sync_by_millis.get_or_insert(by);
+            }
+            Durability::GroupCommit { .. } | Durability::EachWrite => {
+                open.sync(journal).map_err(Failure::Unsure)?;
+            }
         }
-        // A name that is not durable yet would take everything in the file with it.
-        let named = |()| if new { journal.folder.disk.sync_folder(&journal.folder.path) } else { Ok(()) };
-        let synced = open.file.sync_data().and_then(named);
-        let mut ledger = journal.ledger.lock();
-        ledger.counters.syncs += 1 + u64::from(new);
-        if let Err(error) = synced {
-            ledger.counters.disk_failures += 1;
-            open.poisoned = true;
-            return Err(Failure::Unsure(error));
-        }
-        drop(ledger);
-        open.end += bytes.len() as u64;
+        open.end += written;
         for header in &self.headers {
             open.content.count(header, &journal.about().id);
         }
@@ -297,6 +303,7 @@ impl Writer {
             error = error as &dyn std::error::Error,
             "sync of a buffer file failed: writing to a new one"
         );
+        journal.note_failure(error);
         if let Err(error) = self.seal(journal) {
             return Err(degrade(journal, &error));
         }
@@ -317,7 +324,18 @@ impl Writer {
         let file = journal.folder.create(name)?;
         let base = journal.ledger.lock().published;
         let content = Footer::default();
-        Ok(OpenFile { file, name, base, created, end: 0, content, reserved: 0, poisoned: false })
+        Ok(OpenFile {
+            file,
+            name,
+            base,
+            created,
+            end: 0,
+            content,
+            reserved: 0,
+            nameless: true,
+            sync_by_millis: None,
+            poisoned: false,
+        })
     }
 
     /// Finishes the open file, if there is one, and shows it to consumers. On an error it stays open.
@@ -330,12 +348,13 @@ impl Writer {
             self.open = Some(open);
             return Err(failed("rename", &from)(error));
         }
-        // Whichever of its names a power cut leaves, opening finds the file.
-        let synced = journal.folder.sync();
-        let mut ledger = journal.ledger.lock();
-        ledger.counters.syncs += 2;
-        ledger.counters.disk_failures += u64::from(synced.is_err());
-        drop(ledger);
+        if journal.settings.durability != Durability::Relaxed {
+            // Whichever of its names a power cut leaves, opening finds the file.
+            let synced = journal.folder.sync();
+            let mut ledger = journal.ledger.lock();
+            ledger.counters.syncs += 2;
+            ledger.counters.disk_failures += u64::from(synced.is_err());
+        }
         self.seal_demanded = false;
         let OpenFile { name, base, content, created, .. } = open;
         let bytes = if open.poisoned { open.reserved } else { sound_end };
@@ -343,6 +362,23 @@ impl Writer {
         let file = SealedFile { name, base, content, bytes, sound_end, data_bytes, created };
         journal.publish_sealed(file, open.reserved);
         Ok(())
+    }
+
+    /// Makes durable what was answered before it was, if that is due. The disk gets one chance: what it may have
+    /// forgotten stays where it is, and what comes goes to a new file.
+    pub(super) fn sync_if_due(&mut self, journal: &Journal) {
+        let now = journal.clock.boot_millis();
+        let is_due = |open: &OpenFile| open.sync_by_millis.is_some_and(|by| by <= now);
+        let Some(open) = self.open.as_mut().filter(|open| is_due(open)) else { return };
+        let Err(error) = open.sync(journal) else { return };
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "sync of a buffer file failed: a power cut may take what it holds"
+        );
+        journal.note_failure(&error);
+        if let Err(error) = self.seal(journal) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "buffer file not sealed, trying again");
+        }
     }
 
     /// Seals the open file if it is old enough, or if a consumer demands it and the last time is long enough ago.
@@ -363,13 +399,16 @@ impl Writer {
         }
     }
 
-    /// How long until a file may have to be sealed; none while there is no file.
+    /// How long until the open file may have to be synced or sealed; none while there is no file.
     pub(super) fn until_due(&self, journal: &Journal) -> Option<Duration> {
         let open = self.open.as_ref()?;
-        let pause = Duration::from_millis(self.next_seal_millis.saturating_sub(journal.clock.boot_millis()));
+        let now = journal.clock.boot_millis();
+        let pause = Duration::from_millis(self.next_seal_millis.saturating_sub(now));
         let age = journal.age(&open.created).at_most();
         let rest = journal.settings.max_file_age_for_write.saturating_sub(age);
-        Some(if self.seal_demanded { pause } else { pause.max(rest) })
+        let seal = if self.seal_demanded { pause } else { pause.max(rest) };
+        let sync = open.sync_by_millis.map(|by| Duration::from_millis(by.saturating_sub(now)));
+        Some(sync.map_or(seal, |sync| sync.min(seal)))
     }
 }
 
@@ -383,25 +422,44 @@ impl OpenFile {
         }
     }
 
-    /// Ends the file with its footer, or with its last durable frame where that cannot be done; where it ends.
+    /// Makes what is in it durable, and its name: one that is not would take everything in the file with it. If that
+    /// fails nothing may follow.
+    fn sync(&mut self, journal: &Journal) -> io::Result<()> {
+        let naming = self.nameless;
+        let name = || if naming { journal.disk().sync_folder(&journal.folder.path) } else { Ok(()) };
+        let synced = self.file.sync_data().and_then(|()| name());
+        self.sync_by_millis = None;
+        self.nameless &= synced.is_err();
+        self.poisoned |= synced.is_err();
+        let mut ledger = journal.ledger.lock();
+        ledger.counters.syncs += 1 + u64::from(naming);
+        ledger.counters.disk_failures += u64::from(synced.is_err());
+        synced
+    }
+
+    /// Ends the file with its footer, or with its last frame where that cannot be done; where it ends.
     ///
-    /// Every frame is durable already: nothing depends on this.
+    /// Every frame that must be durable is already: nothing but how fast the file is opened depends on this, save where
+    /// syncs are done at intervals and this is the last one.
     fn close_off(&mut self, journal: &Journal) -> u64 {
-        let footer = self.content.encode(&journal.about().id);
-        let closed = if self.poisoned {
-            Err(io::ErrorKind::Other.into())
-        } else {
-            write_all_at(&*self.file, &footer, self.end).and_then(|()| self.file.sync_data())
-        };
-        if closed.is_ok() {
-            return self.end + FOOTER_BYTES as u64;
+        if !self.poisoned {
+            let Err(error) = self.write_footer(journal) else { return self.end + FOOTER_BYTES as u64 };
+            journal.note_failure(&error);
+            journal.ledger.lock().counters.disk_failures += 1;
+            self.poisoned = true;
         }
-        journal.ledger.lock().counters.disk_failures += 1;
-        self.poisoned = true;
         if let Err(error) = self.file.set_len(self.end) {
             tracing::debug!(error = &error as &dyn std::error::Error, "poisoned buffer file keeps its end");
         }
         self.end
+    }
+
+    fn write_footer(&self, journal: &Journal) -> io::Result<()> {
+        write_all_at(&*self.file, &self.content.encode(&journal.about().id), self.end)?;
+        match journal.settings.durability {
+            Durability::Relaxed => Ok(()),
+            _ => self.file.sync_data(),
+        }
     }
 }
 
@@ -428,10 +486,14 @@ fn discard(journal: &Journal, open: &OpenFile) {
 }
 
 fn refusal(journal: &Journal, error: io::Error) -> Error {
-    if is_no_space(&error) {
-        return Error::NoSpace { folder: journal.folder.path.clone() };
+    if journal.note_failure(&error) {
+        return no_space(journal);
     }
     failed("append to", &journal.folder.path)(error)
+}
+
+fn no_space(journal: &Journal) -> Error {
+    Error::NoSpace { folder: journal.folder.path.clone(), retry_after: NO_SPACE_RETRY }
 }
 
 fn degrade(journal: &Journal, error: &(dyn std::error::Error + 'static)) -> Error {
