@@ -95,6 +95,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// The disk buffer.
     pub buffer: buffer::FileStorageConfig,
+    /// Bytes set aside for getting out of a full disk, or `None` when that is off.
+    pub reserve_size: Option<u64>,
     /// The store.
     pub store: crate::store::Settings,
     /// A filter of `tracing`.
@@ -229,6 +231,7 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         receive: read.receive(&buffer)?,
         allowed_origins: read.texts("receive.allowed_origins")?,
         buffer,
+        reserve_size: read.size_or_off("buffer.reserve_size")?,
         store: crate::store::Settings {
             cache_bytes: read.size("store.cache_bytes")? as usize,
             max_age: read.duration("store.max_age")?,
@@ -328,6 +331,15 @@ impl Reader<'_> {
             .ok_or_else(|| self.wrong(key, "write a size such as 512KiB, 20MiB or 2GiB"))
     }
 
+    fn size_or_off(&self, key: &str) -> Result<Option<u64>, Error> {
+        match self.value(key).as_str() {
+            Some("off") => Ok(None),
+            _ => self.size(key).map(Some).map_err(|_no_size| {
+                self.wrong(key, "write a size such as 512KiB, 20MiB or 2GiB, or \"off\"")
+            }),
+        }
+    }
+
     fn duration(&self, key: &str) -> Result<Duration, Error> {
         let duration = self.value(key).as_str().and_then(parse_duration).filter(|time| !time.is_zero());
         duration.ok_or_else(|| self.wrong(key, "write a time such as 200ms, 30s, 15m, 12h or 7d"))
@@ -411,6 +423,7 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/data"));
         assert_eq!(config.otlp_grpc.address, Some(("localhost".to_owned(), 4317)));
         assert_eq!(config.receive.max_request_bytes, 20 << 20);
+        assert_eq!(config.reserve_size, Some(16 << 20));
         assert_eq!(config.store.max_age, Duration::from_secs(7 * 86_400));
     }
 
@@ -446,6 +459,15 @@ mod tests {
         assert_eq!(config.admin.address, Some(("localhost".to_owned(), 2)));
         assert_eq!(config.otlp_http.address, Some(("::1".to_owned(), 3)));
         assert_eq!(config.otlp_grpc.address, None);
+    }
+
+    #[test]
+    fn the_reserve_can_be_switched_off_but_not_be_nothing() {
+        assert_eq!(load(&["buffer.reserve_size=off"], &[]).unwrap().reserve_size, None);
+        assert_eq!(
+            load(&["buffer.reserve_size=0"], &[]).unwrap_err().to_string(),
+            "buffer.reserve_size = 0: write a size such as 512KiB, 20MiB or 2GiB, or \"off\""
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use rustix::fs::Mode;
 
-use crate::buffer::{self, Buffer, Environment};
+use crate::buffer::{self, Buffer, Environment, HostDisk, Reserve};
 use crate::ingest::{Drain, DrainCounts, Ingest};
 use crate::model::Clock;
 use crate::query::Query;
@@ -251,11 +251,16 @@ fn open(
     clock: &Arc<SystemClock>,
 ) -> anyhow::Result<(Arc<Store>, Buffer)> {
     let store = quarantine::open_store(folder, &config.store, clock.as_ref())?;
+    let mut environment = Environment::host(Arc::clone(clock) as Arc<dyn buffer::Clock>);
+    if let Some(bytes) = config.reserve_size {
+        let reserve = Reserve::open(Arc::new(HostDisk), &folder.join("buffer/reserve"), bytes);
+        environment = environment.with_reserve(Arc::new(reserve.context("open the buffer")?));
+    }
     let (buffer, recovery) = Buffer::open(
         &folder.join("buffer/traces"),
         buffer::Signal::Traces,
         config.buffer.clone(),
-        Environment::host(Arc::clone(clock) as Arc<dyn buffer::Clock>),
+        environment,
     )
     .context("open the buffer")?;
     if recovery.vanished_frames > 0 || recovery.quarantined_files > 0 {

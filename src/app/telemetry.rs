@@ -105,6 +105,7 @@ impl Report {
     fn buffered(&self, text: &mut Text) {
         let stats = self.buffer.stats();
         let counters = &stats.counters;
+        let reserve_released = u64::from(stats.reserve_stands == Some(false));
         let behind = stats.consumers.iter().map(|consumer| consumer.pending.frames).max().unwrap_or(0);
         let columns = [
             ("frames_total", "counter", "Requests made safe.", counters.appended_frames),
@@ -152,6 +153,7 @@ impl Report {
             ("queued_bytes", "gauge", "Bytes waiting for the disk.", stats.queued_bytes as u64),
             ("unstored_frames", "gauge", "Requests safe but not yet in the store.", behind),
             ("degraded", "gauge", "1 after the disk failed.", u64::from(stats.degraded)),
+            ("reserve_released", "gauge", "1 while the disk has no space for more.", reserve_released),
         ];
         for (name, kind, help, value) in columns {
             text.single(&format!("tracelodge_buffer_{name}"), kind, help, &[("signal", "traces")], value);

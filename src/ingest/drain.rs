@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::buffer::{self, Buffer, Consumer, Frame, Take};
+use crate::buffer::{self, Buffer, Consumer, Frame, Reserve, Take};
 use crate::model::{Clock, Span};
 use crate::otlp;
 use crate::store::{self, Cursor, Store};
@@ -66,7 +66,15 @@ impl Drain {
         let applied = store.cursor(buffer.id(), TRACES)?;
         let consumer = buffer.external_consumer("store", applied)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let worker = Worker { buffer: buffer.id(), consumer, store, clock, counts, stop: Arc::clone(&stop) };
+        let worker = Worker {
+            buffer: buffer.id(),
+            reserve: buffer.reserve(),
+            consumer,
+            store,
+            clock,
+            counts,
+            stop: Arc::clone(&stop),
+        };
         let thread = std::thread::Builder::new().name("drain".into()).spawn(move || worker.run())?;
         Ok(Self { stop, thread: Some(thread) })
     }
@@ -96,6 +104,7 @@ impl Drop for Drain {
 
 struct Worker {
     buffer: [u8; 16],
+    reserve: Option<Arc<Reserve>>,
     consumer: Consumer,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
@@ -175,6 +184,9 @@ impl Worker {
                         error = &error as &(dyn std::error::Error + 'static),
                         "the store refused a batch; it stays in the buffer and is tried again"
                     );
+                    if let (true, Some(reserve)) = (error.is_no_space(), &self.reserve) {
+                        reserve.release();
+                    }
                 }
             }
             if self.stop.load(Ordering::Acquire) {

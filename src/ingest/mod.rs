@@ -210,7 +210,9 @@ impl From<buffer::Error> for Refused {
             buffer::Error::Busy { queued, limit, retry_after } => {
                 (format!("{queued} of {limit} bytes wait for the disk"), retry_after)
             }
-            buffer::Error::NoSpace { .. } => ("no space is left on the disk".to_owned(), RETRY_AFTER),
+            buffer::Error::NoSpace { retry_after, .. } => {
+                ("no space is left on the disk".to_owned(), retry_after)
+            }
             error => {
                 // Its words name folders of this machine: for our log, not for a sender.
                 tracing::error!(

@@ -165,6 +165,24 @@ impl Error {
         }
     }
 
+    /// Whether there was no space on the disk, or none that this process may have.
+    pub fn is_no_space(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let source = match self {
+            Self::File { source, .. } => Some(source),
+            Self::Open { source, .. } => match source.as_ref() {
+                redb::DatabaseError::Storage(redb::StorageError::Io(error)) => Some(error),
+                _ => None,
+            },
+            Self::Engine(error) => match error.as_ref() {
+                redb::Error::Io(error) => Some(error),
+                _ => None,
+            },
+            Self::NewerFormat { .. } | Self::DamagedFormat { .. } | Self::Panicked(_) => None,
+        };
+        source.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
+
     /// Whether this only tells of a failure that another call met: the file was closed, and the next call opens it.
     fn is_echo(&self) -> bool {
         let Self::Engine(error) = self else { return false };

@@ -650,6 +650,7 @@ fn a_failing_disk_is_reported_once_and_then_tried_again() {
         mood.store(bad_mood, Ordering::SeqCst);
         let error = store.append(&trace(2, CART), &cursor(2), BASE).unwrap_err();
         assert_eq!(matches!(error, Error::Panicked(_)), bad_mood == PANICKING, "{error:?}");
+        assert_eq!(error.is_no_space(), bad_mood == FULL, "{error:?}");
         mood.store(WELL, Ordering::SeqCst);
 
         assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(1), "spans and cursor are undone together");
