@@ -1,32 +1,51 @@
-//! Files cut at every byte and spoiled in every bit: always opened, one frame lost at most, and counted.
+//! Files of fifty frames cut at every byte and spoiled in every bit: always opened, one frame lost at most, and counted.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::test_runner::FileFailurePersistence;
 use rustix::io::Errno;
 
 use crate::buffer::consumer::Consumer;
 use crate::buffer::folder::Folder;
 use crate::buffer::journal::Journal;
+use crate::buffer::model_tests::cases;
 use crate::buffer::queue::{Answer, Pending};
 use crate::buffer::simulated_disk::SimulatedDisk;
 use crate::buffer::tests::{ALL, TestClock};
 use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
 
-/// Payload sizes; a frame's items are its place, counted from one.
+const FRAMES: usize = 50;
+/// Payload sizes, over and over; a frame's items are its place, counted from one.
 const SIZES: [usize; 6] = [5, 8, 40, 0, 17, 33];
 /// Where frames begin in the file, and where the last one ends.
-const STARTS: [u64; 7] = [64, 112, 160, 240, 280, 344, 424];
+const STARTS: [u64; FRAMES + 1] = starts();
 const LOCK: &str = "/buffer/LOCK";
 
-/// A folder with one file of six frames, and that file's path.
+const fn starts() -> [u64; FRAMES + 1] {
+    let mut starts = [64; FRAMES + 1];
+    let mut at = 0;
+    while at < FRAMES {
+        starts[at + 1] = starts[at] + 40 + SIZES[at % SIZES.len()].next_multiple_of(8) as u64;
+        at += 1;
+    }
+    starts
+}
+
+/// What the frame in that place, counted from one, was appended with.
+fn payload(place: u32) -> Vec<u8> {
+    vec![place as u8; SIZES[(place as usize - 1) % SIZES.len()]]
+}
+
+/// A folder with one file of fifty frames, and that file's path.
 fn folder(sealed: bool) -> (SimulatedDisk, PathBuf) {
     let disk = SimulatedDisk::default();
     let (journal, mut writer, _) = open(&disk).unwrap();
-    let group = (1..).zip(SIZES).map(|(items, size)| {
-        let payload = vec![items as u8; size];
-        Pending::new(payload.into(), items, 0, Box::new(|answer| assert!(answer.is_ok())))
+    let group = (1..=FRAMES as u32).map(|place| {
+        Pending::new(payload(place).into(), place, 0, Box::new(|answer| assert!(answer.is_ok())))
     });
     let answers = writer.append(&journal, group.collect());
     answers.into_iter().for_each(Answer::give);
@@ -65,10 +84,11 @@ impl Found {
                 break;
             }
             for frame in frames {
-                assert_eq!(frame.payload, vec![frame.items as u8; SIZES[frame.items as usize - 1]]);
+                assert_eq!(frame.payload, payload(frame.items));
                 delivered.push(frame.items);
             }
         }
+        assert!(delivered.is_sorted_by(|a, b| a < b), "out of order or twice: {delivered:?}");
         let counters = journal.stats().counters;
         Self {
             delivered,
@@ -79,7 +99,7 @@ impl Found {
     }
 
     fn lost(&self) -> Vec<u32> {
-        (1..=6).filter(|items| !self.delivered.contains(items)).collect()
+        (1..=FRAMES as u32).filter(|items| !self.delivered.contains(items)).collect()
     }
 }
 
@@ -96,13 +116,13 @@ fn with_each_bit_flipped(sealed: bool, mut check: impl FnMut(u64, Found)) {
 /// The place of the frame that a byte of the file belongs to.
 fn frame_at(byte: u64) -> Option<u32> {
     let place = STARTS.iter().rposition(|start| *start <= byte)?;
-    (place < SIZES.len()).then_some(place as u32 + 1)
+    (place < FRAMES).then_some(place as u32 + 1)
 }
 
 fn is_padding(byte: u64) -> bool {
     frame_at(byte).is_some_and(|frame| {
         let place = frame as usize - 1;
-        byte >= STARTS[place] + 40 + SIZES[place] as u64
+        byte >= STARTS[place] + 40 + payload(frame).len() as u64
     })
 }
 
@@ -117,7 +137,7 @@ fn a_flipped_bit_in_a_sealed_file_costs_the_frame_it_is_in() {
             expected.iter().map(|items| u64::from(*items)).sum::<u64>(),
             "byte {byte}"
         );
-        assert_eq!(found.recovery.next_sequence, 7, "byte {byte}");
+        assert_eq!(found.recovery.next_sequence, FRAMES as u64 + 1, "byte {byte}");
     });
 }
 
@@ -127,10 +147,169 @@ fn a_flipped_bit_in_an_unfinished_file_costs_the_frame_it_is_in() {
         let expected: Vec<_> = frame_at(byte).filter(|_| !is_padding(byte)).into_iter().collect();
         assert_eq!(found.lost(), expected, "byte {byte}");
         // Damage to the last frame cannot be told from an append that was cut short.
-        let torn = expected == [6];
+        let torn = expected == [FRAMES as u32];
         assert_eq!(found.damaged_frames, u64::from(!expected.is_empty() && !torn), "byte {byte}");
-        assert_eq!(found.recovery.torn_bytes, if torn { STARTS[6] - STARTS[5] } else { 0 }, "byte {byte}");
+        assert_eq!(
+            found.recovery.torn_bytes,
+            if torn { STARTS[FRAMES] - STARTS[FRAMES - 1] } else { 0 },
+            "byte {byte}"
+        );
     });
+}
+
+/// The frames of which some byte that a checksum covers is not what it was.
+fn touched(before: &[u8], after: &[u8]) -> Vec<u32> {
+    let is_touched = |place: &u32| {
+        let start = STARTS[*place as usize - 1] as usize;
+        let bytes = start..start + 40 + payload(*place).len();
+        before[bytes.clone()] != after[bytes]
+    };
+    (1..=FRAMES as u32).filter(is_touched).collect()
+}
+
+/// Spoils a copy of the file and finds that only the frames in which a byte changed are lost, and all of them counted.
+fn costs_what_it_touches(what: &str, sealed: bool, spoil: impl Fn(&mut [u8])) {
+    let (disk, path) = folder(sealed);
+    let before = disk.with_bytes(&path, |bytes| bytes.clone());
+    disk.with_bytes(&path, |bytes| spoil(bytes));
+    let after = disk.with_bytes(&path, |bytes| bytes.clone());
+    let found = Found::in_folder(&disk);
+    let lost = touched(&before, &after);
+    assert_eq!(found.lost(), lost, "{what}");
+    let footer = STARTS[FRAMES] as usize;
+    if sealed && before[footer..] == after[footer..] {
+        let items: u64 = lost.iter().map(|items| u64::from(*items)).sum();
+        assert_eq!((found.damaged_frames, found.damaged_items), (lost.len() as u64, items), "{what}");
+    }
+}
+
+#[test]
+fn zeroed_ranges_cost_the_frames_they_cover() {
+    for sealed in [true, false] {
+        let length = STARTS[FRAMES] as usize + if sealed { 96 } else { 0 };
+        for (bytes, step) in [(1, 7), (8, 8), (64, 8), (512, 64)] {
+            for start in (64..length - bytes).step_by(step) {
+                costs_what_it_touches(&format!("{bytes} bytes from {start}"), sealed, |file| {
+                    file[start..start + bytes].fill(0);
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_that_was_written_to_a_later_place_too_costs_the_frames_it_covers() {
+    for sealed in [true, false] {
+        for from in (64..1_024_usize).step_by(88) {
+            for to in (from + 512..STARTS[FRAMES] as usize - 512).step_by(104) {
+                costs_what_it_touches(&format!("512 bytes from {from} to {to}"), sealed, |file| {
+                    file.copy_within(from..from + 512, to);
+                });
+            }
+        }
+    }
+}
+
+/// Frames only ever follow each other upwards: what stands between a misplaced frame and where it came from is passed.
+#[test]
+fn a_block_that_was_written_to_an_earlier_place_too_costs_the_frames_between_and_they_are_counted() {
+    let [to, from] = [5, 30].map(|place| STARTS[place - 1] as usize);
+    let (disk, path) = folder(true);
+    disk.with_bytes(&path, |bytes| bytes.copy_within(from..STARTS[35 - 1] as usize, to));
+    let found = Found::in_folder(&disk);
+    assert_eq!(found.lost(), (5..30).collect::<Vec<_>>());
+    assert_eq!((found.damaged_frames, found.damaged_items), (25, (5..30).sum::<u64>()));
+}
+
+#[test]
+fn blocks_of_another_buffer_are_no_frames() {
+    let (other, other_path) = folder(true);
+    let foreign = other.with_bytes(&other_path, |bytes| bytes.clone());
+    for sealed in [true, false] {
+        for start in (64..STARTS[FRAMES] as usize - 512).step_by(56) {
+            costs_what_it_touches(&format!("foreign bytes at {start}"), sealed, |file| {
+                file[start..start + 512].copy_from_slice(&foreign[start..start + 512]);
+            });
+        }
+    }
+}
+
+/// Something that happens to a file: where, how far, and which bytes.
+#[derive(Debug, Clone)]
+enum Spoiling {
+    Flip(usize),
+    Zero(usize, usize),
+    Garbage(usize, Vec<u8>),
+    Copy(usize, usize, usize),
+    Insert(usize, usize),
+    Remove(usize, usize),
+    Truncate(usize),
+}
+
+impl Spoiling {
+    fn any() -> impl Strategy<Value = Self> {
+        let (at, length) = (0..usize::MAX, 0..700_usize);
+        prop_oneof![
+            at.clone().prop_map(Self::Flip),
+            (at.clone(), length.clone()).prop_map(|(at, length)| Self::Zero(at, length)),
+            (at.clone(), vec(any::<u8>(), 1..200)).prop_map(|(at, bytes)| Self::Garbage(at, bytes)),
+            (at.clone(), at.clone(), length.clone())
+                .prop_map(|(from, to, length)| Self::Copy(from, to, length)),
+            (at.clone(), length.clone()).prop_map(|(at, length)| Self::Insert(at, length)),
+            (at.clone(), length).prop_map(|(at, length)| Self::Remove(at, length)),
+            at.prop_map(Self::Truncate),
+        ]
+    }
+
+    fn apply(&self, file: &mut Vec<u8>) {
+        let length = file.len();
+        let place = |at: usize| at % (length + 1);
+        let range = |at: usize, bytes: usize| place(at)..(place(at) + bytes).min(length);
+        match self {
+            Self::Flip(bit) if length > 0 => file[bit / 8 % length] ^= 1 << (bit % 8),
+            Self::Flip(_) => {}
+            Self::Zero(at, bytes) => file[range(*at, *bytes)].fill(0),
+            Self::Garbage(at, bytes) => drop(file.splice(range(*at, bytes.len()), bytes.iter().copied())),
+            Self::Copy(from, to, bytes) => {
+                let block = file[range(*from, *bytes)].to_vec();
+                file.splice(range(*to, block.len()), block);
+            }
+            Self::Insert(at, bytes) => {
+                let block = file[range(*at, *bytes)].to_vec();
+                file.splice(place(*at)..place(*at), block);
+            }
+            Self::Remove(at, bytes) => drop(file.drain(range(*at, *bytes))),
+            Self::Truncate(at) => file.truncate(place(*at)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_folder_opens_whatever_has_happened_to_its_files(
+        spoilings in vec((0..2_usize, Spoiling::any()), 1..8),
+        sealed in any::<bool>(),
+    ) {
+        let (disk, path) = folder(sealed);
+        for (file, spoiling) in &spoilings {
+            disk.with_bytes([&*path, Path::new(LOCK)][*file], |bytes| spoiling.apply(bytes));
+        }
+        let found = Found::in_folder(&disk);
+        let again = Found::in_folder(&disk);
+        assert_eq!(again.delivered, found.delivered, "opened again");
+        let changed = again.recovery.recovered_files + again.recovery.empty_files + again.recovery.quarantined_files;
+        assert_eq!(changed, 0, "opened again");
+        let (journal, mut writer, recovery) = open(&disk).unwrap();
+        let one = Pending::new(vec![1].into(), 1, 0, Box::new(|answer| assert!(answer.is_ok())));
+        writer.append(&journal, vec![one]).into_iter().for_each(Answer::give);
+        assert_eq!(journal.stats().last_sequence, recovery.next_sequence);
+    }
 }
 
 #[test]
@@ -182,7 +361,7 @@ fn a_zeroed_header_costs_nothing() {
         disk.with_bytes(&path, |bytes| bytes[..64].fill(0));
         let found = Found::in_folder(&disk);
         assert!(found.lost().is_empty(), "lost {:?}", found.lost());
-        assert_eq!((found.damaged_frames, found.recovery.next_sequence), (0, 7));
+        assert_eq!((found.damaged_frames, found.recovery.next_sequence), (0, FRAMES as u64 + 1));
     }
 }
 
@@ -218,7 +397,7 @@ fn a_repeated_block_is_read_once() {
         bytes.splice(240..240, block);
     });
     let found = Found::in_folder(&disk);
-    assert_eq!(found.delivered, [1, 2, 3, 4, 5, 6]);
+    assert!(found.lost().is_empty() && found.delivered.len() == FRAMES, "{:?}", found.delivered);
 }
 
 #[test]
@@ -257,7 +436,7 @@ fn a_file_of_another_buffer_is_put_out_of_the_way() {
     let stray = Path::new("/buffer/1800000000000");
     disk.place(stray, foreign);
     let found = Found::in_folder(&disk);
-    assert_eq!((found.recovery.quarantined_files, found.delivered.len()), (1, 6));
+    assert_eq!((found.recovery.quarantined_files, found.delivered.len()), (1, FRAMES));
     assert!(disk.paths().contains(&PathBuf::from("/buffer/quarantine/1800000000000")));
 }
 
@@ -271,7 +450,7 @@ fn what_is_no_data_file_is_left_alone() {
     let found = Found::in_folder(&disk);
     assert_eq!(
         (found.recovery.quarantined_files, found.recovery.empty_files, found.delivered.len()),
-        (0, 0, 6)
+        (0, 0, FRAMES)
     );
     assert_eq!(disk.paths().len(), strays.len() + 2);
 }
@@ -359,13 +538,13 @@ fn a_sound_frame_of_an_unknown_kind_or_codec_is_never_cut_off() {
         let (disk, path) = folder(false);
         disk.with_bytes(&path, |bytes| {
             let id = *bytes[28..].first_chunk::<16>().unwrap();
-            let header = &mut bytes[STARTS[5] as usize..][..40];
+            let header = &mut bytes[STARTS[FRAMES - 1] as usize..][..40];
             header[at] = value;
             let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..36]), &id);
             header[36..].copy_from_slice(&checksum.to_le_bytes());
         });
         let found = Found::in_folder(&disk);
-        assert_eq!((found.delivered, found.recovery.torn_bytes), (vec![1, 2, 3, 4, 5], 0));
+        assert_eq!((found.lost(), found.recovery.torn_bytes), (vec![FRAMES as u32], 0));
     }
 }
 

@@ -335,7 +335,7 @@ pub(super) fn payload(id: u64, size: usize) -> Vec<u8> {
 }
 
 /// How many lives are lived; `BUFFER_CASES` asks for more.
-fn cases() -> u32 {
+pub(super) fn cases() -> u32 {
     std::env::var_os("BUFFER_CASES").and_then(|cases| cases.to_str()?.parse().ok()).unwrap_or(300)
 }
 
