@@ -6,4 +6,5 @@ mod crash;
 mod harness;
 mod lifecycle;
 mod receive_otlp;
+mod steered_kills;
 mod wire;
