@@ -92,6 +92,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .context("start its threads")?;
     let ended = runtime.block_on(async {
         let asked_to_end = ending().context("listen to signals")?;
+        outlive_file_limits().context("listen to signals")?;
         let app = App::start(&config).await?;
         app.announce();
         asked_to_end.await;
@@ -118,6 +119,13 @@ fn ending() -> std::io::Result<impl Future<Output = ()>> {
             std::process::exit(1);
         });
     })
+}
+
+/// A write beyond the limit on the size of files (`ulimit -f`) fails like any other, where it would end the program.
+fn outlive_file_limits() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Whoever listens is not killed, and no longer needs to listen for that.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// The running program.
