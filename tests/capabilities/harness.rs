@@ -34,8 +34,12 @@ impl Server {
 
     /// Starts with more settings, each `key=value`.
     pub(crate) fn start_with(data: &Path, settings: &[&str]) -> Self {
-        let mut child =
-            command(data, settings).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        Self::launch(command(data, settings))
+    }
+
+    /// Starts what [`command`] has made, perhaps with another program around it.
+    pub(crate) fn launch(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (said, lines) = std::sync::mpsc::sync_channel(64);
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));

@@ -6,5 +6,6 @@ mod crash;
 mod harness;
 mod lifecycle;
 mod receive_otlp;
+mod small_disks;
 mod steered_kills;
 mod wire;
