@@ -47,6 +47,8 @@ mod version;
 mod writer;
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod consumer_tests;
 #[cfg(test)]
 mod damage_tests;

@@ -44,9 +44,14 @@ impl TestClock {
         self.wall_millis.fetch_sub(millis(time), Ordering::Relaxed);
     }
 
-    /// And forward.
-    pub(super) fn turn_forward(&self, time: Duration) {
-        self.wall_millis.fetch_add(millis(time), Ordering::Relaxed);
+    /// Sets the time of day forward, or back.
+    pub(super) fn jump(&self, millis: i64) {
+        let before = self.wall_millis.load(Ordering::Relaxed);
+        self.wall_millis.store(before.saturating_add_signed(millis), Ordering::Relaxed);
+    }
+
+    pub(super) fn wall_millis(&self) -> u64 {
+        self.wall_millis.load(Ordering::Relaxed)
     }
 
     /// The machine starts anew, `time` later.

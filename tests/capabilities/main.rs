@@ -8,4 +8,5 @@ mod lifecycle;
 mod receive_otlp;
 mod small_disks;
 mod steered_kills;
+mod two_processes;
 mod wire;
