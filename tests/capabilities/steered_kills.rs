@@ -25,13 +25,13 @@ use tracelodge::buffer::{
 use crate::harness::PATIENCE;
 
 /// Kills in a normal run; `KILL_ROUNDS=10000` asks for more.
-const ROUNDS: u64 = 400;
+const ROUNDS: u64 = 280;
 /// Then a new folder is begun, so that a long run does not spend itself on reading back.
 const ROUNDS_PER_FOLDER: u64 = 50;
 /// Tells the process that it is to be killed, and how.
 const MARK: &str = "KILLED_AT";
 /// Steps of a life that is not cut short.
-const STEPS: u64 = 60;
+const STEPS: u64 = 40;
 /// Most payloads that are appended at once.
 const MAX_GROUP: u64 = 4;
 
@@ -88,8 +88,8 @@ impl End {
             _ if operation == Operation::SetLength => 1 + turn % 2,
             0 => 1 + turn % 3,
             1 => 1 + turn % 7,
-            _ if many => 1 + turn * 7 % 60,
-            _ => 1 + turn * 5 % 12,
+            _ if many => 1 + turn * 7 % 40,
+            _ => 1 + turn * 5 % 8,
         };
         Self { round, operation, moment, count }
     }
@@ -174,7 +174,7 @@ fn live(end: End, folder: &Path) {
 
 fn open(folder: &Path, disk: Arc<dyn Disk>, life: u64) -> (Buffer, Consumer) {
     let settings = FileStorageConfig {
-        max_file_size: 6 << 10,
+        max_file_size: 4 << 10,
         max_folder_size: 64 << 10,
         tail_bytes: 4_000,
         min_seal_interval: Duration::from_millis(1),
