@@ -210,6 +210,32 @@ fn releasing_one_frame_leaves_the_others_owed() {
 }
 
 #[test]
+fn numbers_of_what_was_refused_are_not_taken_for_damage() {
+    let config = FileStorageConfig { when_full: WhenFull::DropOldest, tail_bytes: 0, ..small() };
+    let (disk, _, mut process) = begun(config);
+    let mut consumer = upstream(&process, StartAt::Oldest);
+    for id in 0..3 {
+        append(&mut process, id..id + 1);
+        seal(&mut process);
+        disk.fail_after(0, Fault::NoSpace);
+        assert!(process.append(payload(9, 100)).is_err());
+        disk.fail_no_more();
+    }
+    append(&mut process, 3..4);
+    seal(&mut process);
+    assert_eq!(sequences(&mut consumer), [1]);
+    assert_eq!(sequences(&mut consumer), [3]);
+    consumer.release_one(3);
+    assert!(process.journal.evict(true));
+    consumer.save().unwrap();
+    assert_eq!(process.journal.sweep().unwrap(), 1);
+    consumer.rewind();
+    assert_eq!((sequences(&mut consumer), sequences(&mut consumer)), (vec![5], vec![7]));
+    assert_eq!(balance(&process, "upstream", 4), (1, 1, 2));
+    assert_eq!(process.journal.stats().counters.damaged_frames, 0);
+}
+
+#[test]
 fn a_forgotten_consumer_holds_nothing_back() {
     let (disk, clock, mut process) = begun(small());
     let mut store = process.consumer(None);

@@ -30,9 +30,9 @@ pub(super) struct SealedFile {
 }
 
 impl SealedFile {
-    /// The sequences of its frames, and of what may be missing between them.
+    /// The sequences that are in it or nowhere: its frames', and those of what was refused before and between them.
     pub(super) fn sequences(&self) -> Range<u64> {
-        self.content.first..self.content.last + 1
+        self.base.min(self.content.first)..self.content.last + 1
     }
 
     pub(super) fn amount(&self) -> Amount {
@@ -45,6 +45,7 @@ impl SealedFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenPart {
     pub(super) name: Name,
+    /// As [`SealedFile::sequences`].
     pub(super) sequences: Range<u64>,
     pub(super) amount: Amount,
     /// When the first of it was accepted.
@@ -165,7 +166,7 @@ impl Ledger {
         let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return };
         let mut amount = Amount::default();
         frames.iter().for_each(|frame| amount += frame.amount());
-        let sequences = first.sequence..last.sequence + 1;
+        let sequences = self.published..last.sequence + 1;
         let open = self.open.get_or_insert_with(|| OpenPart {
             name: file,
             sequences: sequences.clone(),
@@ -251,7 +252,7 @@ impl Ledger {
         if let Some(open) = self.open.as_ref().filter(|open| open.sequences.contains(&sequence)) {
             return Some(open.name);
         }
-        self.sealed_from(sequence).filter(|file| file.content.first <= sequence).map(|file| file.name)
+        self.sealed_from(sequence).filter(|file| file.sequences().contains(&sequence)).map(|file| file.name)
     }
 
     /// Lets the tail forget what every attached consumer has been given.
@@ -264,7 +265,7 @@ impl Ledger {
     /// The first sequence that is in a file.
     pub(super) fn oldest(&self) -> u64 {
         let unsealed = self.open.as_ref().map_or(self.published, |open| open.sequences.start);
-        self.sealed.front().map_or(unsealed, |file| file.base)
+        self.sealed.front().map_or(unsealed, |file| file.sequences().start)
     }
 
     /// The consumer at a place.
