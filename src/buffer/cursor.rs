@@ -92,6 +92,12 @@ impl Cursor {
         laid.and_then(|()| self.write(slots, id, owed))
     }
 
+    /// Makes a file as long as it should be that ends after `bytes`: a crash cut short who made it, or someone did.
+    pub(super) fn fill_up(&self, bytes: u64) -> Result<(), Error> {
+        let missing = vec![0; BYTES.saturating_sub(usize::try_from(bytes).unwrap_or(BYTES))];
+        write_all_at(&*self.lock().file, &missing, bytes).map_err(failed("write", &self.path))
+    }
+
     /// Writes the older slot and waits until it is durable.
     pub(super) fn write(&self, slots: &mut Slots, id: &StorageId, owed: &Owed) -> Result<(), Error> {
         let generation = slots.generation + 1;

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::buffer::cursor::Cursor;
+use crate::buffer::cursor::{self, Cursor};
 use crate::buffer::disk::{DiskFile, is_unreadable, read_up_to, write_all_at};
 use crate::buffer::folder::{Folder, Listing, Name, failed};
 use crate::buffer::frame::{FOOTER_BYTES, Footer, StorageId};
@@ -65,8 +65,9 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &FileStorageConfig
     let in_files = sealed.iter().map(|file| file.content.last + 1);
     let in_cursors = consumers.iter().map(|consumer| consumer.owed.head());
     let next = in_files.chain(in_cursors).max().unwrap_or(1).max(identity.next_sequence);
-    let cursors = listing.cursors.iter().map(|(_, bytes)| bytes);
-    let bytes: u64 = sealed.iter().map(|file| &file.bytes).chain(cursors).sum();
+    // Shorter ones become as long when they are written.
+    let cursors = listing.cursors.iter().map(|(_, bytes)| (*bytes).max(cursor::BYTES as u64));
+    let bytes: u64 = sealed.iter().map(|file| file.bytes).chain(cursors).sum();
     Ok(Opened {
         lock,
         identity,
@@ -95,13 +96,17 @@ fn read_cursors(
     oldest: u64,
 ) -> Result<(Vec<Registration>, u64), Error> {
     let (mut consumers, mut lost) = (Vec::new(), 0);
-    for (name, _) in &listing.cursors {
+    for (name, bytes) in &listing.cursors {
         let path = folder.cursor(name);
         let file = folder.disk.open_to_mend(&path).map_err(failed("open", &path))?;
         let (cursor, owed) = Cursor::read(path.clone(), file, id).map_err(failed("read", &path))?;
         if owed.is_none() {
             tracing::warn!(file = %path.display(), "position of a buffer's consumer lost: it begins with the oldest");
             lost += 1;
+        }
+        if let Err(error) = cursor.fill_up(*bytes) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "no room set aside for the position of a buffer's consumer");
         }
         let owed = owed.unwrap_or_else(|| Owed::from(oldest));
         consumers.push(Registration::new(name, owed, Some(Arc::new(cursor))));
