@@ -324,6 +324,24 @@ fn a_full_folder_drops_the_backlog_of_upstream_and_nothing_of_the_store() {
 }
 
 #[test]
+fn who_is_behind_is_said_once_when_the_folder_is_half_full() {
+    let (_, _, mut process) = begun(small());
+    let mut store = process.consumer(None);
+    let _consumer = upstream(&process, StartAt::Oldest);
+    let mut said = Vec::new();
+    for id in 0..12 {
+        append(&mut process, id..id + 1);
+        let last = *sequences(&mut store).last().unwrap();
+        store.release(last);
+        process.journal.ledger.lock().half_full = false;
+        said.extend(process.journal.ledger.lock().newly_lagging().map(|lagging| lagging.name));
+        assert!(process.journal.ledger.lock().newly_lagging().is_none());
+    }
+    assert!((2..10).contains(&said.len()), "{said:?}");
+    assert!(said.iter().all(|name| name == "upstream"));
+}
+
+#[test]
 fn a_full_folder_drops_the_oldest_where_the_settings_say_so() {
     let config = FileStorageConfig { when_full: WhenFull::DropOldest, ..small() };
     let (disk, _, mut process) = begun(config);

@@ -24,7 +24,7 @@ use crate::buffer::recovery;
 use crate::buffer::registration::Loss;
 use crate::buffer::reserve::Reserve;
 use crate::buffer::segment::{SegmentHeader, SegmentReader, Step};
-use crate::buffer::stats::{Amount, Counters, Stats};
+use crate::buffer::stats::{Amount, ConsumerStats, Counters, Stats};
 use crate::buffer::tail::{Frame, Tail};
 use crate::buffer::writer::Writer;
 use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
@@ -89,6 +89,7 @@ impl Journal {
             closed: false,
             degraded: false,
             trouble: None,
+            half_full: false,
             counters: Counters::default(),
         };
         let about = SegmentHeader {
@@ -247,6 +248,11 @@ impl Journal {
         ledger.folder_bytes += file.bytes;
         ledger.sealed.push_back(file);
         ledger.counters.sealed_files += 1;
+        if let Some(lagging) = ledger.newly_lagging() {
+            let ConsumerStats { name: consumer, pending, .. } = &lagging;
+            let folder = self.folder.path.display();
+            tracing::warn!(%folder, consumer, pending.items, pending.bytes, "the buffer is half full: a consumer is behind");
+        }
         self.news.notify_all();
         self.releases.notify_all();
     }

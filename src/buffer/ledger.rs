@@ -137,6 +137,8 @@ pub(super) struct Ledger {
     pub(super) degraded: bool,
     /// Why the last refused append was, and when by the time since boot; none since one succeeded.
     pub(super) trouble: Option<(String, u64)>,
+    /// The folder is more than half full, and who is behind was said.
+    pub(super) half_full: bool,
     pub(super) counters: Counters,
 }
 
@@ -329,6 +331,19 @@ impl Ledger {
     pub(super) fn open_is_divided(&self, owed: &Owed) -> bool {
         let open = self.open.as_ref().map(|open| &open.sequences);
         open.is_some_and(|sequences| owed.meets(sequences) && !owed.covers(sequences))
+    }
+
+    /// Who is furthest behind, when the folder has just become half full; it counts as less only below a third.
+    pub(super) fn newly_lagging(&mut self) -> Option<ConsumerStats> {
+        let (bytes, limit) = (self.folder_bytes, self.folder_limit);
+        if bytes < limit / 3 {
+            self.half_full = false;
+        }
+        if self.half_full || bytes < limit / 2 {
+            return None;
+        }
+        self.half_full = true;
+        self.consumer_stats().into_iter().max_by_key(|consumer| consumer.pending.bytes)
     }
 
     pub(super) fn consumer_stats(&self) -> Vec<ConsumerStats> {
