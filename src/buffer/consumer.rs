@@ -177,15 +177,16 @@ impl Consumer {
     }
 
     /// Leaves what has not been given yet for later, see [`Consumer::next_backfill`], and goes on with what is appended
-    /// from now on. Frames that were given and not released are given again as backfill.
+    /// from now on, and what is in the file that is being written: no file is on both sides, so that each is read to
+    /// its end by one of them. Frames that were given and not released are given again.
     pub fn go_live(&mut self) {
         self.rewind();
         let mut ledger = self.journal.ledger.lock();
-        let (owed, published) = (ledger.at(self.place).owed.first(), ledger.published);
-        self.split = published;
-        self.backfill = std::mem::replace(&mut self.live, Lane { next: published, ..Lane::default() });
-        self.backfill.next = owed;
-        ledger.at(self.place).next = published;
+        let split = ledger.open.as_ref().map_or(ledger.published, |open| open.sequences.start);
+        self.split = split;
+        self.backfill = std::mem::replace(&mut self.live, Lane { next: split, ..Lane::default() });
+        self.backfill.next = ledger.at(self.place).owed.first();
+        ledger.at(self.place).next = split;
         ledger.trim_tail();
     }
 

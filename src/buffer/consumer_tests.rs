@@ -187,6 +187,25 @@ fn live_frames_come_before_the_backlog_and_both_are_deleted_when_done() {
 }
 
 #[test]
+fn going_live_in_the_middle_of_a_file_takes_nothing_for_damaged() {
+    let (_, _, mut process) = begun(small());
+    let mut consumer = upstream(&process, StartAt::Oldest);
+    append(&mut process, 0..2);
+    seal(&mut process);
+    append(&mut process, 2..3);
+    consumer.go_live();
+    append(&mut process, 3..4);
+    seal(&mut process);
+    assert_eq!(backfill(&mut consumer), [1, 2]);
+    assert_eq!(sequences(&mut consumer), [3, 4]);
+    assert!(backfill(&mut consumer).is_empty());
+    assert_eq!(balance(&process, "upstream", 4), (0, 0, 4));
+    consumer.release(2);
+    consumer.release(4);
+    assert_eq!(balance(&process, "upstream", 4), (4, 0, 0));
+}
+
+#[test]
 fn releasing_one_frame_leaves_the_others_owed() {
     let (disk, clock, mut process) = begun(small());
     let mut consumer = upstream(&process, StartAt::Oldest);
