@@ -16,6 +16,8 @@ pub mod translate;
 
 pub mod ingest;
 
+pub mod upstream;
+
 pub mod query;
 
 pub mod receive;

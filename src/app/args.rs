@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// A whole tracing backend: spans in by OTLP, safe on disk before they are acknowledged, shown at
 /// http://localhost:16686.
@@ -28,4 +28,15 @@ pub struct Args {
     /// Check the settings, and exit
     #[arg(long)]
     pub check_config: bool,
+
+    /// Something else than to serve
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be done beside serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Drop what the buffer keeps for an upstream: after upstream.endpoint was removed, while the server is stopped
+    ForgetUpstream,
 }

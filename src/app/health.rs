@@ -11,15 +11,16 @@ use super::telemetry::Report;
 pub(super) fn health(report: Arc<Report>) -> AskHealth {
     Arc::new(move || {
         let ingest = ingest_reasons(&report);
+        let ready = ingest.is_empty();
         let status = match () {
             () if report.ingest.is_stopping() => Status::Stopping,
-            () if report.buffer.stats().degraded => Status::PermanentError,
-            () if !ingest.is_empty() => Status::RecoverableError,
+            () if report.buffers.each().any(|(_, buffer)| buffer.stats().degraded) => Status::PermanentError,
+            () if !ready => Status::RecoverableError,
             () => Status::Ok,
         };
         Health {
             status,
-            ingest: Readiness { ready: ingest.is_empty(), reasons: ingest },
+            ingest: Readiness { ready, reasons: [ingest, forward_reasons(&report)].concat() },
             query: Readiness { ready: true, reasons: query_reasons(&report) },
         }
     })
@@ -31,7 +32,27 @@ fn ingest_reasons(report: &Report) -> Vec<String> {
         reasons.push("the server is stopping".to_owned());
     }
     // What the buffer said to the last request that it refused, until it takes one again.
-    reasons.extend(report.buffer.stats().trouble.map(|trouble| format!("the buffer could not {trouble}")));
+    for (signal, buffer) in report.buffers.each() {
+        let trouble = buffer.stats().trouble;
+        reasons.extend(trouble.map(|trouble| format!("the buffer of {} could not {trouble}", signal.name())));
+    }
+    reasons
+}
+
+/// Things a person should know though everything is accepted.
+fn forward_reasons(report: &Report) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (signal, counts) in &report.forwarded {
+        if counts.blocked.load(Ordering::Relaxed) {
+            reasons.push(format!(
+                "forwarding {} is blocked until the upstream's address, headers or certificates are mended",
+                signal.name()
+            ));
+        } else if counts.failing.load(Ordering::Relaxed) {
+            reasons
+                .push(format!("the upstream does not take {} now; they wait in the buffer", signal.name()));
+        }
+    }
     reasons
 }
 

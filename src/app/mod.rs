@@ -10,6 +10,7 @@ mod args;
 mod clock;
 mod config;
 mod folder;
+mod forwarding;
 mod health;
 mod listen;
 mod quarantine;
@@ -25,27 +26,27 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use rustix::fs::Mode;
 
-use crate::buffer::{self, Buffer, Environment, HostDisk, Reserve};
-use crate::ingest::{Drain, DrainCounts, Ingest};
+use crate::ingest::{Buffers, Drain, DrainCounts, Ingest};
 use crate::model::Clock;
 use crate::query::Query;
 use crate::receive;
 use crate::serve::http::{About, Answers};
 use crate::serve::{self};
-use crate::store::Store;
 
-pub use args::Args;
+pub use args::{Args, Command};
 pub use clock::SystemClock;
 pub use config::Config;
 
 use folder::DataFolder;
+use forwarding::Forwarding;
 use listen::{Bound, Serving};
 use telemetry::Report;
 
 /// Requests in flight are answered within this time after the program was asked to end …
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_000);
 
-/// … and what they brought is carried into the store within this. What is left is safe in the buffer.
+/// … and what they brought is carried into the store and forwarded within this. What is left is safe in the
+/// buffer.
 const DRAIN_WITHIN: Duration = Duration::from_millis(2_000);
 
 /// What still runs after that is left behind within this.
@@ -85,6 +86,24 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     // Spans may hold what is nobody else's business.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    match args.command {
+        Some(Command::ForgetUpstream) => forget_upstream(&config),
+        None => serve_until_asked_to_end(&config),
+    }
+}
+
+fn forget_upstream(config: &Config) -> anyhow::Result<()> {
+    let dropped = forwarding::forget_upstream(config)?;
+    for (signal, items) in &dropped {
+        say(&mut std::io::stdout(), &format!("{}: {items} items are not waiting any more", signal.name()));
+    }
+    if dropped.is_empty() {
+        say(&mut std::io::stdout(), "nothing was waiting");
+    }
+    Ok(())
+}
+
+fn serve_until_asked_to_end(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("doors")
@@ -93,7 +112,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let ended = runtime.block_on(async {
         let asked_to_end = ending().context("listen to signals")?;
         outlive_file_limits().context("listen to signals")?;
-        let app = App::start(&config).await?;
+        let app = App::start(config).await?;
         app.announce();
         asked_to_end.await;
         app.finish().await;
@@ -132,8 +151,9 @@ fn outlive_file_limits() -> std::io::Result<()> {
 #[derive(Debug)]
 pub struct App {
     ingest: Arc<Ingest>,
-    buffer: Buffer,
+    buffers: Buffers,
     drain: Drain,
+    forwarding: Forwarding,
     serving: Serving,
     doors: Vec<(&'static str, Vec<SocketAddr>)>,
     page: Option<String>,
@@ -157,6 +177,11 @@ impl Doors {
         Ok(Self { otlp, ui: listen::bind(&config.ui).await?, admin: listen::bind(&config.admin).await? })
     }
 
+    /// Where requests come in.
+    fn otlp_addresses(&self) -> Vec<SocketAddr> {
+        self.otlp.iter().flat_map(Bound::addresses).collect()
+    }
+
     /// Each door with its addresses, the page last.
     fn listed(&self) -> Vec<(&'static str, Vec<SocketAddr>)> {
         let all = self.otlp.iter().chain(&self.admin).chain(&self.ui);
@@ -177,12 +202,15 @@ impl App {
         folder.introduce(page.as_deref()).context("write who holds the data folder")?;
 
         let clock = Arc::new(SystemClock);
-        let (store, buffer) = open(config, &folder, &clock)?;
+        let store = Arc::new(quarantine::open_store(&folder, &config.store, clock.as_ref())?);
+        let buffers = forwarding::open_buffers(config, &folder, &clock)?;
         let set_aside = quarantine::count(&folder);
         let counts = Arc::new(DrainCounts::default());
         let now: Arc<dyn Clock> = clock;
-        let drain = Drain::start(&buffer, Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))?;
-        let ingest = Arc::new(Ingest::new(buffer.clone(), config.receive.clone()));
+        let drain = Drain::start(&buffers.traces, Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))?;
+        let (forwarding, forwarded) =
+            Forwarding::start(config.upstream.as_ref(), &buffers, &folder, &doors.otlp_addresses()).await?;
+        let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
         let otlp = Arc::new(receive::otlp::Counts::default());
         let query = Arc::new(Query::new(store));
 
@@ -190,8 +218,10 @@ impl App {
             started,
             ingest: Arc::clone(&ingest),
             otlp: Arc::clone(&otlp),
-            buffer: buffer.clone(),
+            buffers: buffers.clone(),
             drain: counts,
+            forwarded,
+            clock: Arc::clone(&now),
             set_aside,
             query: Arc::clone(&query),
         });
@@ -207,7 +237,7 @@ impl App {
         };
         let answers = Answers { query, clock: now, about, allowed_hosts: config.allowed_hosts.clone() };
         let serving = serve_all(config, doors, &ingest, otlp, answers, report);
-        Ok(Self { ingest, buffer, drain, serving, doors: listed, page, _folder: folder })
+        Ok(Self { ingest, buffers, drain, forwarding, serving, doors: listed, page, _folder: folder })
     }
 
     /// One line per door; the page's address last, where a reader's eye ends.
@@ -235,13 +265,22 @@ impl App {
         if !self.serving.finish(ANSWER_WITHIN).await {
             tracing::warn!("some connections did not end in time and are cut");
         }
-        let (buffer, drain) = (self.buffer, self.drain);
-        let drained = tokio::task::spawn_blocking(move || {
-            buffer.close();
-            drain.finish(DRAIN_WITHIN)
+        let (buffers, drain, forwarding) = (self.buffers, self.drain, self.forwarding);
+        let carried = tokio::task::spawn_blocking(move || {
+            buffers.each().for_each(|(_, buffer)| buffer.close());
+            forwarding.close();
+            let deadline = Instant::now() + DRAIN_WITHIN;
+            let stored = drain.finish(DRAIN_WITHIN);
+            (stored, forwarding.finish(deadline))
         });
-        if !drained.await.unwrap_or(false) {
+        let (stored, forwarded) = carried.await.unwrap_or((false, false));
+        if !stored {
             tracing::info!("spans that are safe in the buffer reach the store after the next start");
+        }
+        if !forwarded {
+            tracing::info!(
+                "what is safe in the buffer and not forwarded yet is forwarded after the next start"
+            );
         }
     }
 }
@@ -250,43 +289,6 @@ impl App {
 fn shown(address: SocketAddr) -> SocketAddr {
     let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
     SocketAddr::new(ip, address.port())
-}
-
-/// Opens what lies on disk, whatever state the last run left it in.
-fn open(
-    config: &Config,
-    folder: &DataFolder,
-    clock: &Arc<SystemClock>,
-) -> anyhow::Result<(Arc<Store>, Buffer)> {
-    let store = quarantine::open_store(folder, &config.store, clock.as_ref())?;
-    let mut environment = Environment::host(Arc::clone(clock) as Arc<dyn buffer::Clock>);
-    if let Some(bytes) = config.reserve_size {
-        let reserve = Reserve::open(Arc::new(HostDisk), &folder.join("buffer/reserve"), bytes);
-        environment = environment.with_reserve(Arc::new(reserve.context("open the buffer")?));
-    }
-    let (buffer, recovery) = Buffer::open(
-        &folder.join("buffer/traces"),
-        buffer::Signal::Traces,
-        config.buffer.clone(),
-        environment,
-    )
-    .context("open the buffer")?;
-    if recovery.vanished_frames > 0 || recovery.quarantined_files > 0 {
-        tracing::warn!(
-            recovery.vanished_frames,
-            recovery.quarantined_files,
-            "the buffer is damaged: some requests in it cannot be stored any more"
-        );
-    }
-    if recovery.recovered_files > 0 {
-        tracing::info!(
-            recovery.frames,
-            recovery.recovered_files,
-            recovery.torn_bytes,
-            "the last run did not end by itself; its buffer was repaired"
-        );
-    }
-    Ok((Arc::new(store), buffer))
 }
 
 fn serve_all(

@@ -2,7 +2,10 @@
 //!
 //! Promise: [`Ingest::accept`] answers once. `Ok` means that every accepted span is on disk; a refusal says
 //! why, and what limit or setting decided. Spans that cannot be used are left out and counted in the answer;
-//! the others of the same request are kept. [`drain`] then carries what is safe into the store, each span once.
+//! the others of the same request are kept. [`drain`] then carries what is safe into the store, each span once,
+//! and [`forward`], where an upstream is set, carries all three signals there. Log records and data points are on
+//! disk too when they are acknowledged, if there is somebody to forward them to; otherwise they are counted and
+//! discarded.
 //!
 //! Limits: bytes in flight ([`Budget`]), bytes of a span, the buffer's own folder.
 //!
@@ -11,6 +14,7 @@
 mod budget;
 mod counts;
 mod drain;
+pub mod forward;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,10 +34,51 @@ pub use drain::{Drain, DrainError};
 pub enum Signal {
     /// Spans: buffered and stored.
     Traces,
-    /// Log records: counted and discarded.
+    /// Log records: forwarded, or counted and discarded.
     Logs,
-    /// Metric data points: counted and discarded.
+    /// Metric data points: forwarded, or counted and discarded.
     Metrics,
+}
+
+impl Signal {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
+
+    /// Its name in paths, settings and numbers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+/// The buffers that are open.
+#[derive(Debug, Clone)]
+pub struct Buffers {
+    /// Of spans.
+    pub traces: Buffer,
+    /// Of log records, if somebody takes them.
+    pub logs: Option<Buffer>,
+    /// Of data points, if somebody takes them.
+    pub metrics: Option<Buffer>,
+}
+
+impl Buffers {
+    /// One signal's.
+    pub fn of(&self, signal: Signal) -> Option<&Buffer> {
+        match signal {
+            Signal::Traces => Some(&self.traces),
+            Signal::Logs => self.logs.as_ref(),
+            Signal::Metrics => self.metrics.as_ref(),
+        }
+    }
+
+    /// Each with its signal.
+    pub fn each(&self) -> impl Iterator<Item = (Signal, &Buffer)> {
+        Signal::ALL.into_iter().filter_map(|signal| Some((signal, self.of(signal)?)))
+    }
 }
 
 /// A request that is safe.
@@ -95,7 +140,7 @@ pub struct Settings {
 /// Takes requests of all doors.
 #[derive(Debug)]
 pub struct Ingest {
-    buffer: Buffer,
+    buffers: Buffers,
     settings: Settings,
     limits: otlp::Limits,
     budget: Arc<Budget>,
@@ -104,12 +149,12 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Into this buffer.
-    pub fn new(buffer: Buffer, settings: Settings) -> Self {
+    /// Into these buffers.
+    pub fn new(buffers: Buffers, settings: Settings) -> Self {
         let limits = otlp::Limits { max_span_bytes: settings.max_span_bytes };
         let budget = Arc::new(Budget::new(settings.in_flight_bytes));
         Self {
-            buffer,
+            buffers,
             settings,
             limits,
             budget,
@@ -146,8 +191,8 @@ impl Ingest {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Takes one export request in OTLP's protobuf encoding. `done` is called once: for spans when they are
-    /// on disk, from the buffer's thread.
+    /// Takes one export request in OTLP's protobuf encoding. `done` is called once: when it is on disk, from the
+    /// buffer's thread, where the signal has a buffer.
     pub fn accept(
         &self,
         signal: Signal,
@@ -158,27 +203,46 @@ impl Ingest {
             return done(Err(stopping()));
         }
         match signal {
-            Signal::Traces => self.accept_spans(request, done),
-            Signal::Logs => done(count(otlp::count_log_records(&request), &self.counts.log_records)),
-            Signal::Metrics => done(count(otlp::count_data_points(&request), &self.counts.data_points)),
+            Signal::Traces => self.keep(signal, self.check_spans(request), done),
+            Signal::Logs => self.keep(signal, counted(request, otlp::count_log_records), done),
+            Signal::Metrics => self.keep(signal, counted(request, otlp::count_data_points), done),
         }
     }
 
-    fn accept_spans(&self, request: Bytes, done: impl FnOnce(Result<Accepted, Refused>) + Send + 'static) {
-        let (request, accepted) = match self.check(request) {
+    fn keep(
+        &self,
+        signal: Signal,
+        checked: Result<(Bytes, Accepted), Refused>,
+        done: impl FnOnce(Result<Accepted, Refused>) + Send + 'static,
+    ) {
+        let (request, accepted) = match checked {
             Ok(checked) => checked,
             Err(refused) => return done(Err(refused)),
         };
         if accepted.items == 0 {
             return done(Ok(accepted));
         }
-        self.buffer.append(request, accepted.items, move |appended| {
+        let Some(buffer) = self.buffers.of(signal) else {
+            self.discard(signal, accepted.items);
+            return done(Ok(accepted));
+        };
+        buffer.append(request, accepted.items, move |appended| {
             done(appended.map(|_sequence| accepted).map_err(Refused::from));
         });
     }
 
+    /// Log records and data points have no store here: they are counted, and the sender hears "ok", because a
+    /// client that sends all three signals to one address would otherwise report an error every interval.
+    fn discard(&self, signal: Signal, items: u32) {
+        let counter =
+            if signal == Signal::Logs { &self.counts.log_records } else { &self.counts.data_points };
+        if counter.add(u64::from(items)) == 0 {
+            tracing::info!("{} are accepted and discarded: only spans are stored", signal.name());
+        }
+    }
+
     /// The request as it will be kept, and what its sender is told.
-    fn check(&self, request: Bytes) -> Result<(Bytes, Accepted), Refused> {
+    fn check_spans(&self, request: Bytes) -> Result<(Bytes, Accepted), Refused> {
         let malformed = |error: otlp::ScanError| Refused::Malformed(error.to_string());
         let scanned = otlp::scan(&request, &self.limits).map_err(malformed)?;
         let first = scanned.first_rejection;
@@ -204,7 +268,9 @@ impl From<buffer::Error> for Refused {
                 return Self::TooLarge { what: "a request", bytes, limit, key: "buffer.max_file_size" };
             }
             buffer::Error::Full { used, limit, retry_after } => {
-                let why = format!("{used} of the {limit} bytes of buffer.max_folder_size wait to be stored");
+                let why = format!(
+                    "{used} of the {limit} bytes of buffer.max_folder_size wait to be stored or forwarded"
+                );
                 (why, retry_after)
             }
             buffer::Error::Busy { queued, limit, retry_after } => {
@@ -236,12 +302,11 @@ fn repair_warning(repaired: u32) -> Option<String> {
     })
 }
 
-/// Log records and data points have no store here: they are counted, and the sender hears "ok", because a
-/// client that sends all three signals to one address would otherwise report an error every interval.
-fn count(counted: Result<u32, otlp::ScanError>, counter: &Counter) -> Result<Accepted, Refused> {
-    let items = counted.map_err(|error| Refused::Malformed(error.to_string()))?;
-    if counter.add(u64::from(items)) == 0 && items > 0 {
-        tracing::info!("logs and metrics are accepted and discarded: only spans are stored");
-    }
-    Ok(Accepted { items, ..Accepted::default() })
+/// A request whose items are only counted, as it came.
+fn counted(
+    request: Bytes,
+    count: fn(&[u8]) -> Result<u32, otlp::ScanError>,
+) -> Result<(Bytes, Accepted), Refused> {
+    let items = count(&request).map_err(|error| Refused::Malformed(error.to_string()))?;
+    Ok((request, Accepted { items, ..Accepted::default() }))
 }

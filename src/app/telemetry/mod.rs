@@ -1,5 +1,8 @@
 //! Our own logs, and the numbers on `/metrics`.
 
+mod buffered;
+mod forwarded;
+
 use std::fmt::{Display, Write as _};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -7,8 +10,9 @@ use std::time::Instant;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::buffer::Buffer;
-use crate::ingest::{DoorCounts, DrainCounts, Ingest};
+use super::forwarding::ForwardingCounts;
+use crate::ingest::{Buffers, DoorCounts, DrainCounts, Ingest};
+use crate::model::Clock;
 use crate::query::Query;
 use crate::receive::otlp;
 
@@ -42,10 +46,14 @@ pub(super) struct Report {
     pub ingest: Arc<Ingest>,
     /// By transport.
     pub otlp: Arc<otlp::Counts>,
-    /// The buffer of spans.
-    pub buffer: Buffer,
+    /// Where it makes things safe.
+    pub buffers: Buffers,
     /// From buffer to store.
     pub drain: Arc<DrainCounts>,
+    /// From buffers to the upstream.
+    pub forwarded: ForwardingCounts,
+    /// Tells how old things are.
+    pub clock: Arc<dyn Clock>,
     /// Damaged stores in quarantine when the program started.
     pub set_aside: usize,
     /// What is stored.
@@ -60,8 +68,9 @@ impl Report {
         text.single("tracelodge_build_info", "gauge", "The version that runs.", &[("version", VERSION)], 1);
         self.doors(&mut text);
         self.discarded(&mut text);
-        self.buffered(&mut text);
+        buffered::report(&mut text, &self.buffers, self.clock.now());
         self.drained(&mut text);
+        forwarded::report(&mut text, &self.forwarded);
         self.stored(&mut text);
         self.process(&mut text);
         text.0
@@ -97,67 +106,9 @@ impl Report {
     fn discarded(&self, text: &mut Text) {
         let counts = self.ingest.counts();
         let name = "tracelodge_discarded_items_total";
-        text.head(name, "counter", "Items accepted and discarded, because only spans are stored.");
+        text.head(name, "counter", "Items accepted and discarded: nobody takes them.");
         text.sample(name, &[("signal", "logs")], counts.log_records.value());
         text.sample(name, &[("signal", "metrics")], counts.data_points.value());
-    }
-
-    fn buffered(&self, text: &mut Text) {
-        let stats = self.buffer.stats();
-        let counters = &stats.counters;
-        let reserve_released = u64::from(stats.reserve_stands == Some(false));
-        let behind = stats.consumers.iter().map(|consumer| consumer.pending.frames).max().unwrap_or(0);
-        let columns = [
-            ("frames_total", "counter", "Requests made safe.", counters.appended_frames),
-            ("items_total", "counter", "Spans made safe.", counters.appended_items),
-            ("appended_bytes_total", "counter", "Bytes of requests made safe.", counters.appended_bytes),
-            ("groups_total", "counter", "Groups of requests that shared a sync.", counters.groups),
-            ("syncs_total", "counter", "Syncs of files and folders.", counters.syncs),
-            ("disk_failures_total", "counter", "Writes and syncs that failed.", counters.disk_failures),
-            ("sealed_files_total", "counter", "Files finished.", counters.sealed_files),
-            (
-                "deleted_files_total",
-                "counter",
-                "Files deleted after the store had them.",
-                counters.deleted_files,
-            ),
-            (
-                "refused_full_total",
-                "counter",
-                "Requests refused: the folder was full.",
-                counters.refused_full,
-            ),
-            (
-                "refused_busy_total",
-                "counter",
-                "Requests refused: the disk was behind.",
-                counters.refused_busy,
-            ),
-            (
-                "refused_by_disk_total",
-                "counter",
-                "Requests refused: no space, or failing.",
-                counters.refused_by_disk,
-            ),
-            (
-                "damaged_frames_total",
-                "counter",
-                "Requests found damaged and passed over.",
-                counters.damaged_frames,
-            ),
-            ("damaged_items_total", "counter", "Spans in them, where known.", counters.damaged_items),
-            ("folder_bytes", "gauge", "Bytes of all files.", stats.folder_bytes),
-            ("folder_limit_bytes", "gauge", "The bound on that.", stats.folder_limit),
-            ("files", "gauge", "Finished files.", stats.files as u64),
-            ("tail_bytes", "gauge", "Memory for fresh requests.", stats.tail_bytes as u64),
-            ("queued_bytes", "gauge", "Bytes waiting for the disk.", stats.queued_bytes as u64),
-            ("unstored_frames", "gauge", "Requests safe but not yet in the store.", behind),
-            ("degraded", "gauge", "1 after the disk failed.", u64::from(stats.degraded)),
-            ("reserve_released", "gauge", "1 while the disk has no space for more.", reserve_released),
-        ];
-        for (name, kind, help, value) in columns {
-            text.single(&format!("tracelodge_buffer_{name}"), kind, help, &[("signal", "traces")], value);
-        }
     }
 
     fn drained(&self, text: &mut Text) {

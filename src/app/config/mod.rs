@@ -2,6 +2,8 @@
 //!
 //! `config/default.toml` is the list of all keys, their defaults and their types; nothing else lists them.
 
+mod upstream;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +14,10 @@ use super::Args;
 use crate::serve::guard::AllowedHosts;
 use crate::{buffer, ingest};
 
+pub(super) use upstream::Upstream;
+
 /// The reference: every key, its default and its meaning.
-pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
+pub(super) const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
 /// One request of the largest size takes this much of the budget at most: packed, inflated while the space for
 /// it doubles, and as protobuf beside its JSON.
@@ -95,6 +99,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// The disk buffer.
     pub buffer: buffer::FileStorageConfig,
+    /// Where everything accepted is forwarded to, if anywhere.
+    pub upstream: Option<Upstream>,
     /// Bytes set aside for getting out of a full disk, or `None` when that is off.
     pub reserve_size: Option<u64>,
     /// The store.
@@ -231,6 +237,7 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         receive: read.receive(&buffer)?,
         allowed_origins: read.texts("receive.allowed_origins")?,
         buffer,
+        upstream: upstream::read(&read)?,
         reserve_size: read.size_or_off("buffer.reserve_size")?,
         store: crate::store::Settings {
             cache_bytes: read.size("store.cache_bytes")? as usize,
@@ -257,12 +264,14 @@ impl Reader<'_> {
             max_folder_size: self.size("buffer.max_folder_size")?,
             max_file_size: self.size("buffer.max_file_size")?,
             max_file_age_for_write: self.duration("buffer.max_file_age_for_write")?,
+            max_file_age_for_read: self.duration("buffer.max_file_age_for_read")?,
             tail_bytes: self.size("buffer.tail_bytes")? as usize,
             ..buffer::FileStorageConfig::appliance()
         };
         if settings.max_file_age_for_write >= settings.max_file_age_for_read {
-            let hours = settings.max_file_age_for_read.as_secs() / 3_600;
-            return Err(self.wrong("buffer.max_file_age_for_write", format!("write less than {hours}h")));
+            let age = self.text("buffer.max_file_age_for_read")?;
+            let why = format!("write less than buffer.max_file_age_for_read, which is {age}");
+            return Err(self.wrong("buffer.max_file_age_for_write", why));
         }
         settings.check().map_err(Error::Buffer)?;
         Ok(settings)
@@ -322,13 +331,22 @@ impl Reader<'_> {
     }
 
     fn size(&self, key: &str) -> Result<u64, Error> {
-        let size = match self.value(key) {
+        self.bytes(key)
+            .filter(|bytes| *bytes > 0)
+            .ok_or_else(|| self.wrong(key, "write a size such as 512KiB, 20MiB or 2GiB"))
+    }
+
+    fn size_or_none(&self, key: &str) -> Result<u64, Error> {
+        self.bytes(key)
+            .ok_or_else(|| self.wrong(key, "write a size such as 512KiB or 20MiB, or 0 for no bound"))
+    }
+
+    fn bytes(&self, key: &str) -> Option<u64> {
+        match self.value(key) {
             Value::Integer(bytes) => u64::try_from(*bytes).ok(),
             Value::String(text) => parse_size(text),
             _ => None,
-        };
-        size.filter(|bytes| *bytes > 0)
-            .ok_or_else(|| self.wrong(key, "write a size such as 512KiB, 20MiB or 2GiB"))
+        }
     }
 
     fn size_or_off(&self, key: &str) -> Result<Option<u64>, Error> {
@@ -462,6 +480,65 @@ mod tests {
     }
 
     #[test]
+    fn an_upstream_is_read_whole() {
+        let settings = [
+            "upstream.endpoint=https://otlp.example.org:4317",
+            "upstream.protocol=grpc",
+            "upstream.headers=[\"authorization=Bearer abc\"]",
+            "upstream.compression=zstd",
+            "upstream.max_bytes_per_second=512KiB",
+            "upstream.certificate_file=me.pem",
+            "upstream.key_file=me.key",
+            "upstream.start=latest",
+        ];
+        let upstream = load(&settings, &[]).unwrap().upstream.unwrap();
+        assert_eq!(upstream.client.endpoint.to_string(), "https://otlp.example.org:4317");
+        assert_eq!(upstream.client.headers["authorization"], "Bearer abc");
+        assert_eq!(upstream.client.timeout, Duration::from_secs(10));
+        assert_eq!(upstream.client.identity, Some(("me.pem".into(), "me.key".into())));
+        assert_eq!((upstream.start, upstream.max_bytes_per_second), (buffer::StartAt::Latest, 512 << 10));
+        assert!(load(&[], &[]).unwrap().upstream.is_none());
+    }
+
+    #[test]
+    fn a_wrong_upstream_is_named_and_its_secrets_are_not() {
+        let on = "upstream.endpoint=http://a:4318";
+        let cases: [(&[&str], &str); 10] = [
+            (
+                &["upstream.endpoint=a:4318"],
+                "upstream.endpoint = \"a:4318\": write an address such as http://gateway:4318 or https://otlp.example.org",
+            ),
+            (
+                &["upstream.endpoint=http://me:pass@a"],
+                "upstream.endpoint = …: write it without user and password, and put them into upstream.headers",
+            ),
+            (&["upstream.headers=[\"pass\"]"], "upstream.headers = …: write each header as name=value"),
+            (&["upstream.headers=[1]"], "upstream.headers = …: write each header as name=value"),
+            (&["upstream.headers=te=pass"], "upstream.headers = …: 'te' is set by the protocol itself"),
+            (&["upstream.protocol=kafka"], "upstream.protocol = \"kafka\": write one of http, grpc"),
+            (&["upstream.compression=lz4"], "upstream.compression = \"lz4\": write one of gzip, zstd, none"),
+            (
+                &["upstream.max_bytes_per_second=fast"],
+                "upstream.max_bytes_per_second = \"fast\": write a size such as 512KiB or 20MiB, or 0 for no bound",
+            ),
+            (
+                &[on, "upstream.certificate_file=me.pem"],
+                "upstream.key_file = \"\": name the key of certificate_file",
+            ),
+            (
+                &[on, "upstream.ca_file=ca.pem"],
+                "upstream.endpoint = \"http://a:4318\": write https:// before it, or leave ca_file, certificate_file \
+                 and key_file empty",
+            ),
+        ];
+        for (settings, expected) in cases {
+            let error = load(settings, &[]).unwrap_err().to_string();
+            assert_eq!(error, expected);
+            assert!(!error.contains("pass@") && !error.contains("=pass"), "{error}");
+        }
+    }
+
+    #[test]
     fn the_reserve_can_be_switched_off_but_not_be_nothing() {
         assert_eq!(load(&["buffer.reserve_size=off"], &[]).unwrap().reserve_size, None);
         assert_eq!(
@@ -496,7 +573,7 @@ mod tests {
             (
                 &["buffer.max_file_age_for_write=5d"],
                 &[],
-                "buffer.max_file_age_for_write = \"5d\": write less than 72h",
+                "buffer.max_file_age_for_write = \"5d\": write less than buffer.max_file_age_for_read, which is 72h",
             ),
             (
                 &["doors.allowed_hosts=http://a.example"],

@@ -1,0 +1,81 @@
+//! `[upstream]`: where everything accepted is forwarded to.
+
+use std::path::PathBuf;
+
+use super::{Error, Reader};
+use crate::buffer::StartAt;
+use crate::upstream::{self, Compression, Endpoint, EndpointError, Protocol};
+
+/// The other server, and how forwarding there goes.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Where and how to send.
+    pub client: upstream::Settings,
+    /// What is sent first, where nothing was ever forwarded.
+    pub start: StartAt,
+    /// The bound on bytes per second; 0 is none.
+    pub max_bytes_per_second: u64,
+}
+
+/// `None` without an endpoint; everything else is checked all the same.
+pub(super) fn read(read: &Reader<'_>) -> Result<Option<Upstream>, Error> {
+    let protocol = match read.one_of("upstream.protocol", &["http", "grpc"])?.as_str() {
+        "grpc" => Protocol::Grpc,
+        _ => Protocol::Http,
+    };
+    let compression = match read.one_of("upstream.compression", &["gzip", "zstd", "none"])?.as_str() {
+        "gzip" => Compression::Gzip,
+        "zstd" => Compression::Zstd,
+        _ => Compression::None,
+    };
+    let start = match read.one_of("upstream.start", &["oldest", "latest"])?.as_str() {
+        "latest" => StartAt::Latest,
+        _ => StartAt::Oldest,
+    };
+    // Whatever is wrong with headers, it is not shown: they are secrets.
+    let texts = read
+        .texts("upstream.headers")
+        .map_err(|_shown| unshown("upstream.headers", EndpointError::NotAHeader))?;
+    let headers = upstream::headers(texts.iter().map(String::as_str))
+        .map_err(|error| unshown("upstream.headers", error))?;
+    let timeout = read.duration("upstream.timeout")?;
+    let max_bytes_per_second = read.size_or_none("upstream.max_bytes_per_second")?;
+    let (ca_file, identity) = (file(read, "upstream.ca_file")?, identity(read)?);
+    let Some(endpoint) = endpoint(read, protocol)? else { return Ok(None) };
+    if !endpoint.is_encrypted() && (ca_file.is_some() || identity.is_some()) {
+        let why = "write https:// before it, or leave ca_file, certificate_file and key_file empty";
+        return Err(read.wrong("upstream.endpoint", why));
+    }
+    let client = upstream::Settings { endpoint, headers, compression, timeout, ca_file, identity };
+    Ok(Some(Upstream { client, start, max_bytes_per_second }))
+}
+
+fn endpoint(read: &Reader<'_>, protocol: Protocol) -> Result<Option<Endpoint>, Error> {
+    const KEY: &str = "upstream.endpoint";
+    let text = read.text(KEY)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Endpoint::parse(&text, protocol).map(Some).map_err(|error| match error {
+        EndpointError::Credentials => unshown(KEY, error),
+        error => read.wrong(KEY, error.to_string()),
+    })
+}
+
+fn identity(read: &Reader<'_>) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+    match (file(read, "upstream.certificate_file")?, file(read, "upstream.key_file")?) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (Some(_), None) => Err(read.wrong("upstream.key_file", "name the key of certificate_file")),
+        (None, Some(_)) => Err(read.wrong("upstream.certificate_file", "name the certificate of key_file")),
+    }
+}
+
+fn file(read: &Reader<'_>, key: &str) -> Result<Option<PathBuf>, Error> {
+    let path = read.text(key)?;
+    Ok((!path.is_empty()).then(|| path.into()))
+}
+
+fn unshown(key: &str, why: EndpointError) -> Error {
+    Error::Value { key: key.to_owned(), value: "…".to_owned(), why: why.to_string() }
+}
