@@ -39,7 +39,19 @@ impl Server {
 
     /// Starts what [`command`] has made, perhaps with another program around it.
     pub(crate) fn launch(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        command.stderr(Stdio::inherit());
+        Self::spawn(command)
+    }
+
+    /// Starts with more settings, and what it logs goes to a file.
+    pub(crate) fn start_saying(data: &Path, settings: &[&str], log: &Path) -> Self {
+        let mut command = command(data, settings);
+        command.stderr(std::fs::File::create(log).unwrap());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (said, lines) = std::sync::mpsc::sync_channel(64);
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));

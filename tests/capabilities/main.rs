@@ -3,10 +3,13 @@
 
 mod bad_input;
 mod crash;
+mod forward;
+mod forward_tls;
 mod harness;
 mod lifecycle;
 mod receive_otlp;
 mod small_disks;
 mod steered_kills;
 mod two_processes;
+mod upstream_stub;
 mod wire;

@@ -4,8 +4,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
@@ -57,6 +63,24 @@ pub(crate) fn request(service: &str, spans: Vec<Span>) -> ExportTraceServiceRequ
 /// Protobuf bytes of spans `0..count` of a trace.
 pub(crate) fn trace(service: &str, trace: u64, count: u64) -> Bytes {
     request(service, (0..count).map(|number| span(trace, number)).collect()).encode_to_vec().into()
+}
+
+/// Protobuf bytes of one log record, which carries its number as its time.
+pub(crate) fn log_record(number: u64) -> Bytes {
+    let record = LogRecord { time_unix_nano: number, severity_number: 9, ..LogRecord::default() };
+    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
+    let resource_logs = vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }];
+    ExportLogsServiceRequest { resource_logs }.encode_to_vec().into()
+}
+
+/// Protobuf bytes of one data point of a gauge, which carries its number as its time.
+pub(crate) fn data_point(number: u64) -> Bytes {
+    let point = NumberDataPoint { time_unix_nano: number, ..NumberDataPoint::default() };
+    let data = metric::Data::Gauge(Gauge { data_points: vec![point] });
+    let metric = Metric { name: "gauge".to_owned(), data: Some(data), ..Metric::default() };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
+    let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+    ExportMetricsServiceRequest { resource_metrics }.encode_to_vec().into()
 }
 
 /// A span reduced to what both sides can say: span id → facts.
