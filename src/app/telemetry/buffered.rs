@@ -7,7 +7,7 @@ use crate::model::Timestamp;
 
 type Column<Of> = (&'static str, &'static str, &'static str, fn(&Of) -> u64);
 
-const BUFFER: [Column<Stats>; 21] = [
+const BUFFER: [Column<Stats>; 22] = [
     ("frames_total", "counter", "Requests made safe.", |stats| stats.counters.appended_frames),
     ("items_total", "counter", "Items made safe.", |stats| stats.counters.appended_items),
     ("appended_bytes_total", "counter", "Bytes of requests made safe.", |stats| {
@@ -38,6 +38,7 @@ const BUFFER: [Column<Stats>; 21] = [
     ("damaged_frames_total", "counter", "Requests found damaged and passed over.", |stats| {
         stats.counters.damaged_frames
     }),
+    ("damaged_items_total", "counter", "Items in them, where known.", |stats| stats.counters.damaged_items),
     ("folder_bytes", "gauge", "Bytes of all files.", |stats| stats.folder_bytes),
     ("folder_limit_bytes", "gauge", "The bound on that.", |stats| stats.folder_limit),
     ("files", "gauge", "Finished files.", |stats| stats.files as u64),
