@@ -31,7 +31,7 @@ pub(super) fn open_buffers(
     let open = |signal| open_buffer(config, folder, &environment, signal);
     let traces = open(Signal::Traces)?;
     if config.upstream.is_none() {
-        warn_of_what_was_left(&traces, folder);
+        warn_of_what_was_left(&traces, folder, open);
         return Ok(Buffers { traces, logs: None, metrics: None });
     }
     Ok(Buffers { traces, logs: Some(open(Signal::Logs)?), metrics: Some(open(Signal::Metrics)?) })
@@ -98,20 +98,29 @@ fn open_buffer(
 
 /// An upstream that is no longer set may only be set again later: what waits for it is kept until it expires, or
 /// makes room, or somebody says otherwise.
-fn warn_of_what_was_left(traces: &Buffer, folder: &DataFolder) {
+fn warn_of_what_was_left(
+    traces: &Buffer,
+    folder: &DataFolder,
+    open: impl Fn(Signal) -> anyhow::Result<Buffer>,
+) {
+    // Looked at, and closed again.
+    let left = |signal| {
+        let unused = path(folder, signal).exists().then(|| open(signal));
+        unused.map_or(Ok(0), |opened| opened.map(|buffer| waiting(&buffer)))
+    };
     let spans = waiting(traces);
-    let others: Vec<&str> = [Signal::Logs, Signal::Metrics]
-        .into_iter()
-        .filter(|signal| path(folder, *signal).exists())
-        .map(Signal::name)
-        .collect();
-    if spans > 0 || !others.is_empty() {
-        tracing::warn!(
+    match (left(Signal::Logs), left(Signal::Metrics)) {
+        (Ok(0), Ok(0)) if spans == 0 => {}
+        (Ok(log_records), Ok(data_points)) => tracing::warn!(
             spans,
-            others = others.join(" and "),
+            log_records,
+            data_points,
             "no upstream.endpoint is set, and the buffer holds what was to be forwarded to one; `tracelodge \
              forget-upstream` drops it"
-        );
+        ),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!("it is not known what was to be forwarded, could not {error:#}");
+        }
     }
 }
 

@@ -440,7 +440,9 @@ async fn an_upstream_that_is_not_set_any_more_is_remembered_until_somebody_says_
     assert_eq!(number(&metrics, "tracelodge_discarded_items_total", &["logs"]), 1);
     server.terminate();
     let said = std::fs::read_to_string(&log).unwrap();
-    assert!(said.contains("spans=1") && said.contains("forget-upstream"), "{said}");
+    for words in ["spans=1", "log_records=1", "data_points=1", "forget-upstream"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 
     let mut forget = command(data.path(), &[]);
     let output = forget.arg("forget-upstream").output().unwrap();
