@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -12,6 +12,8 @@ use rustix::io::Errno;
 const PIECE_BYTES: u64 = 4 << 10;
 /// Slices that one write takes at most (`IOV_MAX` of Linux and macOS).
 const MAX_SLICES: usize = 1_024;
+/// Space of a deleted file that is freed at once.
+const FREE_STEP_BYTES: u64 = 1 << 20;
 /// Zeros are written so many at a time.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -213,11 +215,33 @@ impl Disk for HostDisk {
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        let file = OpenOptions::new().write(true).open(path);
+        fs::remove_file(path)?;
+        if let Ok(file) = file {
+            free_in_steps(&file);
+        }
+        Ok(())
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
+    }
+}
+
+/// Frees the space of a file that has lost its name bit by bit: a disk that is told of freed space (mount option
+/// `discard`) would have every sync wait until all of it is.
+fn free_in_steps(file: &File) {
+    let Ok(about) = file.metadata() else { return };
+    // It may have another name, given by a backup.
+    if about.nlink() > 0 {
+        return;
+    }
+    let mut bytes = about.len();
+    while bytes > FREE_STEP_BYTES {
+        bytes -= FREE_STEP_BYTES;
+        if file.set_len(bytes).is_err() {
+            return;
+        }
     }
 }
 
@@ -265,6 +289,19 @@ mod tests {
             HostDisk.create_folder(&folder).unwrap();
             assert!(folder.is_dir());
         }
+    }
+
+    #[test]
+    fn a_deleted_file_keeps_its_bytes_under_its_other_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, backup] = ["file", "backup"].map(|name| folder.path().join(name));
+        let bytes = vec![7; 3 << 20];
+        std::fs::write(&path, &bytes).unwrap();
+        std::fs::hard_link(&path, &backup).unwrap();
+        HostDisk.unlink(&path).unwrap();
+        assert!(!path.exists() && std::fs::read(&backup).unwrap() == bytes);
+        HostDisk.unlink(&backup).unwrap();
+        assert!(!backup.exists());
     }
 
     #[cfg(target_os = "linux")]
