@@ -168,11 +168,6 @@ impl Consumer {
     ///
     /// See [`Consumer::next`].
     pub fn next_backfill(&mut self, take: Take) -> Result<Vec<Frame>, Error> {
-        let frames = self.read(Side::Backfill, &take, Instant::now())?;
-        if !frames.is_empty() || !self.backfill_is_open() {
-            return Ok(frames);
-        }
-        self.journal.seal()?;
         self.read(Side::Backfill, &take, Instant::now())
     }
 
@@ -254,13 +249,6 @@ impl Consumer {
         if deletes {
             self.journal.offer_to_sweeper();
         }
-    }
-
-    /// Whether what comes next as backfill is in the file that is being written.
-    fn backfill_is_open(&self) -> bool {
-        let mut ledger = self.journal.ledger.lock();
-        let next = ledger.at(self.place).owed.at_or_after(self.backfill.next);
-        next < self.split && ledger.open.as_ref().is_some_and(|open| open.sequences.contains(&next))
     }
 
     fn lane(&mut self, side: Side) -> &mut Lane {

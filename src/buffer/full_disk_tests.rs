@@ -54,7 +54,7 @@ fn while_the_reserve_does_not_stand_appends_touch_no_file() {
     clock.pass(Duration::from_millis(999));
     assert!(is_no_space(&process.append(payload(3, 100))));
     assert!(!disk.is_off());
-    assert_eq!(process.journal.stats().counters.refused_by_disk, 2);
+    assert_eq!(process.journal.stats().counters.refused_by_disk.frames, 2);
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub(super) struct Journal {
     /// Who the buffer is, and the file that says so and keeps others out. Held while files are deleted.
     identity: Mutex<(Identity, Box<dyn DiskFile>)>,
     about: SegmentHeader,
+    /// What opening the folder found.
+    recovery: Recovery,
 }
 
 impl Journal {
@@ -113,6 +115,7 @@ impl Journal {
             releases: Condvar::new(),
             identity: Mutex::new((opened.identity, opened.lock)),
             about,
+            recovery: opened.report,
         };
         journal.find_shares()?;
         Ok((journal, Writer::new(opened.last_name), opened.report))
@@ -261,12 +264,13 @@ impl Journal {
     pub(super) fn refuse(&self, pending: Pending, error: Error) -> Answer {
         let mut ledger = self.ledger.lock();
         let counters = &mut ledger.counters;
+        let amount = pending.amount();
         match error {
-            Error::Full { .. } => counters.refused_full += 1,
-            Error::Busy { .. } => counters.refused_busy += 1,
-            Error::TooLarge { .. } => counters.refused_too_large += 1,
+            Error::Full { .. } => counters.refused_full += amount,
+            Error::Busy { .. } => counters.refused_busy += amount,
+            Error::TooLarge { .. } => counters.refused_too_large += amount,
             Error::NoSpace { .. } | Error::Degraded { .. } | Error::Io { .. } => {
-                counters.refused_by_disk += 1;
+                counters.refused_by_disk += amount;
             }
             _ => {}
         }
@@ -572,6 +576,7 @@ impl Journal {
         let issued = ledger.next_sequence - 1;
         Stats {
             counters: ledger.counters,
+            recovery: self.recovery,
             folder_bytes: ledger.folder_bytes,
             folder_limit: ledger.folder_limit,
             files: ledger.sealed.len(),

@@ -77,7 +77,7 @@ pub use config::{Durability, FileStorageConfig, InvalidSetting, WhenFull};
 pub use consumer::{Consumer, StartAt};
 pub use disk::{Disk, DiskFile, Entry, HostDisk};
 pub use reserve::Reserve;
-pub use stats::{Amount, ConsumerStats, Counters, Dropped, Recovery, Stats};
+pub use stats::{Amount, ConsumerStats, Counters, Dropped, Recovery, Stats, SyncTimes};
 pub use tail::{Frame, Take};
 
 use folder::{Folder, failed};

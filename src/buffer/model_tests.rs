@@ -483,7 +483,7 @@ fn a_full_folder_refuses_with_retry_later_and_takes_again_when_released() {
     }
     consumer.release(*seen.last().unwrap());
     process.append(payload(2, 1_000)).unwrap();
-    assert_eq!(process.journal.stats().counters.refused_full, 1);
+    assert_eq!(process.journal.stats().counters.refused_full.frames, 1);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::buffer::Error;
 use crate::buffer::config::Durability;
 use crate::buffer::frame;
+use crate::buffer::stats::Amount;
 
 /// Bytes that may wait for the disk, those being written included: a slow disk shall become back-pressure.
 pub(super) const MAX_QUEUED_BYTES: usize = 32 << 20;
@@ -48,6 +49,11 @@ impl Pending {
         if panic::catch_unwind(AssertUnwindSafe(|| done(answer))).is_err() {
             tracing::error!("whoever waited for an append has panicked");
         }
+    }
+
+    /// What it is, as consumers would count it.
+    pub(super) fn amount(&self) -> Amount {
+        Amount { frames: 1, items: u64::from(self.items), bytes: self.frame_bytes() }
     }
 
     /// Bytes of its frame in the file.

@@ -1,6 +1,7 @@
 //! Plain numbers about a buffer, for whoever shows them.
 
 use std::ops::{AddAssign, Sub, SubAssign};
+use std::time::Duration;
 
 use crate::buffer::registration::Loss;
 
@@ -17,6 +18,8 @@ pub struct Counters {
     pub groups: u64,
     /// Syncs of files and of folders by the writer.
     pub syncs: u64,
+    /// How long syncs of the writer's files took.
+    pub sync_times: SyncTimes,
     /// Syncs and writes by the writer that failed.
     pub disk_failures: u64,
     /// Files that were finished.
@@ -30,13 +33,13 @@ pub struct Counters {
     /// Files that were deleted although a consumer had not released them: for room, by age or on demand.
     pub dropped_files: u64,
     /// Appends refused because the folder was full of unreleased data.
-    pub refused_full: u64,
+    pub refused_full: Amount,
     /// Appends refused because too much was waiting for the disk.
-    pub refused_busy: u64,
+    pub refused_busy: Amount,
     /// Appends refused because of their size.
-    pub refused_too_large: u64,
+    pub refused_too_large: Amount,
     /// Appends refused because the disk had no space or failed.
-    pub refused_by_disk: u64,
+    pub refused_by_disk: Amount,
     /// Frames handed to consumers from memory.
     pub frames_from_memory: u64,
     /// Frames handed to consumers from files.
@@ -47,11 +50,61 @@ pub struct Counters {
     pub damaged_items: u64,
 }
 
+/// How long syncs took: so many within each bound, and beyond all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SyncTimes {
+    within: [u64; Self::BOUNDS.len()],
+    beyond: u64,
+    total: Duration,
+}
+
+impl SyncTimes {
+    /// From a disk with a cache of its own to one that spins and is busy.
+    pub const BOUNDS: [Duration; 10] = [
+        Duration::from_micros(250),
+        Duration::from_micros(500),
+        Duration::from_millis(1),
+        Duration::from_millis(2),
+        Duration::from_millis(5),
+        Duration::from_millis(10),
+        Duration::from_millis(25),
+        Duration::from_millis(100),
+        Duration::from_millis(500),
+        Duration::from_secs(2),
+    ];
+
+    pub(super) fn count(&mut self, took: Duration) {
+        let at = Self::BOUNDS.partition_point(|bound| *bound < took);
+        *self.within.get_mut(at).unwrap_or(&mut self.beyond) += 1;
+        self.total += took;
+    }
+
+    /// How many took no longer than each bound.
+    pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> {
+        Self::BOUNDS.into_iter().zip(self.within).scan(0, |sum, (bound, count)| {
+            *sum += count;
+            Some((bound, *sum))
+        })
+    }
+
+    /// How many there were.
+    pub fn number(&self) -> u64 {
+        self.within.iter().sum::<u64>() + self.beyond
+    }
+
+    /// All of them together.
+    pub fn total(&self) -> Duration {
+        self.total
+    }
+}
+
 /// The state of a buffer at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
     /// What has been counted since it was opened.
     pub counters: Counters,
+    /// What opening it found.
+    pub recovery: Recovery,
     /// Bytes of all its files, and of what the open one still needs to be sealed.
     pub folder_bytes: u64,
     /// The bound on that.
@@ -201,4 +254,22 @@ pub struct Recovery {
     pub empty_files: u64,
     /// The number of the next frame.
     pub next_sequence: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::SyncTimes;
+
+    #[test]
+    fn each_time_is_counted_within_its_bound_and_those_above() {
+        let mut times = SyncTimes::default();
+        for micros in [1, 250, 251, 3_000, 10_000_000] {
+            times.count(Duration::from_micros(micros));
+        }
+        let counts: Vec<u64> = times.cumulative().map(|(_, count)| count).collect();
+        assert_eq!(counts, [2, 3, 3, 3, 4, 4, 4, 4, 4, 4]);
+        assert_eq!((times.number(), times.total()), (5, Duration::from_micros(10_003_502)));
+    }
 }

@@ -338,7 +338,7 @@ fn a_payload_that_fits_no_file_is_refused_with_the_limit() {
         format!("append {} bytes: the limit is {limit} bytes, by max_file_size", limit + 1)
     );
     appended(&buffer, &payload[..limit]).unwrap();
-    assert_eq!(buffer.stats().counters.refused_too_large, 1);
+    assert_eq!(buffer.stats().counters.refused_too_large.frames, 1);
 }
 
 #[test]

@@ -427,12 +427,15 @@ impl OpenFile {
     fn sync(&mut self, journal: &Journal) -> io::Result<()> {
         let naming = self.nameless;
         let name = || if naming { journal.disk().sync_folder(&journal.folder.path) } else { Ok(()) };
+        let begun = Instant::now();
         let synced = self.file.sync_data().and_then(|()| name());
+        let took = begun.elapsed();
         self.sync_by_millis = None;
         self.nameless &= synced.is_err();
         self.poisoned |= synced.is_err();
         let mut ledger = journal.ledger.lock();
         ledger.counters.syncs += 1 + u64::from(naming);
+        ledger.counters.sync_times.count(took);
         ledger.counters.disk_failures += u64::from(synced.is_err());
         synced
     }

@@ -1,13 +1,13 @@
 //! What the buffers count, for themselves and for each of their consumers.
 
 use super::Text;
-use crate::buffer::{ConsumerStats, Dropped, Stats};
+use crate::buffer::{Amount, ConsumerStats, Dropped, Stats};
 use crate::ingest::{Buffers, Signal};
 use crate::model::Timestamp;
 
 type Column<Of> = (&'static str, &'static str, &'static str, fn(&Of) -> u64);
 
-const BUFFER: [Column<Stats>; 22] = [
+const BUFFER: [Column<Stats>; 25] = [
     ("frames_total", "counter", "Requests made safe.", |stats| stats.counters.appended_frames),
     ("items_total", "counter", "Items made safe.", |stats| stats.counters.appended_items),
     ("appended_bytes_total", "counter", "Bytes of requests made safe.", |stats| {
@@ -26,15 +26,6 @@ const BUFFER: [Column<Stats>; 22] = [
     ("dropped_files_total", "counter", "Of those, deleted although somebody owed them.", |stats| {
         stats.counters.dropped_files
     }),
-    ("refused_full_total", "counter", "Requests refused: the folder was full.", |stats| {
-        stats.counters.refused_full
-    }),
-    ("refused_busy_total", "counter", "Requests refused: the disk was behind.", |stats| {
-        stats.counters.refused_busy
-    }),
-    ("refused_by_disk_total", "counter", "Requests refused: no space, or failing.", |stats| {
-        stats.counters.refused_by_disk
-    }),
     ("damaged_frames_total", "counter", "Requests found damaged and passed over.", |stats| {
         stats.counters.damaged_frames
     }),
@@ -44,6 +35,22 @@ const BUFFER: [Column<Stats>; 22] = [
     ("files", "gauge", "Finished files.", |stats| stats.files as u64),
     ("tail_bytes", "gauge", "Memory for fresh requests.", |stats| stats.tail_bytes as u64),
     ("queued_bytes", "gauge", "Bytes waiting for the disk.", |stats| stats.queued_bytes as u64),
+    ("recovered_files", "gauge", "Files that a crash had left unfinished, at the start.", |stats| {
+        stats.recovery.recovered_files
+    }),
+    ("torn_bytes", "gauge", "Bytes of requests cut short, at the start.", |stats| stats.recovery.torn_bytes),
+    ("quarantined_files", "gauge", "Files in which nothing could be read, at the start.", |stats| {
+        stats.recovery.quarantined_files
+    }),
+    ("vanished_requests", "gauge", "Requests found damaged at the start.", |stats| {
+        stats.recovery.vanished_frames
+    }),
+    ("memory_reads_total", "counter", "Requests handed to consumers from memory.", |stats| {
+        stats.counters.frames_from_memory
+    }),
+    ("file_reads_total", "counter", "Requests handed to consumers from files.", |stats| {
+        stats.counters.frames_from_files
+    }),
     ("degraded", "gauge", "1 after the disk failed.", |stats| u64::from(stats.degraded)),
     ("reserve_released", "gauge", "1 while the disk has no space for more.", |stats| {
         u64::from(stats.reserve_stands == Some(false))
@@ -57,6 +64,16 @@ const CONSUMER: [Column<ConsumerStats>; 5] = [
     ("pending_items", "gauge", "Items it has still to take.", |stats| stats.pending.items),
     ("pending_requests", "gauge", "Requests it has still to take.", |stats| stats.pending.frames),
     ("pending_bytes", "gauge", "Bytes of files that it has still to take.", |stats| stats.pending.bytes),
+];
+
+type Refusal = (&'static str, fn(&Stats) -> Amount);
+
+/// Why appends are refused; the sender was told, and nothing of these is in a buffer.
+const REFUSALS: [Refusal; 4] = [
+    ("full", |stats| stats.counters.refused_full),
+    ("busy", |stats| stats.counters.refused_busy),
+    ("too_large", |stats| stats.counters.refused_too_large),
+    ("disk", |stats| stats.counters.refused_by_disk),
 ];
 
 type Reason = (&'static str, fn(&Dropped) -> u64);
@@ -78,6 +95,8 @@ pub(super) fn report(text: &mut Text, buffers: &Buffers, now: Timestamp) {
             text.sample(&name, &[("signal", signal.name())], value(stats));
         }
     }
+    refused(text, &all);
+    sync_times(text, &all);
     let consumers: Vec<(&str, &ConsumerStats)> = all
         .iter()
         .flat_map(|(signal, stats)| stats.consumers.iter().map(|consumer| (signal.name(), consumer)))
@@ -91,6 +110,35 @@ pub(super) fn report(text: &mut Text, buffers: &Buffers, now: Timestamp) {
     }
     dropped(text, &consumers);
     lag(text, &consumers, now);
+}
+
+fn refused(text: &mut Text, buffers: &[(Signal, Stats)]) {
+    for (what, value) in
+        [("requests", (|amount| amount.frames) as fn(Amount) -> u64), ("items", |amount| amount.items)]
+    {
+        let name = format!("tracelodge_buffer_refused_{what}_total");
+        text.head(&name, "counter", "Asked to come again, or too large, by reason.");
+        for (signal, stats) in buffers {
+            for (reason, refused) in REFUSALS {
+                text.sample(&name, &[("signal", signal.name()), ("reason", reason)], value(refused(stats)));
+            }
+        }
+    }
+}
+
+fn sync_times(text: &mut Text, buffers: &[(Signal, Stats)]) {
+    let name = "tracelodge_buffer_sync_seconds";
+    text.head(name, "histogram", "How long it took to make a group of requests safe.");
+    for (signal, stats) in buffers {
+        let (signal, times) = (("signal", signal.name()), &stats.counters.sync_times);
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in times.cumulative() {
+            text.sample(&bucket, &[signal, ("le", &bound.as_secs_f64().to_string())], count);
+        }
+        text.sample(&bucket, &[signal, ("le", "+Inf")], times.number());
+        text.sample(&format!("{name}_sum"), &[signal], times.total().as_secs_f64());
+        text.sample(&format!("{name}_count"), &[signal], times.number());
+    }
 }
 
 fn dropped(text: &mut Text, consumers: &[(&str, &ConsumerStats)]) {
