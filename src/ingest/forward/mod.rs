@@ -9,12 +9,13 @@
 //! those are set aside in a folder.
 //!
 //! Limits: one request in flight per signal, so that a crash sends at most one twice; requests of at most 4 MiB,
-//! unless one was accepted larger; a bound on bytes per second; 16 MiB set aside per signal.
+//! unless one was accepted larger, and of less where that is not taken or not in time; a bound on bytes per second; 16 MiB set aside per signal.
 //!
 //! Does not know: protocols, addresses, what is in a request.
 
 mod aside;
 mod backoff;
+mod size;
 #[cfg(test)]
 mod tests;
 mod throttle;

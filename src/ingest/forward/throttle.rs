@@ -25,6 +25,11 @@ impl Throttle {
         Self { bytes_per_second, paid_until: Mutex::new(None) }
     }
 
+    /// The bound, if there is one.
+    pub(super) fn bytes_per_second(&self) -> Option<usize> {
+        self.bytes_per_second.map(|rate| rate as usize)
+    }
+
     /// Takes so many bytes, and says how long to wait before they are sent.
     pub(super) fn reserve(&self, bytes: usize, now: Instant) -> Duration {
         let Some(rate) = self.bytes_per_second else { return Duration::ZERO };

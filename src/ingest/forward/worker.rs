@@ -6,19 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::buffer::{self, Buffer, Consumer, Frame, Take};
+use crate::buffer::{self, Buffer, Consumer, Frame};
 use crate::ingest::Signal;
 
 use super::aside::Aside;
 use super::backoff::{Backoff, Pace};
+use super::size::RequestSize;
 use super::{CONSUMER, Ending, ForwardCounts, Outcome, Route, Throttle, Upstream};
-
-/// One request: what gRPC servers take unless told otherwise. Requests of OTLP put one after the other are one
-/// request with the resources of all of them (protobuf.dev, "Last One Wins": repeated fields are concatenated).
-const REQUEST: Take = Take { max_frames: 4_096, max_bytes: 4 << 20, max_items: u64::MAX };
-
-/// Requests do not become smaller than this for a server that takes less than others, unless one frame is.
-const LEAST_BYTES: usize = 64 << 10;
 
 /// How long to wait for fresh frames before looking whether to end.
 const WAIT: Duration = Duration::from_millis(100);
@@ -42,8 +36,7 @@ pub(super) struct Worker {
     ending: Arc<Ending>,
     link: Link,
     backlog: Backlog,
-    /// How much goes into a request.
-    request: Take,
+    size: RequestSize,
 }
 
 /// What is known of the way to the other server.
@@ -66,12 +59,12 @@ enum Backlog {
     Left(u32),
 }
 
-/// What became of a request in the end.
-enum Sent {
+/// What became of one try.
+enum Tried {
     Taken,
     Refused(String),
-    /// The program ends; it stays in the buffer.
-    Kept,
+    /// To be tried again after this time.
+    Failed(Duration),
 }
 
 impl Worker {
@@ -95,7 +88,7 @@ impl Worker {
             ending,
             link: Link::Untried,
             backlog: Backlog::Nothing,
-            request: REQUEST,
+            size: RequestSize::new(route.throttle.bytes_per_second()),
         })
     }
 
@@ -154,9 +147,9 @@ impl Worker {
 
     /// The frames of the next request; none if nothing came for a while.
     fn gather(&mut self) -> Result<Vec<Frame>, buffer::Error> {
-        let Backlog::Left(live) = self.backlog else { return self.consumer.next(self.request, WAIT) };
+        let Backlog::Left(live) = self.backlog else { return self.consumer.next(self.size.take(), WAIT) };
         if live < LIVE_PER_BACKLOG {
-            match self.consumer.next(self.request, Duration::ZERO) {
+            match self.consumer.next(self.size.take(), Duration::ZERO) {
                 Ok(frames) if !frames.is_empty() => {
                     self.backlog = Backlog::Left(live + 1);
                     return Ok(frames);
@@ -166,7 +159,7 @@ impl Worker {
                 Err(error) => return Err(error),
             }
         }
-        let frames = self.consumer.next_backfill(self.request)?;
+        let frames = self.consumer.next_backfill(self.size.take())?;
         self.backlog = if frames.is_empty() { Backlog::Nothing } else { Backlog::Left(0) };
         if frames.is_empty() {
             tracing::info!(signal = self.signal.name(), "backlog forwarded");
@@ -174,79 +167,96 @@ impl Worker {
         Ok(frames)
     }
 
-    /// Sends these frames as one request, or as ever smaller ones where that is refused, so that only the frame
-    /// that cannot be taken is set aside. Returns whether to go on.
+    /// Sends these frames, in as few requests as the size of one allows, until the other server has answered for
+    /// all of them. Returns whether to go on.
     fn deliver(&mut self, frames: &[Frame]) -> bool {
-        let Some(last) = frames.last() else { return true };
-        let request = merged(frames);
-        let items = frames.iter().map(|frame| u64::from(frame.items)).sum();
-        match self.send(&request, items) {
-            Sent::Kept => return false,
-            Sent::Refused(why) if frames.len() > 1 => {
-                return self.deliver_halves(frames, request.len(), &why);
+        let mut left = frames;
+        while !left.is_empty() {
+            let (these, later) = left.split_at(self.size.fitting(left));
+            let request = merged(these);
+            if !self.pause(self.throttle.reserve(request.len(), Instant::now())) {
+                return false;
             }
-            Sent::Refused(why) => self.set_aside(&request, items, &why),
-            Sent::Taken => {}
-        }
-        self.consumer.release(last.sequence);
-        if let Err(error) = self.consumer.save() {
-            // It is only sent again after a crash.
-            self.complain("how far forwarding has come could not be written down", &error);
+            match self.send(&request, items(these)) {
+                Tried::Failed(wait) => {
+                    self.size.failed(request.len());
+                    if !self.pause(wait) {
+                        return false;
+                    }
+                    continue;
+                }
+                Tried::Refused(why) if these.len() > 1 => {
+                    if !self.deliver_halves(these, request.len(), &why) {
+                        return false;
+                    }
+                }
+                Tried::Refused(why) => {
+                    self.set_aside(&request, items(these), &why);
+                    self.let_go(these);
+                }
+                Tried::Taken => {
+                    self.size.taken();
+                    self.let_go(these);
+                }
+            }
+            left = later;
         }
         true
     }
 
-    /// Where nothing in them is refused then, it was their number or size that was.
+    /// So that only the frame that cannot be taken is set aside. Where none is, it was their size that was refused.
     fn deliver_halves(&mut self, frames: &[Frame], bytes: usize, why: &str) -> bool {
         let set_aside = self.counts.set_aside_items.value();
         let (first, second) = frames.split_at(frames.len() / 2);
         if !(self.deliver(first) && self.deliver(second)) {
             return false;
         }
-        let less = (bytes / 2).max(LEAST_BYTES);
-        if self.counts.set_aside_items.value() == set_aside && less < self.request.max_bytes {
-            self.request.max_bytes = less;
+        if self.counts.set_aside_items.value() == set_aside
+            && let Some(bound) = self.size.too_large(bytes)
+        {
             tracing::info!(
                 signal = self.signal.name(),
                 why,
-                "requests have {less} bytes at most from now on"
+                "requests have {bound} bytes at most from now on"
             );
         }
         true
     }
 
-    /// Until the other server has answered for it.
-    fn send(&mut self, request: &Bytes, items: u64) -> Sent {
-        loop {
-            let wait = self.throttle.reserve(request.len(), Instant::now());
-            if !self.pause(wait) {
-                return Sent::Kept;
-            }
-            let wait = match self.upstream.export(self.signal, request.clone()) {
-                Outcome::Accepted { rejected, message } => {
-                    self.taken(request.len(), items, rejected.min(items), &message);
-                    return Sent::Taken;
-                }
-                Outcome::Refused { why } => {
-                    self.answered();
-                    return Sent::Refused(why);
-                }
-                Outcome::Retry { why, after } => {
-                    self.failed(&why);
-                    self.backoff.after_failure(after)
-                }
-                Outcome::Blocked { why } => {
-                    self.blocked(&why);
-                    self.backoff.after_block()
-                }
-            };
-            self.counts.retries.add(1);
-            self.counts.failing.store(true, Ordering::Relaxed);
-            self.link = Link::Down;
-            if !self.pause(wait) {
-                return Sent::Kept;
-            }
+    /// The position is on disk before anything more is sent.
+    fn let_go(&mut self, frames: &[Frame]) {
+        let Some(last) = frames.last() else { return };
+        self.consumer.release(last.sequence);
+        if let Err(error) = self.consumer.save() {
+            // It is only sent again after a crash.
+            self.complain("how far forwarding has come could not be written down", &error);
         }
+    }
+
+    /// Sends it once.
+    fn send(&mut self, request: &Bytes, items: u64) -> Tried {
+        let wait = match self.upstream.export(self.signal, request.clone()) {
+            Outcome::Accepted { rejected, message } => {
+                self.taken(request.len(), items, rejected.min(items), &message);
+                return Tried::Taken;
+            }
+            Outcome::Refused { why } => {
+                self.answered();
+                return Tried::Refused(why);
+            }
+            Outcome::Retry { why, after } => {
+                self.failed(&why);
+                self.backoff.after_failure(after)
+            }
+            Outcome::Blocked { why } => {
+                self.blocked(&why);
+                self.backoff.after_block()
+            }
+        };
+        self.counts.retries.add(1);
+        self.counts.failing.store(true, Ordering::Relaxed);
+        self.link = Link::Down;
+        Tried::Failed(wait)
     }
 
     fn taken(&mut self, bytes: usize, items: u64, rejected: u64, message: &str) {
@@ -335,7 +345,12 @@ impl Worker {
     }
 }
 
-/// One after the other; a single one is not copied.
+fn items(frames: &[Frame]) -> u64 {
+    frames.iter().map(|frame| u64::from(frame.items)).sum()
+}
+
+/// One after the other, which is one request with the resources of all of them (protobuf.dev, "Last One Wins": the
+/// elements of repeated fields are concatenated). A single one is not copied.
 fn merged(frames: &[Frame]) -> Bytes {
     if let [frame] = frames {
         return frame.payload.clone();
