@@ -141,7 +141,11 @@ impl Load {
     /// Each sender waits for an answer before it appends again.
     fn send(self, buffer: &Buffer) -> (Duration, Vec<Duration>) {
         let payload = Bytes::from(noise(PAYLOAD_BYTES));
-        let appends = (3_000 / self.senders).max(64) * if self.in_flight > 1 { 4 } else { 1 };
+        let appends = match self.durability {
+            Durability::Relaxed | Durability::Interval(_) => 12_000 / self.senders,
+            Durability::GroupCommit { .. } => (3_000 / self.senders).max(64),
+            Durability::EachWrite => 1_000 / self.senders,
+        };
         let ready = Barrier::new(self.senders + 1);
         let send = || {
             let inbox = Arc::new(Inbox::default());
