@@ -52,7 +52,8 @@ impl Reserve {
             stands: AtomicBool::new(false),
             state: Mutex::new(State::Released(None)),
         };
-        match reserve.make() {
+        let folder = path.parent().map_or(Ok(()), |folder| reserve.disk.create_folder(folder));
+        match folder.and_then(|()| reserve.make()) {
             Ok(()) => reserve.set(&mut reserve.state.lock(), State::Stands),
             Err(error) if is_no_space(&error) => {
                 tracing::error!(
@@ -97,7 +98,8 @@ impl Reserve {
                     return true;
                 }
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "still no space");
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(path = %self.path.display(), error, "the reserve cannot be set aside yet");
                     *state = State::Released(Some(later(now_millis)));
                 }
             },
@@ -122,9 +124,6 @@ impl Reserve {
 
     /// Nothing is left of a file that could not be made whole.
     fn make(&self) -> io::Result<()> {
-        if let Some(folder) = self.path.parent() {
-            self.disk.create_folder(folder)?;
-        }
         // One that is there already may be of another size, or may not take up any space.
         self.remove();
         let file = self.disk.create_new(&self.path)?;
