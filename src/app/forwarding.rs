@@ -209,6 +209,9 @@ impl Forwarding {
 
 /// As far as it can be told: a name that cannot be found now may be anybody's.
 async fn is_own_door(endpoint: &Endpoint, own_doors: &[SocketAddr]) -> bool {
+    if own_doors.iter().all(|door| door.port() != endpoint.port()) {
+        return false;
+    }
     let found = tokio::net::lookup_host((endpoint.host(), endpoint.port()));
     let Ok(Ok(found)) = tokio::time::timeout(LOOK_UP_WITHIN, found).await else { return false };
     let own = |address: SocketAddr| {

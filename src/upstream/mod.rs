@@ -18,6 +18,8 @@ mod endpoint;
 mod grpc;
 mod http;
 mod pack;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::error::Error as StdError;
