@@ -57,6 +57,8 @@ mod durability_tests;
 #[cfg(test)]
 mod full_disk_tests;
 #[cfg(test)]
+mod life_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod simulated_disk;

@@ -1,10 +1,11 @@
-//! A buffer whose process kills itself right before, within or after a chosen file operation: nothing it promised is
-//! lost, nothing comes twice, and it always opens again.
+//! A buffer whose process kills itself right before, within or after a chosen file operation, while it opens, appends,
+//! seals, saves positions, deletes, evicts, clears, or gives its reserve back: nothing it promised is lost, nothing comes
+//! twice to who keeps its own position, and it always opens again.
 //!
 //! The test runs itself again as the process to be killed. What that one was told it notes in a file, and what it was
 //! given in another, which it syncs as a store would: both survive it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::ops::Range;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tracelodge::buffer::{
     Buffer, Clock, Consumer, Disk, DiskFile, Entry, Environment, Error, FileStorageConfig, Frame, HostDisk,
-    Signal, Take,
+    Reserve, Signal, StartAt, Take,
 };
 
 use crate::harness::PATIENCE;
@@ -27,7 +28,7 @@ use crate::harness::PATIENCE;
 /// Kills in a normal run; `KILL_ROUNDS=10000` asks for more.
 const ROUNDS: u64 = 280;
 /// Then a new folder is begun, so that a long run does not spend itself on reading back.
-const ROUNDS_PER_FOLDER: u64 = 50;
+const ROUNDS_PER_FOLDER: u64 = 35;
 /// Tells the process that it is to be killed, and how.
 const MARK: &str = "KILLED_AT";
 /// Steps of a life that is not cut short.
@@ -157,75 +158,143 @@ fn lives_of_one_folder(rounds: Range<u64>, killed: &mut BTreeMap<String, u64>) {
     }
 }
 
+/// What the lives of a folder are about, besides appending, sealing and deleting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// A second consumer that moves on, and must be given everything too.
+    Positions,
+    /// A second consumer that hardly does, in a folder that is soon full.
+    Evicting,
+    Clearing,
+    /// A disk that finds itself full now and then.
+    Reserve,
+}
+
+impl About {
+    fn of(round: u64) -> Self {
+        let all = [Self::Positions, Self::Evicting, Self::Clearing, Self::Reserve];
+        all[(round / ROUNDS_PER_FOLDER) as usize % all.len()]
+    }
+}
+
+/// A buffer and those who read it.
+struct Rig {
+    about: About,
+    buffer: Buffer,
+    reserve: Arc<Reserve>,
+    store: Consumer,
+    upstream: Consumer,
+    told: Notebook,
+    given: Notebook,
+    sent: Notebook,
+}
+
 /// Opens, appends, consumes and releases until it is killed, or long enough.
 fn live(end: End, folder: &Path) {
     let disk = KillingDisk { end, passed: Arc::default() };
-    let (buffer, mut store) = open(folder, Arc::new(disk), end.round);
-    let told = Notebook::open(&folder.join("told"));
-    let given = Notebook::open(&folder.join("given"));
+    let mut rig = Rig::open(folder, Arc::new(disk), end.round);
     for step in 0..STEPS {
-        append(&buffer, &told, end.round * STEPS * MAX_GROUP + step * MAX_GROUP, 1 + step % MAX_GROUP);
-        if (step + end.round).is_multiple_of(3) {
-            consume(&mut store, &given, 2 + step as usize % 9);
+        rig.append(end.round * STEPS * MAX_GROUP + step * MAX_GROUP, 1 + step % MAX_GROUP);
+        let turn = step + end.round;
+        if turn.is_multiple_of(3) {
+            rig.consume(2 + step as usize % 9);
+        }
+        if rig.about != About::Evicting && turn.is_multiple_of(4) {
+            rig.send(1 + step as usize % 7, turn.is_multiple_of(8));
+        }
+        match rig.about {
+            About::Positions if turn.is_multiple_of(11) => rig.buffer.seal().unwrap(),
+            About::Clearing if turn.is_multiple_of(7) => {
+                rig.told.write("clearing");
+                rig.buffer.clear().unwrap();
+            }
+            About::Reserve if turn.is_multiple_of(9) => rig.reserve.release(),
+            _ => {}
         }
     }
-    buffer.close();
+    rig.buffer.close();
 }
 
-fn open(folder: &Path, disk: Arc<dyn Disk>, life: u64) -> (Buffer, Consumer) {
-    let settings = FileStorageConfig {
-        max_file_size: 4 << 10,
-        max_folder_size: 64 << 10,
-        tail_bytes: 4_000,
-        min_seal_interval: Duration::from_millis(1),
-        ..FileStorageConfig::appliance()
-    };
-    let environment = Environment::new(disk, Arc::new(LifeClock { life, begun: Instant::now() }));
-    let (buffer, _) = Buffer::open(&folder.join("buffer"), Signal::Traces, settings, environment).unwrap();
-    let store = buffer.external_consumer("store", Notes::read(folder).applied()).unwrap();
-    (buffer, store)
-}
-
-/// Appends a group and notes each payload's number before, and each answer after.
-fn append(buffer: &Buffer, told: &Notebook, first: u64, payloads: u64) {
-    let (answer, answers) = sync_channel(MAX_GROUP as usize);
-    for number in first..first + payloads {
-        told.write(&format!("offered {number}"));
-        let answer = answer.clone();
-        buffer.append(payload(number), 1, move |outcome| answer.send((number, outcome)).unwrap());
+impl Rig {
+    fn open(folder: &Path, disk: Arc<dyn Disk>, life: u64) -> Self {
+        let about = About::of(life);
+        let settings = FileStorageConfig {
+            max_file_size: 4 << 10,
+            max_folder_size: if about == About::Evicting { 24 << 10 } else { 512 << 10 },
+            tail_bytes: 4_000,
+            min_seal_interval: Duration::from_millis(1),
+            ..FileStorageConfig::appliance()
+        };
+        let reserve = Arc::new(Reserve::open(Arc::clone(&disk), &folder.join("reserve"), 16 << 10).unwrap());
+        let environment = Environment::new(disk, Arc::new(LifeClock { life, begun: Instant::now() }));
+        let environment = environment.with_reserve(Arc::clone(&reserve));
+        let (buffer, _) =
+            Buffer::open(&folder.join("buffer"), Signal::Traces, settings, environment).unwrap();
+        let store = buffer.external_consumer("store", Notes::read(folder).applied()).unwrap();
+        let upstream = buffer.consumer("upstream", StartAt::Oldest).unwrap();
+        let [told, given, sent] = ["told", "given", "sent"].map(|name| Notebook::open(&folder.join(name)));
+        Self { about, buffer, reserve, store, upstream, told, given, sent }
     }
-    for _ in 0..payloads {
-        match answers.recv_timeout(PATIENCE).unwrap() {
-            (number, Ok(sequence)) => told.write(&format!("kept {number} {sequence}")),
-            (_, Err(Error::Full { .. })) => {}
-            (number, Err(error)) => panic!("payload {number}: {error}"),
+
+    /// Appends a group and notes each payload's number before, and each answer after.
+    fn append(&self, first: u64, payloads: u64) {
+        let (answer, answers) = sync_channel(MAX_GROUP as usize);
+        for number in first..first + payloads {
+            self.told.write(&format!("offered {number}"));
+            let answer = answer.clone();
+            self.buffer.append(payload(number), 1, move |outcome| answer.send((number, outcome)).unwrap());
+        }
+        for _ in 0..payloads {
+            match answers.recv_timeout(PATIENCE).unwrap() {
+                (number, Ok(sequence)) => self.told.write(&format!("kept {number} {sequence}")),
+                (_, Err(Error::Full { .. } | Error::NoSpace { .. })) => {}
+                (number, Err(error)) => panic!("payload {number}: {error}"),
+            }
+        }
+    }
+
+    /// Takes frames for the store, keeps them with their numbers in one durable write, and releases them.
+    fn consume(&mut self, max_frames: usize) {
+        let frames = next(&mut self.store, max_frames);
+        let Some(last) = frames.last() else { return };
+        self.given.write(&line(&frames));
+        self.given.sync();
+        self.store.release(last.sequence);
+    }
+
+    /// Takes frames for upstream, notes that they are sent, and releases them.
+    fn send(&mut self, max_frames: usize, save: bool) {
+        let frames = next(&mut self.upstream, max_frames);
+        if let Some(last) = frames.last() {
+            self.sent.write(&line(&frames));
+            self.upstream.release(last.sequence);
+        }
+        if save {
+            self.upstream.save().unwrap();
         }
     }
 }
 
-/// Takes frames, keeps them together with their numbers in one durable write, and releases them.
-fn consume(store: &mut Consumer, given: &Notebook, max_frames: usize) -> usize {
+fn next(consumer: &mut Consumer, max_frames: usize) -> Vec<Frame> {
     let take = Take { max_frames, max_bytes: usize::MAX, max_items: u64::MAX };
-    let frames = store.next(take, Duration::from_millis(5)).unwrap();
-    let Some(last) = frames.last() else { return 0 };
-    let line: Vec<_> = frames.iter().map(|frame| format!("{}={}", frame.sequence, number(frame))).collect();
-    given.write(&line.join(" "));
-    given.sync();
-    store.release(last.sequence);
-    frames.len()
+    consumer.next(take, Duration::from_millis(5)).unwrap()
+}
+
+fn line(frames: &[Frame]) -> String {
+    let pairs: Vec<_> = frames.iter().map(|frame| format!("{}={}", frame.sequence, number(frame))).collect();
+    pairs.join(" ")
 }
 
 /// What the last of a folder's lives left is read by a process that nobody kills.
 fn read_everything(folder: &Path, round: u64) {
-    let (buffer, mut store) = open(folder, Arc::new(HostDisk), round);
+    let mut rig = Rig::open(folder, Arc::new(HostDisk), round);
     let deadline = Instant::now() + PATIENCE;
-    let given = Notebook::open(&folder.join("given"));
-    let pending = |buffer: &Buffer| buffer.stats().consumers[0].pending.frames > 0;
-    while pending(&buffer) {
-        consume(&mut store, &given, 100);
-        assert!(Instant::now() < deadline, "still {:?}", buffer.stats().consumers);
+    while rig.buffer.stats().consumers.iter().any(|consumer| consumer.pending.frames > 0) {
+        rig.consume(100);
+        rig.send(100, true);
+        assert!(Instant::now() < deadline, "still {:?}", rig.buffer.stats().consumers);
     }
-    buffer.close();
+    rig.buffer.close();
 }
 
 fn payload(number: u64) -> Bytes {
@@ -245,11 +314,14 @@ fn number(frame: &Frame) -> u64 {
 /// What was told and given in all lives of a folder.
 #[derive(Debug, Default)]
 struct Notes {
-    offered: Vec<u64>,
+    offered: BTreeSet<u64>,
     /// Sequence by payload.
     kept: BTreeMap<u64, u64>,
+    /// The same, of what was cleared later.
+    cleared: BTreeMap<u64, u64>,
     /// Sequence and payload, in the order in which they came.
     given: Vec<(u64, u64)>,
+    sent: Vec<(u64, u64)>,
 }
 
 impl Notes {
@@ -258,17 +330,15 @@ impl Notes {
         for line in lines(&folder.join("told")) {
             let words: Vec<_> = line.split(' ').collect();
             match words[..] {
-                ["offered", number] => notes.offered.push(number.parse().unwrap()),
+                ["offered", number] => drop(notes.offered.insert(number.parse().unwrap())),
                 ["kept", number, sequence] => {
                     notes.kept.insert(number.parse().unwrap(), sequence.parse().unwrap());
                 }
+                ["clearing"] => notes.cleared.append(&mut notes.kept),
                 _ => panic!("{line}"),
             }
         }
-        for pair in lines(&folder.join("given")).iter().flat_map(|line| line.split(' ')) {
-            let (sequence, number) = pair.split_once('=').unwrap();
-            notes.given.push((sequence.parse().unwrap(), number.parse().unwrap()));
-        }
+        (notes.given, notes.sent) = (pairs(&folder.join("given")), pairs(&folder.join("sent")));
         notes
     }
 
@@ -281,14 +351,37 @@ impl Notes {
         let given: BTreeMap<u64, u64> =
             self.given.iter().map(|(sequence, number)| (*number, *sequence)).collect();
         assert_eq!(given.len(), self.given.len(), "{end:?}: a payload was given twice");
+        let sent: BTreeMap<u64, u64> =
+            self.sent.iter().map(|(sequence, number)| (*number, *sequence)).collect();
         for (number, sequence) in &self.kept {
             assert_eq!(given.get(number), Some(sequence), "{end:?}: payload {number} was promised");
+            // Upstream is the one that may lose something in a full folder.
+            if About::of(end.round) != About::Evicting {
+                assert_eq!(sent.get(number), Some(sequence), "{end:?}: payload {number} was never sent");
+            }
         }
         assert!(
             given.keys().all(|number| self.offered.contains(number)),
             "{end:?}: given, but never offered"
         );
+        self.check_numbers(end);
     }
+
+    /// Whoever speaks of a sequence means the same payload.
+    fn check_numbers(&self, end: End) {
+        let mut numbers = BTreeMap::new();
+        let told = self.kept.iter().chain(&self.cleared).map(|(number, sequence)| (*sequence, *number));
+        for (sequence, number) in told.chain(self.given.iter().copied()).chain(self.sent.iter().copied()) {
+            let known = *numbers.entry(sequence).or_insert(number);
+            assert_eq!(known, number, "{end:?}: number {sequence} is used twice");
+        }
+    }
+}
+
+fn pairs(path: &Path) -> Vec<(u64, u64)> {
+    let lines = lines(path);
+    let pairs = lines.iter().flat_map(|line| line.split(' ')).map(|pair| pair.split_once('=').unwrap());
+    pairs.map(|(sequence, number)| (sequence.parse().unwrap(), number.parse().unwrap())).collect()
 }
 
 /// The whole lines of a file: one that a kill has cut short was never written, and is cut off.
@@ -318,7 +411,7 @@ impl Notebook {
     }
 }
 
-/// Each life an hour after the one before.
+/// Each life an hour after the one before, and each a hundred times as fast as life.
 #[derive(Debug)]
 struct LifeClock {
     life: u64,
@@ -331,7 +424,7 @@ impl Clock for LifeClock {
     }
 
     fn boot_millis(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap()
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap() / 10
     }
 
     fn boot_id(&self) -> u64 {
