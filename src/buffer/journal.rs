@@ -36,6 +36,9 @@ const TROUBLE_MILLIS: u64 = 5_000;
 /// When to try again after [`Error::Full`]: consumers need a moment to release something.
 pub(super) const FULL_RETRY: Duration = Duration::from_secs(5);
 
+/// How often whoever waits for room looks for it.
+const ROOM_RETRY: Duration = Duration::from_millis(20);
+
 /// How long the sweeper leaves a file alone that could not be deleted.
 const SWEEP_RETRY: Duration = Duration::from_secs(1);
 
@@ -477,13 +480,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until a consumer may have released something; not after `deadline`, nor while the buffer is being closed.
+    /// Waits until it is worth looking for room again; not after `deadline`, nor while the buffer is being closed.
     pub(super) fn wait_for_release(&self, deadline: Instant) -> bool {
         let mut ledger = self.ledger.lock();
-        if self.queue.is_ending() {
+        let now = Instant::now();
+        if self.queue.is_ending() || now >= deadline {
             return false;
         }
-        ledger.deletable().is_some() || !self.releases.wait_until(&mut ledger, deadline).timed_out()
+        // Not until a release only: one may just have come, and what is released may fail to be deleted.
+        self.releases.wait_until(&mut ledger, deadline.min(now + ROOM_RETRY));
+        true
     }
 
     /// Has the sweeper look, or does its work when it has ended.
