@@ -231,6 +231,10 @@ impl Ledger {
 
     /// Takes a file away from every consumer that may lose it; `all`: from the others too.
     pub(super) fn drop_file(&mut self, file: &SealedFile, why: Loss, all: bool) {
+        if all {
+            // Or who comes back with an earlier position would be given what everyone has been told is gone.
+            self.tail.drop_up_to(file.content.last);
+        }
         for consumer in self.consumers.values_mut().filter(|consumer| all || !consumer.kept) {
             let lost = consumer.drop_file(file.name, file.sequences(), why);
             if lost.frames > 0 {
