@@ -43,10 +43,9 @@ struct Inode {
     durable: Vec<u8>,
     /// What readers see.
     current: Vec<u8>,
-    /// Sectors written since the last sync.
+    /// Sectors written since the last sync, failed ones included: as Linux has it, what a failed sync should have made
+    /// durable only becomes so when it is written again.
     dirty: BTreeSet<usize>,
-    /// A sync has failed: later ones succeed and keep nothing, as Linux has it.
-    forgetful: bool,
     /// Bytes that cannot be read.
     bad: Range<usize>,
 }
@@ -280,19 +279,32 @@ impl Inode {
         self.dirty.extend(offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
     }
 
+    fn sync(&mut self) {
+        self.durable.resize(self.current.len(), 0);
+        for sector in std::mem::take(&mut self.dirty) {
+            self.keep(sector);
+        }
+    }
+
+    /// Makes a sector durable, as far as the file reaches.
+    fn keep(&mut self, sector: usize) {
+        let start = sector * SECTOR_BYTES;
+        let end = (start + SECTOR_BYTES).min(self.current.len()).min(self.durable.len());
+        if start < end {
+            self.durable[start..end].copy_from_slice(&self.current[start..end]);
+        }
+    }
+
     fn lose(&mut self, kept: &mut impl FnMut() -> bool) {
         if self.current.len() != self.durable.len() && kept() {
             self.durable.resize(self.current.len(), 0);
         }
         for sector in std::mem::take(&mut self.dirty) {
-            let start = sector * SECTOR_BYTES;
-            let end = (start + SECTOR_BYTES).min(self.current.len()).min(self.durable.len());
-            if start < end && kept() {
-                self.durable[start..end].copy_from_slice(&self.current[start..end]);
+            if kept() {
+                self.keep(sector);
             }
         }
         self.current.clone_from(&self.durable);
-        self.forgetful = false;
     }
 }
 
@@ -417,13 +429,10 @@ impl DiskFile for OpenFile {
             state.syncs += 1;
             let inode = state.inodes.get_mut(&self.inode).unwrap();
             if let Some(fault) = fault {
-                inode.forgetful = true;
+                inode.dirty.clear();
                 return Err(fault.error());
             }
-            if !inode.forgetful {
-                inode.durable.clone_from(&inode.current);
-                inode.dirty.clear();
-            }
+            inode.sync();
             Ok(())
         })
     }
