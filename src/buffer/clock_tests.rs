@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::buffer::model_tests::Process;
 use crate::buffer::simulated_disk::SimulatedDisk;
 use crate::buffer::tests::{ALL, TestClock};
-use crate::buffer::{Consumer, FileStorageConfig};
+use crate::buffer::{Consumer, FileStorageConfig, StartAt};
 
 const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -91,6 +91,45 @@ fn jump_and_go_on(jump: i64, then: Then) {
     clock.pass(Duration::from_secs(3));
     assert_eq!(given(&mut consumer), [1, 2, 3, 4], "{what}");
     assert_eq!(process.journal.stats().counters.damaged_frames, 0, "{what}");
+}
+
+/// How many frames an unread consumer has lost by their age.
+fn expired(process: &Process) -> u64 {
+    process.journal.sweep().unwrap();
+    process.journal.stats().consumers[0].dropped.expired.frames
+}
+
+#[test]
+fn nothing_expires_before_its_time_when_the_clock_jumps_and_everything_does_then() {
+    let settings = FileStorageConfig { max_file_size: 4 << 10, ..FileStorageConfig::appliance() };
+    let longest = settings.max_file_age_for_read;
+    for jump in JUMPS {
+        for then in [Then::SameProcess, Then::NewProcess, Then::Reboot] {
+            let what = format!("a jump of {jump} ms, {then:?}");
+            let (disk, clock, mut process) = begun(&settings);
+            drop(Consumer::attach_durable(&process.journal, "upstream", StartAt::Oldest).unwrap());
+            for _ in 0..3 {
+                process.append(vec![1; 3_000]).unwrap();
+            }
+            process.writer.seal(&process.journal).unwrap();
+            clock.jump(jump);
+            if !matches!(then, Then::SameProcess) {
+                drop(process);
+                if matches!(then, Then::Reboot) {
+                    clock.reboot(Duration::ZERO);
+                }
+                (process, _) = Process::open(&disk, &clock, &settings).unwrap();
+                drop(Consumer::attach_durable(&process.journal, "upstream", StartAt::Oldest).unwrap());
+            }
+            // Who was off for an hour is an hour older; nobody was off for fifty years.
+            let slept = if matches!(then, Then::Reboot) && (0..=HOUR).contains(&jump) { jump } else { 0 };
+            let rest = longest - Duration::from_millis(slept as u64);
+            clock.pass(rest - Duration::from_secs(1));
+            assert_eq!(expired(&process), 0, "{what}");
+            clock.pass(Duration::from_secs(2));
+            assert_eq!(expired(&process), 3, "{what}");
+        }
+    }
 }
 
 #[test]
