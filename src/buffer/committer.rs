@@ -79,6 +79,8 @@ pub(super) fn commit_once(
         return ending;
     }
     if !work.group.is_empty() {
+        // However late the thread was woken: nothing more goes into a file that is past its age.
+        writer.seal_if_due(journal, false);
         give(writer.append(journal, work.group));
         journal.queue.finished(cost);
     }
@@ -94,6 +96,10 @@ pub(super) fn commit_once(
 fn run(journal: &Journal, writer: &mut Writer, errand: Errand) {
     let gone = match errand {
         Errand::Seal(told) => told.try_send(writer.seal(journal)).is_err(),
+        Errand::SealIfDue(told) => {
+            writer.seal_if_due(journal, false);
+            told.try_send(Ok(())).is_err()
+        }
         Errand::Clear(told) => told.try_send(writer.clear(journal)).is_err(),
     };
     if gone {

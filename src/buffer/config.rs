@@ -143,7 +143,8 @@ impl FileStorageConfig {
         if self.max_file_size < 4 * KIB {
             return Err(InvalidSetting::FileSize { given: self.max_file_size });
         }
-        let least = self.max_file_size + self.max_quarantine_size() + identity::BYTES as u64;
+        let beside = self.max_quarantine_size() + identity::BYTES as u64;
+        let least = self.max_file_size.saturating_add(beside);
         if self.max_folder_size < least {
             return Err(InvalidSetting::FolderSize { given: self.max_folder_size, least });
         }
@@ -155,7 +156,8 @@ impl FileStorageConfig {
             return Err(InvalidSetting::ReadDelay { given: delay, write: self.max_file_age_for_write });
         }
         if self.max_file_age_for_read <= delay.max(self.max_file_age_for_write) {
-            return Err(InvalidSetting::ReadAge { given: self.max_file_age_for_read });
+            let write = self.max_file_age_for_write;
+            return Err(InvalidSetting::ReadAge { given: self.max_file_age_for_read, write, delay });
         }
         self.durability.check()
     }
@@ -180,8 +182,10 @@ pub enum InvalidSetting {
     )]
     ReadDelay { given: Duration, write: Duration },
     /// Files would expire before they could be read.
-    #[error("max_file_age_for_read is {given:?}, less than a file is written to or waits")]
-    ReadAge { given: Duration },
+    #[error(
+        "max_file_age_for_read is {given:?}, it must be more than a file is written to ({write:?}) or waits ({delay:?})"
+    )]
+    ReadAge { given: Duration, write: Duration, delay: Duration },
     /// Never, or always.
     #[error("durability syncs every {given:?}, it must be 1ms to {most:?}")]
     SyncInterval { given: Duration, most: Duration },
@@ -192,7 +196,7 @@ pub enum InvalidSetting {
 
 #[cfg(test)]
 mod tests {
-    use super::{Durability, FileStorageConfig, InvalidSetting};
+    use super::{Durability, FileStorageConfig};
     use std::time::Duration;
 
     #[test]
@@ -210,39 +214,71 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_original() {
-        let settings = FileStorageConfig::default();
-        assert_eq!((settings.max_file_size, settings.max_folder_size), (1_048_576, 10_485_760));
-        assert_eq!(settings.max_file_age_for_write.as_millis(), 30_000);
-        assert_eq!(settings.min_file_age_for_read.as_millis(), 33_000);
-        assert_eq!(settings.max_file_age_for_read.as_millis(), 64_800_000);
-        assert!(settings.delete_items_on_iteration);
+        let FileStorageConfig {
+            max_file_size,
+            max_folder_size,
+            max_file_age_for_write,
+            min_file_age_for_read,
+            max_file_age_for_read,
+            delete_items_on_iteration,
+            ..
+        } = FileStorageConfig::default();
+        assert_eq!((max_file_size, max_folder_size), (1_048_576, 10_485_760));
+        assert_eq!(max_file_age_for_write.as_millis(), 30_000);
+        assert_eq!(min_file_age_for_read.as_millis(), 33_000);
+        assert_eq!(max_file_age_for_read.as_millis(), 64_800_000);
+        assert!(delete_items_on_iteration);
     }
 
     #[test]
-    fn senseless_settings_are_named() {
-        let spoiled = |spoil: fn(&mut FileStorageConfig)| {
+    fn senseless_settings_are_named_with_what_would_make_sense() {
+        type Spoil = fn(&mut FileStorageConfig);
+        let said = |spoil: Spoil| {
             let mut settings = FileStorageConfig::default();
             spoil(&mut settings);
-            settings.check().unwrap_err()
+            settings.check().unwrap_err().to_string()
         };
-        let cases = [
-            (spoiled(|s| s.max_file_size = 100), "max_file_size"),
-            (spoiled(|s| s.max_folder_size = s.max_file_size), "max_folder_size"),
-            (spoiled(|s| s.max_file_age_for_write = Duration::ZERO), "max_file_age_for_write"),
-            (spoiled(|s| s.min_file_age_for_read = s.max_file_age_for_write), "min_file_age_for_read"),
-            (spoiled(|s| s.max_file_age_for_read = s.min_file_age_for_read), "max_file_age_for_read"),
-            (spoiled(|s| s.durability = Durability::Interval(Duration::ZERO)), "durability syncs every"),
+        let cases: [(Spoil, &str); 10] = [
+            (|s| s.max_file_size = 100, "max_file_size is 100 bytes, the least is 4096"),
             (
-                spoiled(|s| s.durability = Durability::Interval(Duration::from_secs(61))),
-                "durability syncs every",
+                |s| s.max_folder_size = s.max_file_size,
+                "max_folder_size is 1048576 bytes, one full file and what is kept beside it need 1081408",
             ),
             (
-                spoiled(|s| s.durability = Durability::GroupCommit { linger: Duration::from_secs(2) }),
-                "durability lingers",
+                |s| s.max_file_size = u64::MAX,
+                "max_folder_size is 10485760 bytes, one full file and what is kept beside it need 18446744073709551615",
+            ),
+            (|s| s.max_file_age_for_write = Duration::ZERO, "max_file_age_for_write is zero"),
+            (
+                |s| s.min_file_age_for_read = s.max_file_age_for_write,
+                "min_file_age_for_read is 30s, it must be zero or more than max_file_age_for_write (30s)",
+            ),
+            (
+                |s| s.max_file_age_for_read = s.min_file_age_for_read,
+                "max_file_age_for_read is 33s, it must be more than a file is written to (30s) or waits (33s)",
+            ),
+            (
+                |s| {
+                    (s.min_file_age_for_read, s.max_file_age_for_read) =
+                        (Duration::ZERO, s.max_file_age_for_write)
+                },
+                "max_file_age_for_read is 30s, it must be more than a file is written to (30s) or waits (0ns)",
+            ),
+            (
+                |s| s.durability = Durability::Interval(Duration::ZERO),
+                "durability syncs every 0ns, it must be 1ms to 60s",
+            ),
+            (
+                |s| s.durability = Durability::Interval(Duration::from_secs(61)),
+                "durability syncs every 61s, it must be 1ms to 60s",
+            ),
+            (
+                |s| s.durability = Durability::GroupCommit { linger: Duration::from_secs(2) },
+                "durability lingers 2s, the most is 1s",
             ),
         ];
-        for (error, name) in cases {
-            assert!(InvalidSetting::to_string(&error).starts_with(name), "{error}");
+        for (spoil, expected) in cases {
+            assert_eq!(said(spoil), expected);
         }
     }
 }

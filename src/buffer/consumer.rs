@@ -251,6 +251,14 @@ impl Consumer {
         }
     }
 
+    /// Whether what comes next is only in the file that is being written, and not in memory any more.
+    pub(super) fn needs_open_file(&self) -> bool {
+        let mut ledger = self.journal.ledger.lock();
+        let next = ledger.at(self.place).owed.at_or_after(self.live.next);
+        let open = ledger.open.as_ref().is_some_and(|open| open.sequences.contains(&next));
+        open && next < ledger.tail.start()
+    }
+
     fn lane(&mut self, side: Side) -> &mut Lane {
         match side {
             Side::Live => &mut self.live,

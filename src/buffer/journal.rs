@@ -417,6 +417,19 @@ impl Journal {
         self.ask(Errand::Seal)
     }
 
+    /// Finishes the open file if it has been written to for long enough, for a reader that found nothing.
+    pub(super) fn seal_if_due(&self) -> Result<(), Error> {
+        self.ask(Errand::SealIfDue)
+    }
+
+    /// Drops what is too old now, not when the sweeper comes to it.
+    pub(super) fn drop_expired(&self) {
+        let due = self.until_expiry(&self.ledger.lock());
+        if due.is_some_and(|rest| rest.is_zero()) {
+            self.sweep_or_warn();
+        }
+    }
+
     /// Lays down the position of a new consumer.
     pub(super) fn create_cursor(&self, name: &str, owed: &Owed) -> Result<Cursor, Error> {
         let path = self.folder.cursor(name);

@@ -18,6 +18,10 @@
 //!
 //! Threads: one writes, one answers, one deletes. All of them sleep while nothing happens.
 //!
+//! Two ways to use it. The server takes a [`Buffer`] and its consumers. A program that only wants to write batches and to go
+//! through them takes a [`SignalStorage`]: [`FileSpanStorage`] and its sisters, which are a buffer with one consumer, or
+//! [`DelimitedStorage`], the original's own layout. [`FolderReader`] reads the folders of either from outside.
+//!
 //! Does not know: what the bytes are, who sent them, what consumers do with them.
 //!
 //! Source: OpenTelemetry Java contrib, disk-buffering (the names of files and settings, the disjoint files of writer
@@ -28,8 +32,11 @@ mod committer;
 mod config;
 mod consumer;
 mod cursor;
+mod delimited;
 mod disk;
+mod file_storage;
 mod folder;
+mod folder_reader;
 mod frame;
 mod gathering;
 mod identity;
@@ -42,6 +49,7 @@ mod registration;
 mod reserve;
 mod segment;
 mod stats;
+mod storage;
 mod tail;
 mod version;
 mod writer;
@@ -61,6 +69,8 @@ mod life_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod parity_tests;
+#[cfg(test)]
 mod simulated_disk;
 #[cfg(test)]
 mod tests;
@@ -74,12 +84,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use clock::Clock;
+pub use clock::{Clock, HostClock};
 pub use config::{Durability, FileStorageConfig, InvalidSetting, WhenFull};
 pub use consumer::{Consumer, StartAt};
+pub use delimited::{DelimitedCounts, DelimitedStorage, Flaw, MAX_RECORD_BYTES};
 pub use disk::{Disk, DiskFile, Entry, HostDisk};
+pub use file_storage::{
+    FileLogRecordStorage, FileMetricStorage, FileSignalStorage, FileSpanStorage, LogRecords, Metrics, Spans,
+    StoredSignal,
+};
+pub use folder_reader::{Damage, FolderReader, Found, Layout};
 pub use reserve::Reserve;
 pub use stats::{Amount, ConsumerStats, Counters, Dropped, Recovery, Stats, SyncTimes};
+pub use storage::{Batch, SignalStorage, StorageIterator};
 pub use tail::{Frame, Take};
 
 use folder::{Folder, failed};
@@ -151,6 +168,15 @@ pub enum Error {
     /// Frames got numbers that the consumer takes for ones it knows: attach consumers before appending.
     #[error("attach consumer {name} at {applied}: appends have begun below that")]
     ConsumerAhead { name: String, applied: u64 },
+    /// The folder holds frames, where records were wanted.
+    #[error("use {}: it holds a buffer in frames, not length-delimited records", folder.display())]
+    OtherLayout { folder: PathBuf },
+    /// It is not safe yet; it may become so.
+    #[error("append within {waited:?}: the disk does not keep up")]
+    TimedOut { waited: Duration },
+    /// In the original's words: an iterator has given nothing yet, or what it gave is removed already.
+    #[error("next() must be called before remove()")]
+    NothingToRemove,
     /// It becomes part of a file's name.
     #[error("name a consumer {name:?}: write at most 64 of a-z, 0-9, - and _")]
     ConsumerName { name: String },
@@ -289,6 +315,16 @@ impl Buffer {
     /// [`Error::Closed`]; [`Error::Io`].
     pub fn seal(&self) -> Result<(), Error> {
         self.handle.journal.seal()
+    }
+
+    /// Finishes the open file if it is past its age, however late its own thread is.
+    fn seal_if_due(&self) -> Result<(), Error> {
+        self.handle.journal.seal_if_due()
+    }
+
+    /// Drops what is past its age, however late its own thread is.
+    fn drop_expired(&self) {
+        self.handle.journal.drop_expired();
     }
 
     /// Drops everything that was appended before, for every consumer; the items that were in the files. A closed

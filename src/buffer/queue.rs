@@ -108,6 +108,8 @@ pub(super) enum Ending {
 pub(super) enum Errand {
     /// Finish the open file.
     Seal(SyncSender<Result<(), Error>>),
+    /// Finish the open file if it has been written to for long enough.
+    SealIfDue(SyncSender<Result<(), Error>>),
     /// Drop everything; the items in it.
     Clear(SyncSender<Result<u64, Error>>),
 }

@@ -1,0 +1,539 @@
+//! The files of a folder of records, and everything that is done to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::buffer::clock::wall_millis;
+use crate::buffer::delimited::record::{Flaw, RecordReader};
+use crate::buffer::disk::{DiskFile, is_no_space, write_all_at};
+use crate::buffer::folder::{Folder, Name, failed};
+use crate::buffer::identity::{self, Identity};
+use crate::buffer::ledger::{Age, Moment};
+use crate::buffer::{Clock, Environment, Error, FileStorageConfig};
+
+/// Ending of the copy that replaces a partly consumed file. Neither the original nor we take it for data.
+const REWRITTEN: &str = "rewrite";
+/// Names tried for a new file before giving up.
+const MAX_NAME_TRIES: u32 = 100;
+/// Of files that other starts of the machine, or other machines, have written.
+const UNKNOWN_BOOT: u64 = 0;
+/// When to try again on a full disk: someone has to make room.
+const NO_SPACE_RETRY: Duration = Duration::from_secs(5);
+/// What an iterator is called where another one is asked for.
+const ITERATOR: &str = "storage iterator";
+
+/// What was dropped or mended since the storage was opened, in files and in their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DelimitedCounts {
+    /// Files that a crash had left unfinished, finished at opening.
+    pub recovered_files: u64,
+    /// Files without content, deleted at opening.
+    pub empty_files: u64,
+    /// Oldest files deleted because the folder was full.
+    pub evicted_files: u64,
+    /// Bytes of those that no one had removed yet.
+    pub evicted_bytes: u64,
+    /// Files deleted because they were past `max_file_age_for_read`.
+    pub expired_files: u64,
+    /// Bytes of those that no one had removed yet.
+    pub expired_bytes: u64,
+    /// Files that were sound up to a point only.
+    pub flawed_files: u64,
+    /// Bytes behind that point.
+    pub flawed_bytes: u64,
+}
+
+#[derive(Debug)]
+struct SealedFile {
+    bytes: u64,
+    created: Moment,
+    /// Where the removed records begin and end.
+    removed: BTreeMap<u64, u64>,
+    /// What is wrong in it, and where.
+    flaw: Option<(Flaw, u64)>,
+}
+
+impl SealedFile {
+    fn removed_bytes(&self) -> u64 {
+        self.removed.iter().map(|(begin, end)| end - begin).sum()
+    }
+
+    /// Bytes that hold records, as far as is known.
+    fn sound_bytes(&self) -> u64 {
+        self.flaw.map_or(self.bytes, |(_, at)| at)
+    }
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    name: Name,
+    file: Box<dyn DiskFile>,
+    bytes: u64,
+    created: Moment,
+    /// A write or a sync has failed: what it keeps of later ones is not to be known.
+    poisoned: bool,
+}
+
+/// See the file's opening line.
+#[derive(Debug)]
+pub(super) struct State {
+    folder: Folder,
+    config: FileStorageConfig,
+    clock: Arc<dyn Clock>,
+    /// When the folder was opened.
+    opened: Moment,
+    open: Option<OpenFile>,
+    sealed: BTreeMap<Name, SealedFile>,
+    last_name: Name,
+    /// Bytes of the files that were set aside.
+    set_aside: u64,
+    pub(super) counts: DelimitedCounts,
+    iterating: bool,
+    closed: bool,
+    // Keeps other processes out while it lives.
+    _lock: Box<dyn DiskFile>,
+}
+
+// Opening and ending.
+impl State {
+    pub(super) fn open(
+        path: &Path,
+        config: FileStorageConfig,
+        environment: Environment,
+    ) -> Result<Self, Error> {
+        let Environment { disk, clock, .. } = environment;
+        let folder = Folder { path: path.to_owned(), disk };
+        folder.disk.create_folder(path).map_err(failed("create", path))?;
+        let lock = take_lock(&folder)?;
+        let boot_id = clock.boot_id();
+        let mut state = Self {
+            opened: Moment::now(&*clock, boot_id),
+            set_aside: folder.quarantined_bytes(),
+            folder,
+            config,
+            clock,
+            open: None,
+            sealed: BTreeMap::new(),
+            last_name: 0,
+            counts: DelimitedCounts::default(),
+            iterating: false,
+            closed: false,
+            _lock: lock,
+        };
+        state.take_stock()?;
+        Ok(state)
+    }
+
+    /// Lists what is there: empty files are deleted, unfinished ones finished, under another name where theirs is taken.
+    fn take_stock(&mut self) -> Result<(), Error> {
+        self.forget_rewrites()?;
+        let listing = self.folder.list()?;
+        self.last_name = listing.last_name();
+        for (name, bytes) in listing.sealed {
+            if bytes == 0 {
+                self.counts.empty_files += 1;
+                self.folder.unlink(&self.folder.sealed(name))?;
+            } else {
+                self.found(name, bytes);
+            }
+        }
+        for (name, bytes) in listing.unfinished {
+            let path = self.folder.unfinished(name);
+            if bytes == 0 {
+                self.counts.empty_files += 1;
+                self.folder.unlink(&path)?;
+                continue;
+            }
+            let taken = self.sealed.contains_key(&name);
+            self.last_name += u64::from(taken);
+            let name = if taken { self.last_name } else { name };
+            self.folder.rename_sealed(&path, name)?;
+            self.counts.recovered_files += 1;
+            self.found(name, bytes);
+        }
+        Ok(())
+    }
+
+    /// A crash may have left a copy that had not replaced its file yet.
+    fn forget_rewrites(&self) -> Result<(), Error> {
+        let path = &self.folder.path;
+        for entry in self.folder.disk.list(path).map_err(failed("list", path))? {
+            let stem = entry.name.strip_suffix(REWRITTEN).and_then(|stem| stem.strip_suffix('.'));
+            if stem.is_some_and(|stem| stem.bytes().all(|byte| byte.is_ascii_digit())) {
+                self.folder.unlink(&path.join(&entry.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file that was there before us. All that is known of its age is its name.
+    fn found(&mut self, name: Name, bytes: u64) {
+        let created = Moment { wall_millis: name, boot_id: UNKNOWN_BOOT, boot_millis: 0 };
+        self.sealed.insert(name, SealedFile { bytes, created, removed: BTreeMap::new(), flaw: None });
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), Error> {
+        if self.closed { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub(super) fn close(&mut self) -> Result<(), Error> {
+        if self.closed {
+            return Ok(());
+        }
+        let sealed = self.seal();
+        self.settle();
+        self.closed = true;
+        sealed
+    }
+
+    pub(super) fn clear(&mut self) -> Result<(), Error> {
+        let mut cleared = Ok(());
+        if let Some(open) = self.open.take() {
+            cleared = self.folder.unlink(&self.folder.unfinished(open.name));
+        }
+        for name in std::mem::take(&mut self.sealed).into_keys() {
+            cleared = cleared.and(self.folder.unlink(&self.folder.sealed(name)));
+        }
+        // What could not be deleted is still there, and still counts.
+        self.folder.list()?.sealed.into_iter().for_each(|(name, bytes)| self.found(name, bytes));
+        cleared.and(self.folder.sync())
+    }
+}
+
+// Writing.
+impl State {
+    /// Appends a record that fits into a file and waits until it is durable.
+    pub(super) fn append(&mut self, record: &[u8]) -> Result<(), Error> {
+        let bytes = record.len() as u64;
+        let done = |open: &OpenFile| open.poisoned || open.bytes + bytes > self.config.max_file_size;
+        if self.open.as_ref().is_some_and(done) || self.writer_is_old() {
+            self.seal()?;
+        }
+        if self.open.is_none() {
+            self.purge_expired();
+        }
+        self.make_room(bytes);
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin_file()?,
+        };
+        match write_all_at(&*open.file, record, open.bytes).and_then(|()| open.file.sync_data()) {
+            Ok(()) => {
+                open.bytes += bytes;
+                self.open = Some(open);
+                Ok(())
+            }
+            Err(error) => Err(self.give_up(open, error)),
+        }
+    }
+
+    fn writer_is_old(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| self.age(open.created).at_most() >= self.config.max_file_age_for_write)
+    }
+
+    fn begin_file(&mut self) -> Result<OpenFile, Error> {
+        for _ in 0..MAX_NAME_TRIES {
+            let name = wall_millis(&*self.clock).max(self.last_name + 1);
+            self.last_name = name;
+            let path = self.folder.unfinished(name);
+            match self.folder.create(name) {
+                Ok(file) => {
+                    self.folder.sync()?;
+                    return Ok(OpenFile { name, file, bytes: 0, created: self.now(), poisoned: false });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if is_no_space(&error) => {
+                    return Err(self.no_space());
+                }
+                Err(error) => return Err(failed("create", &path)(error)),
+            }
+        }
+        let path = &self.folder.path;
+        Err(failed("find a free name in", path)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// After a write or a sync that failed, the file ends with its last durable record and is never written to again.
+    fn give_up(&mut self, open: OpenFile, error: io::Error) -> Error {
+        if let Err(error) = open.file.set_len(open.bytes) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "failed buffer file keeps its end");
+        }
+        self.open = Some(OpenFile { poisoned: true, ..open });
+        if let Err(error) = self.seal() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "failed buffer file not finished");
+        }
+        if is_no_space(&error) {
+            return self.no_space();
+        }
+        failed("append to", &self.folder.path)(error)
+    }
+
+    fn no_space(&self) -> Error {
+        Error::NoSpace { folder: self.folder.path.clone(), retry_after: NO_SPACE_RETRY }
+    }
+
+    /// Finishes the file that is being written; deletes it if nothing in it is durable.
+    fn seal(&mut self) -> Result<(), Error> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let OpenFile { name, bytes, created, .. } = open;
+        let path = self.folder.unfinished(name);
+        if bytes == 0 {
+            return self.folder.unlink(&path);
+        }
+        if let Err(error) = self.folder.rename_sealed(&path, name) {
+            // Still there under its old name: tried again, and found at the next opening at the latest.
+            self.open = Some(open);
+            return Err(error);
+        }
+        self.sealed.insert(name, SealedFile { bytes, created, removed: BTreeMap::new(), flaw: None });
+        Ok(())
+    }
+
+    /// Lets go of the oldest files until so many bytes more fit into the folder.
+    fn make_room(&mut self, bytes: u64) {
+        while self.folder_bytes() + bytes > self.config.max_folder_size {
+            let Some((name, file)) = self.sealed.pop_first() else { return };
+            if let Err(error) = self.folder.unlink(&self.folder.sealed(name)) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "oldest buffer file not deleted");
+                self.sealed.insert(name, file);
+                return;
+            }
+            self.counts.evicted_files += 1;
+            self.counts.evicted_bytes += file.bytes - file.removed_bytes();
+        }
+    }
+
+    fn purge_expired(&mut self) {
+        let expired: Vec<Name> = self.sealed.keys().copied().filter(|name| self.is_expired(*name)).collect();
+        for name in expired {
+            match self.folder.unlink(&self.folder.sealed(name)) {
+                Ok(()) => {
+                    let file = self.sealed.remove(&name).expect("it was listed a moment ago");
+                    self.counts.expired_files += 1;
+                    self.counts.expired_bytes += file.bytes - file.removed_bytes();
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "old buffer file not deleted");
+                }
+            }
+        }
+    }
+
+    fn folder_bytes(&self) -> u64 {
+        let open = self.open.as_ref().map_or(0, |open| open.bytes);
+        self.sealed.values().map(|file| file.bytes).sum::<u64>() + open + self.set_aside
+    }
+}
+
+// Reading and removing.
+impl State {
+    pub(super) fn begin_session(&mut self) -> Result<(), Error> {
+        self.check_open()?;
+        if std::mem::replace(&mut self.iterating, true) {
+            return Err(Error::ConsumerTaken { name: ITERATOR.to_owned() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_session(&mut self) {
+        self.iterating = false;
+    }
+
+    /// The oldest file after `passed` that may be read now. Where there is none, a file that has been written to for
+    /// long enough is finished for the reader.
+    pub(super) fn next_readable(&mut self, passed: Name) -> Option<(Name, u64)> {
+        let found = self.find_readable(passed);
+        if found.is_some() || self.closed || !self.writer_is_old() {
+            return found;
+        }
+        if let Err(error) = self.seal() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "buffer file not finished for its reader"
+            );
+        }
+        self.find_readable(passed)
+    }
+
+    fn find_readable(&self, passed: Name) -> Option<(Name, u64)> {
+        let later = self.sealed.range((Excluded(passed), Unbounded));
+        later.map(|(name, file)| (*name, file.bytes)).find(|(name, _)| self.is_readable(*name))
+    }
+
+    pub(super) fn is_readable(&self, name: Name) -> bool {
+        let least = self.config.min_file_age_for_read;
+        let ready = |file: &SealedFile| self.age(file.created).at_most() >= least;
+        !self.closed && self.sealed.get(&name).is_some_and(ready) && !self.is_expired(name)
+    }
+
+    pub(super) fn open_sealed(&self, name: Name, bytes: u64) -> io::Result<RecordReader> {
+        RecordReader::open(&*self.folder.disk, &self.folder.sealed(name), bytes)
+    }
+
+    /// Where the record that begins there ends, if it was removed.
+    pub(super) fn removed_at(&self, name: Name, begin: u64) -> Option<u64> {
+        self.sealed.get(&name)?.removed.get(&begin).copied()
+    }
+
+    /// Remembers that a file is sound up to `at` only. One that holds nothing sound at all is set aside at once.
+    pub(super) fn met_flaw(&mut self, name: Name, flaw: Flaw, at: u64) {
+        let Some(file) = self.sealed.get_mut(&name) else { return };
+        if file.flaw.replace((flaw, at)).is_none() {
+            self.counts.flawed_files += 1;
+            self.counts.flawed_bytes += file.bytes - at;
+            let path = self.folder.sealed(name);
+            tracing::warn!(file = %path.display(), at, why = %flaw, "the rest of a buffer file cannot be read");
+        }
+        self.forget_if_consumed(name);
+    }
+
+    pub(super) fn remove(&mut self, name: Name, begin: u64, end: u64) {
+        if self.closed {
+            return;
+        }
+        let Some(file) = self.sealed.get_mut(&name) else { return };
+        file.removed.insert(begin, end);
+        self.forget_if_consumed(name);
+    }
+
+    /// Makes removals durable: what of a file is left replaces it.
+    pub(super) fn settle(&mut self) {
+        if self.closed {
+            return;
+        }
+        let partly = |file: &SealedFile| !file.removed.is_empty();
+        let names: BTreeSet<Name> =
+            self.sealed.iter().filter(|(_, file)| partly(file)).map(|(name, _)| *name).collect();
+        for name in names {
+            if let Err(error) = self.rewrite(name) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(file = name, error, "removed batches are not durably removed yet");
+            }
+        }
+    }
+
+    fn forget_if_consumed(&mut self, name: Name) {
+        let Some(file) = self.sealed.get(&name) else { return };
+        if file.removed_bytes() < file.sound_bytes() {
+            return;
+        }
+        let done = if file.flaw.is_some() { self.put_aside(name) } else { self.delete(name) };
+        if let Err(error) = done {
+            tracing::warn!(
+                file = name,
+                error = &error as &dyn std::error::Error,
+                "consumed file not deleted"
+            );
+        }
+    }
+
+    fn delete(&mut self, name: Name) -> Result<(), Error> {
+        self.folder.unlink(&self.folder.sealed(name))?;
+        self.sealed.remove(&name);
+        Ok(())
+    }
+
+    /// Moves what cannot be read, and nothing else, out of the way.
+    fn put_aside(&mut self, name: Name) -> Result<(), Error> {
+        if let Err(error) = self.rewrite(name) {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(file = name, error, "set aside with what was removed from it");
+        }
+        self.folder.quarantine(&self.folder.sealed(name), self.config.max_quarantine_size())?;
+        self.sealed.remove(&name);
+        self.set_aside = self.folder.quarantined_bytes();
+        Ok(())
+    }
+
+    /// Replaces a file by what was not removed from it, in one step: a crash leaves the one or the other.
+    fn rewrite(&mut self, name: Name) -> Result<(), Error> {
+        let Some(file) = self.sealed.get(&name).filter(|file| !file.removed.is_empty()) else {
+            return Ok(());
+        };
+        let path = self.folder.sealed(name);
+        let copy = self.folder.path.join(format!("{name}.{REWRITTEN}"));
+        let kept = kept_ranges(file);
+        let bytes = copy_ranges(&self.folder, &path, &copy, &kept).map_err(|error| {
+            let _left_for_the_next_opening = self.folder.unlink(&copy);
+            failed("rewrite", &path)(error)
+        })?;
+        self.folder.rename_sealed(&copy, name)?;
+        let file = self.sealed.get_mut(&name).expect("it was there a moment ago");
+        let removed = file.removed_bytes();
+        file.removed.clear();
+        file.flaw = file.flaw.map(|(flaw, at)| (flaw, at - removed));
+        file.bytes = bytes;
+        Ok(())
+    }
+
+    fn is_expired(&self, name: Name) -> bool {
+        let age = self.sealed.get(&name).map(|file| self.age(file.created).at_least);
+        age.is_some_and(|age| age >= self.config.max_file_age_for_read)
+    }
+
+    fn now(&self) -> Moment {
+        Moment::now(&*self.clock, self.opened.boot_id)
+    }
+
+    fn age(&self, created: Moment) -> Age {
+        created.age(&self.opened, &self.now())
+    }
+}
+
+/// The lock of the folder, unless it is that of a buffer of frames.
+fn take_lock(folder: &Folder) -> Result<Box<dyn DiskFile>, Error> {
+    let path = folder.path.join(identity::FILE_NAME);
+    let lock = folder.disk.lock(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked { folder: folder.path.clone() },
+        _ => failed("lock", &path)(error),
+    })?;
+    match Identity::read(&*lock).map_err(failed("read", &path))? {
+        Some(_) => Err(Error::OtherLayout { folder: folder.path.clone() }),
+        None => Ok(lock),
+    }
+}
+
+/// What stands between the removed records.
+fn kept_ranges(file: &SealedFile) -> Vec<(u64, u64)> {
+    let mut kept = Vec::new();
+    let mut from = 0;
+    for (begin, end) in &file.removed {
+        if from < *begin {
+            kept.push((from, *begin));
+        }
+        from = *end;
+    }
+    if from < file.bytes {
+        kept.push((from, file.bytes));
+    }
+    kept
+}
+
+/// Copies parts of a file into a new one, durably; how long that is.
+fn copy_ranges(folder: &Folder, from: &Path, to: &Path, ranges: &[(u64, u64)]) -> io::Result<u64> {
+    const PIECE_BYTES: u64 = 256 << 10;
+    let (source, target) = (folder.disk.open(from)?, folder.disk.create_new(to)?);
+    let mut written = 0;
+    for (begin, end) in ranges {
+        let mut at = *begin;
+        while at < *end {
+            let wanted = (end - at).min(PIECE_BYTES);
+            let mut piece = BytesMut::zeroed(wanted as usize);
+            let read = source.read_at(&mut piece, at)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            write_all_at(&*target, &piece[..read], written)?;
+            (at, written) = (at + read as u64, written + read as u64);
+        }
+    }
+    target.sync_data()?;
+    Ok(written)
+}

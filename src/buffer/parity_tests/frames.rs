@@ -1,0 +1,153 @@
+//! What the original's tests leave out, of storages over a buffer of frames.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::counting_disk::CountingDisk;
+use super::rig::{Kind, Rig, contents, deleting, filling, keeping};
+use crate::buffer::{
+    DelimitedStorage, Environment, Error, FileLogRecordStorage, FileMetricStorage, FileSpanStorage,
+    FileStorageConfig, FolderReader, Found, HostDisk, Layout, Signal, SignalStorage,
+};
+
+fn frames(config: FileStorageConfig) -> (Rig, FileSpanStorage) {
+    let mut rig = Rig::new(Kind::Frames, config);
+    rig.storage = None;
+    let environment = Environment::new(Arc::clone(&rig.disk), rig.clock.clone());
+    let (storage, _) = FileSpanStorage::open(rig.folder.path(), rig.config.clone(), environment).unwrap();
+    rig.storage = Some(Arc::new(storage.clone()));
+    (rig, storage)
+}
+
+#[test]
+fn a_storage_says_how_many_items_a_batch_has() {
+    let (rig, storage) = frames(deleting());
+    storage.write(Bytes::from_static(b"a"), 512).unwrap();
+    rig.ripen();
+    assert_eq!(storage.iter().unwrap().next_batch().unwrap().unwrap().items, Some(512));
+}
+
+#[test]
+fn without_a_delay_a_batch_is_given_as_soon_as_it_is_durable() {
+    let at_once = FileStorageConfig { min_file_age_for_read: Duration::ZERO, ..keeping() };
+    // With the freshest batches in memory, and with none.
+    for tail_bytes in [1 << 20, 0] {
+        let (rig, _) = frames(FileStorageConfig { tail_bytes, ..at_once.clone() });
+        rig.write(b"a");
+        rig.write(b"b");
+        assert_eq!(rig.read(), "ab");
+        rig.write(b"c");
+        assert_eq!(rig.read(), "abc");
+    }
+}
+
+#[test]
+fn each_signal_has_a_folder_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let spans = FileSpanStorage::create(folder.path(), FileStorageConfig::default()).unwrap();
+    let locked = FileLogRecordStorage::create(folder.path(), FileStorageConfig::default());
+    assert!(matches!(locked, Err(Error::Locked { .. })));
+    spans.close().unwrap();
+    drop(spans);
+    let other = FileMetricStorage::create(folder.path(), FileStorageConfig::default());
+    assert!(matches!(other, Err(Error::OtherSignal { .. })));
+    let other = DelimitedStorage::create(folder.path(), FileStorageConfig::default());
+    assert!(matches!(other, Err(Error::OtherLayout { .. })));
+}
+
+#[test]
+fn what_is_let_go_of_is_counted_in_items() {
+    let (rig, storage) = frames(deleting());
+    for letter in *b"abcdef" {
+        storage.write(filling(letter), 10).unwrap();
+    }
+    rig.ripen();
+    assert_eq!(rig.read(), "def");
+    let consumer = &storage.buffer().stats().consumers[0];
+    assert_eq!(
+        (consumer.dropped.evicted.items, consumer.released.items, consumer.pending.items),
+        (30, 30, 0)
+    );
+}
+
+#[test]
+fn a_write_that_is_not_done_in_time_says_so() {
+    let mut rig = Rig::new(Kind::Frames, deleting());
+    let hand = Arc::new(Mutex::new(()));
+    rig.disk = Arc::new(CountingDisk { hand: Arc::clone(&hand), ..CountingDisk::default() });
+    rig.open();
+    let held = hand.lock();
+    let waited = Duration::from_millis(20);
+    let late = rig.storage().write_within(Bytes::from_static(b"a"), 1, waited).unwrap_err();
+    assert_eq!(late.to_string(), "append within 20ms: the disk does not keep up");
+    drop(held);
+    rig.write(b"b");
+    rig.ripen();
+    assert_eq!(rig.read(), "ab", "late, but not lost");
+}
+
+#[test]
+fn removals_are_durable_while_a_session_lasts() {
+    let (mut rig, storage) = frames(keeping());
+    for _ in 0..300 {
+        rig.write(b"a");
+    }
+    rig.ripen();
+    let mut session = storage.iter().unwrap();
+    for _ in 0..300 {
+        session.next_batch().unwrap().unwrap();
+        session.remove().unwrap();
+    }
+    // As a crash does: nobody says that the session is over.
+    std::mem::forget(session);
+    storage.buffer().close();
+    let copy = tempfile::tempdir().unwrap();
+    for name in rig.other_files().iter().filter(|name| *name != "quarantine") {
+        fs::copy(rig.path(name), copy.path().join(name)).unwrap();
+    }
+    rig.folder = copy;
+    rig.open();
+    assert_eq!(rig.read().len(), 300 - 256);
+}
+
+#[test]
+fn a_buffer_of_frames_is_read_from_outside_frame_by_frame() {
+    const FRAME: usize = 48;
+    // Finished or not; where it is damaged; what is said of that.
+    let cases: [(bool, &[usize], &[&str]); 6] = [
+        (false, &[], &["a", "b", "c"]),
+        (false, &[64 + FRAME + 40], &["a", "1000.tmp: frame 2 is damaged", "c"]),
+        (false, &[64 + FRAME + 4], &["a", "1000.tmp: 1 frames up to 2 are damaged", "c"]),
+        (false, &[64, 64 + FRAME], &["1000.tmp: 2 frames up to 2 are damaged", "c"]),
+        (true, &[64 + 2 * FRAME], &["a", "b", "1000: 1 frames up to 3 are damaged"]),
+        // The file's own header.
+        (true, &[9, 64 + FRAME], &["a", "1000: 1 frames up to 2 are damaged", "c"]),
+    ];
+    for (finished, damaged, expected) in cases {
+        let mut rig = Rig::new(Kind::Frames, keeping());
+        for batch in [b"a", b"b", b"c"] {
+            rig.write(batch);
+        }
+        if finished {
+            rig.storage().close().unwrap();
+        }
+        rig.storage = None;
+        let path = rig.path(if finished { "1000" } else { "1000.tmp" });
+        let mut bytes = fs::read(&path).unwrap();
+        damaged.iter().for_each(|at| bytes[*at] ^= 1);
+        fs::write(path, bytes).unwrap();
+        let before = contents(rig.folder.path());
+        let reader = FolderReader::open(rig.folder.path(), Arc::new(HostDisk)).unwrap();
+        assert_eq!(reader.layout(), Layout::Frames(Signal::Traces));
+        let found = reader.map(|found| match found {
+            Found::Request { payload, .. } => char::from(payload[0]).to_string(),
+            Found::Damage(damage) => damage.to_string(),
+        });
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{damaged:?}");
+        assert_eq!(contents(rig.folder.path()), before, "a reader changes nothing");
+    }
+}
