@@ -10,6 +10,9 @@ pub mod otlp;
 
 pub mod buffer;
 
+#[cfg(feature = "exporters")]
+pub mod to_disk;
+
 pub mod store;
 
 pub mod translate;

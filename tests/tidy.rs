@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors and what each may name of the others, ground first, as in `src/lib.rs`.
-const FLOORS: [(&str, &[&str]); 12] = [
+const FLOORS: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("proto", &[]),
     ("otlp", &["model"]),
     ("buffer", &[]),
+    ("to_disk", &["otlp", "buffer"]),
     ("store", &["model", "otlp"]),
     ("translate", &["model", "proto", "otlp"]),
     ("ingest", &["model", "otlp", "buffer", "store"]),
