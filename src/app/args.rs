@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::import::Import;
+
 /// A whole tracing backend: spans in by OTLP, safe on disk before they are acknowledged, shown at
 /// http://localhost:16686.
 #[derive(Debug, Default, Parser)]
@@ -39,4 +41,7 @@ pub struct Args {
 pub enum Command {
     /// Drop what the buffer keeps for an upstream: after upstream.endpoint was removed, while the server is stopped
     ForgetUpstream,
+
+    /// Send what a folder of a disk buffer holds to a running server; the folder stays as it is
+    Import(Import),
 }

@@ -12,6 +12,7 @@ mod config;
 mod folder;
 mod forwarding;
 mod health;
+mod import;
 mod listen;
 mod quarantine;
 mod telemetry;
@@ -86,8 +87,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     // Spans may hold what is nobody else's business.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    match args.command {
+    match &args.command {
         Some(Command::ForgetUpstream) => forget_upstream(&config),
+        Some(Command::Import(import)) => import::run(import),
         None => serve_until_asked_to_end(&config),
     }
 }

@@ -6,6 +6,7 @@ mod crash;
 mod forward;
 mod forward_tls;
 mod harness;
+mod import;
 mod lifecycle;
 mod receive_otlp;
 mod small_disks;

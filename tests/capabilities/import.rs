@@ -1,0 +1,145 @@
+//! A folder that a Java program has left behind, imported into the running program and read back.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use bytes::Bytes;
+
+use crate::harness::{Client, Server};
+use crate::wire;
+
+/// As OpenTelemetry Java writes it: the length in seven-bit groups, least first, then the message.
+fn record(message: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut length = message.len();
+    while length > 0x7f {
+        bytes.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend(message);
+    bytes
+}
+
+fn file(traces: &[u64]) -> Vec<u8> {
+    traces.iter().flat_map(|trace| record(&wire::trace("phone", *trace, 2))).collect()
+}
+
+fn import(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracelodge"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TRACELODGE_") {
+            command.env_remove(name);
+        }
+    }
+    command.arg("import").args(arguments).output().unwrap()
+}
+
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<_> =
+        entries.map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect();
+    all.sort();
+    all
+}
+
+async fn has_trace(client: &Client, server: &Server, trace: u64) -> bool {
+    let url = server.query(&format!("/api/traces/{}", wire::trace_id(trace)));
+    let told = client.until(&url, |answer| answer.status == 200).await.json();
+    told["data"][0]["spans"].as_array().unwrap().len() == 2
+}
+
+#[tokio::test]
+async fn a_folder_of_a_java_program_is_imported_as_far_as_it_is_sound() {
+    let (data, phone) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let spans = phone.path().join("spans");
+    fs::create_dir(&spans).unwrap();
+    let torn = [file(&[4]), file(&[99])[..50].to_vec()].concat();
+    let files: [(&str, Vec<u8>); 5] = [
+        ("1700000000000", file(&[1, 2])),
+        ("1700000030000", file(&[3])),
+        ("1700000060000", torn),
+        ("1700000090000.tmp", file(&[5])),
+        (".nomedia", Vec::new()),
+    ];
+    for (name, bytes) in &files {
+        fs::write(spans.join(name), bytes).unwrap();
+    }
+    let before = contents(&spans);
+
+    let server = Server::start(data.path());
+    let output = import(&[spans.to_str().unwrap(), "--to", &server.otlp_http("")]);
+    let (said, troubles) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said, "traces: 5 requests read, 5 sent, 0 refused, 1 damaged\n", "{troubles}");
+    assert!(troubles.contains("damaged: 1700000060000: a record of"), "{troubles}");
+    assert!(troubles.contains("tracelodge could not import everything in"), "{troubles}");
+    assert_eq!(output.status.code(), Some(1));
+    let client = Client::new();
+    for trace in 1..=5 {
+        assert!(has_trace(&client, &server, trace).await, "trace {trace}");
+    }
+    assert_eq!(contents(&spans), before, "the folder stays as it is");
+
+    // Again, without what is damaged: nothing is there twice.
+    fs::remove_file(spans.join("1700000060000")).unwrap();
+    let output = import(&[spans.to_str().unwrap(), "--to", &server.otlp_http("")]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    for trace in 1..=5 {
+        assert!(has_trace(&client, &server, trace).await, "trace {trace}");
+    }
+}
+
+#[tokio::test]
+async fn a_buffer_of_a_stopped_server_is_imported_and_one_in_use_is_not() {
+    let (data, edge) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::start(data.path());
+    let folder = edge.path().join("buffer/traces");
+    let folder = folder.to_str().unwrap();
+    let client = Client::new();
+
+    let stopped = Server::start_with(edge.path(), &["upstream.endpoint=http://127.0.0.1:1"]);
+    let headers = [("content-type", "application/x-protobuf")];
+    let answer = client.post(stopped.otlp_http("/v1/traces"), &headers, wire::trace("edge", 7, 2)).await;
+    assert_eq!(answer.status, 200);
+    let output = import(&[folder, "--to", &server.otlp_http("")]);
+    let troubles = String::from_utf8_lossy(&output.stderr);
+    assert!(troubles.contains("in use by another process"), "{troubles}");
+    assert_eq!(output.status.code(), Some(1));
+    stopped.kill();
+
+    let output = import(&[folder, "--to", &server.otlp_http("")]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "traces: 1 requests read, 1 sent, 0 refused, 0 damaged\n");
+    assert!(has_trace(&client, &server, 7).await);
+    let output = import(&[folder, "--signal", "logs", "--to", &server.otlp_http("")]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("as logs: it holds traces"));
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_a_request_is_repeated() {
+    let (data, phone) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(phone.path().join("1700000000000"), record(b"\xff\xff\xff")).unwrap();
+    let server = Server::start(data.path());
+    let output = import(&[phone.path().to_str().unwrap(), "--to", &server.otlp_http("")]);
+    let troubles = String::from_utf8_lossy(&output.stderr);
+    assert!(troubles.contains("refused: a request in 1700000000000: HTTP 400: "), "{troubles}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_said_with_what_to_do() {
+    let phone = tempfile::tempdir().unwrap();
+    fs::write(phone.path().join("1"), file(&[1])).unwrap();
+    let folder = phone.path().to_str().unwrap();
+    let output = import(&[folder, "--to", "http://127.0.0.1:1"]);
+    let troubles = String::from_utf8_lossy(&output.stderr);
+    let advice = "reach http://127.0.0.1:1; start tracelodge there, or give its address with --to";
+    assert!(troubles.contains(advice), "{troubles}");
+    assert_eq!(output.status.code(), Some(1));
+
+    let nothing = tempfile::tempdir().unwrap();
+    let output = import(&[nothing.path().to_str().unwrap()]);
+    assert!(output.status.success());
+    assert!(Bytes::from(output.stdout).starts_with(b"there is nothing to import in "));
+}
