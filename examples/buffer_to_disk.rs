@@ -33,6 +33,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     provider.shutdown()?;
     storage.close()?;
     println!("the spans are in {}; give them to a server with", folder.display());
-    println!("  tracelodge import --signal traces {}", folder.display());
+    println!("  tracelodge import {}", folder.display());
     Ok(())
 }

@@ -86,7 +86,7 @@ pub(super) fn run(import: &Import) -> anyhow::Result<()> {
     let client = client(endpoint).context("send anything")?;
     let way = Way { upstream: &client, signal, pause: std::thread::sleep };
     let (tally, ended) = carry(reader, &way, &mut |line| say(&mut std::io::stderr(), line));
-    say(&mut std::io::stdout(), &format!("{}: {tally}", signal.name()));
+    say(&mut std::io::stdout(), &format!("requests of {}: {tally}", signal.name()));
     ended.with_context(|| {
         format!("send everything to {}; to import the folder again does no harm", import.to)
     })?;
@@ -164,7 +164,7 @@ struct Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { read, sent, refused, rejected_items, damaged } = self;
-        write!(formatter, "{read} requests read, {sent} sent, {refused} refused, {damaged} damaged")?;
+        write!(formatter, "{read} read, {sent} sent, {refused} refused, {damaged} damaged")?;
         if *rejected_items > 0 {
             write!(formatter, "; {rejected_items} items of those sent were left out")?;
         }
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(ended, None);
         assert_eq!(
             tally.to_string(),
-            "3 requests read, 2 sent, 1 refused, 1 damaged; 3 items of those sent were left out"
+            "3 read, 2 sent, 1 refused, 1 damaged; 3 items of those sent were left out"
         );
     }
 

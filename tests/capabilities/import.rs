@@ -3,8 +3,20 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use opentelemetry::logs::{Logger as _, LoggerProvider as _};
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracelodge::buffer::{
+    FileLogRecordStorage, FileMetricStorage, FileSpanStorage, FileStorageConfig, SignalStorage as _,
+};
+use tracelodge::to_disk::{LogRecordToDiskExporter, MetricToDiskExporter, SpanToDiskExporter};
 
 use crate::harness::{Client, Server};
 use crate::wire;
@@ -71,7 +83,7 @@ async fn a_folder_of_a_java_program_is_imported_as_far_as_it_is_sound() {
     let server = Server::start(data.path());
     let output = import(&[spans.to_str().unwrap(), "--to", &server.otlp_http("")]);
     let (said, troubles) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said, "traces: 5 requests read, 5 sent, 0 refused, 1 damaged\n", "{troubles}");
+    assert_eq!(said, "requests of traces: 5 read, 5 sent, 0 refused, 1 damaged\n", "{troubles}");
     assert!(troubles.contains("damaged: 1700000060000: a record of"), "{troubles}");
     assert!(troubles.contains("tracelodge could not import everything in"), "{troubles}");
     assert_eq!(output.status.code(), Some(1));
@@ -110,10 +122,65 @@ async fn a_buffer_of_a_stopped_server_is_imported_and_one_in_use_is_not() {
 
     let output = import(&[folder, "--to", &server.otlp_http("")]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(said, "traces: 1 requests read, 1 sent, 0 refused, 0 damaged\n");
+    assert_eq!(said, "requests of traces: 1 read, 1 sent, 0 refused, 0 damaged\n");
     assert!(has_trace(&client, &server, 7).await);
     let output = import(&[folder, "--signal", "logs", "--to", &server.otlp_http("")]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("as logs: it holds traces"));
+}
+
+#[tokio::test]
+async fn what_the_sdk_has_buffered_of_each_signal_is_imported() {
+    let (data, program) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = |name: &str| program.path().join(name);
+    buffer_a_span(&folder("a"));
+    buffer_a_log_record(&folder("b"));
+    buffer_a_metric(&folder("c"));
+
+    let server = Server::start(data.path());
+    for (name, signal) in [("a", "traces"), ("b", "logs"), ("c", "metrics")] {
+        let output = import(&[folder(name).to_str().unwrap(), "--to", &server.otlp_http("")]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said, format!("requests of {signal}: 1 read, 1 sent, 0 refused, 0 damaged\n"));
+    }
+    let found = server.query("/api/traces?service=program&operation=buffered");
+    let client = Client::new();
+    let told = client.until(&found, |answer| answer.json()["data"][0].is_object()).await.json();
+    assert_eq!(told["data"][0]["spans"][0]["operationName"], "buffered");
+}
+
+fn service() -> Resource {
+    Resource::builder_empty().with_service_name("program").build()
+}
+
+fn buffer_a_span(folder: &Path) {
+    let storage = Arc::new(FileSpanStorage::create(folder, FileStorageConfig::default()).unwrap());
+    let exporter = SpanToDiskExporter::new(storage.clone());
+    let provider =
+        SdkTracerProvider::builder().with_resource(service()).with_batch_exporter(exporter).build();
+    provider.tracer("test").start("buffered").end();
+    provider.shutdown().unwrap();
+    storage.close().unwrap();
+}
+
+fn buffer_a_log_record(folder: &Path) {
+    let storage = Arc::new(FileLogRecordStorage::create(folder, FileStorageConfig::default()).unwrap());
+    let exporter = LogRecordToDiskExporter::new(storage.clone());
+    let provider =
+        SdkLoggerProvider::builder().with_resource(service()).with_batch_exporter(exporter).build();
+    let logger = provider.logger("test");
+    logger.emit(logger.create_log_record());
+    provider.shutdown().unwrap();
+    storage.close().unwrap();
+}
+
+fn buffer_a_metric(folder: &Path) {
+    let storage = Arc::new(FileMetricStorage::create(folder, FileStorageConfig::default()).unwrap());
+    let exporter = MetricToDiskExporter::new(storage.clone());
+    let provider =
+        SdkMeterProvider::builder().with_resource(service()).with_periodic_exporter(exporter).build();
+    provider.meter("test").u64_counter("count").build().add(1, &[]);
+    provider.shutdown().unwrap();
+    storage.close().unwrap();
 }
 
 #[tokio::test]
