@@ -184,7 +184,7 @@ impl Open {
 
     /// A reader that finds nothing has the open file finished if it was written to for long enough, or if what comes
     /// next is nowhere else.
-    fn publish(&self) -> Result<(), Error> {
+    fn publish(&self) {
         let at_once = self.config.min_file_age_for_read.is_zero();
         let finished = if at_once && self.consumer.lock().needs_open_file() {
             self.buffer.seal()
@@ -192,8 +192,12 @@ impl Open {
             self.buffer.seal_if_due()
         };
         match finished {
-            Err(Error::Closed) => Ok(()),
-            finished => finished,
+            // A closed buffer has finished it.
+            Ok(()) | Err(Error::Closed) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "buffer file not finished for its reader");
+            }
         }
     }
 }
@@ -218,7 +222,7 @@ impl Session for BufferSession {
         let found = match self.open.next()? {
             Some(found) => Some(found),
             None => {
-                self.open.publish()?;
+                self.open.publish();
                 self.open.next()?
             }
         };

@@ -84,7 +84,10 @@ fn whatever_fails_what_was_answered_and_not_removed_is_there() {
             disk.fail_no_more();
             let what = format!("{fault:?} after {passed}");
             if !disk.is_off() {
-                check(&what, &read(&disk.copy(), &clock), &written, &removed);
+                let found = read(&disk.copy(), &clock);
+                check(&what, &found, &written, &removed);
+                let refused = found.iter().find(|batch| !written.contains(batch));
+                assert_eq!(refused, None, "{what}: what was refused is there");
             }
             for kept in [false, true] {
                 let disk = disk.clone();

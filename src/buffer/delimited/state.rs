@@ -55,13 +55,15 @@ struct SealedFile {
     created: Moment,
     /// Where the removed records begin and end.
     removed: BTreeMap<u64, u64>,
+    /// How long those are together.
+    removed_bytes: u64,
     /// What is wrong in it, and where.
     flaw: Option<(Flaw, u64)>,
 }
 
 impl SealedFile {
-    fn removed_bytes(&self) -> u64 {
-        self.removed.iter().map(|(begin, end)| end - begin).sum()
+    fn new(bytes: u64, created: Moment) -> Self {
+        Self { bytes, created, removed: BTreeMap::new(), removed_bytes: 0, flaw: None }
     }
 
     /// Bytes that hold records, as far as is known.
@@ -175,7 +177,7 @@ impl State {
     /// A file that was there before us. All that is known of its age is its name.
     fn found(&mut self, name: Name, bytes: u64) {
         let created = Moment { wall_millis: name, boot_id: UNKNOWN_BOOT, boot_millis: 0 };
-        self.sealed.insert(name, SealedFile { bytes, created, removed: BTreeMap::new(), flaw: None });
+        self.sealed.insert(name, SealedFile::new(bytes, created));
     }
 
     pub(super) fn check_open(&self) -> Result<(), Error> {
@@ -292,7 +294,7 @@ impl State {
             self.open = Some(open);
             return Err(error);
         }
-        self.sealed.insert(name, SealedFile { bytes, created, removed: BTreeMap::new(), flaw: None });
+        self.sealed.insert(name, SealedFile::new(bytes, created));
         Ok(())
     }
 
@@ -306,7 +308,7 @@ impl State {
                 return;
             }
             self.counts.evicted_files += 1;
-            self.counts.evicted_bytes += file.bytes - file.removed_bytes();
+            self.counts.evicted_bytes += file.bytes - file.removed_bytes;
         }
     }
 
@@ -317,7 +319,7 @@ impl State {
                 Ok(()) => {
                     let file = self.sealed.remove(&name).expect("it was listed a moment ago");
                     self.counts.expired_files += 1;
-                    self.counts.expired_bytes += file.bytes - file.removed_bytes();
+                    self.counts.expired_bytes += file.bytes - file.removed_bytes;
                 }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "old buffer file not deleted");
@@ -399,7 +401,9 @@ impl State {
             return;
         }
         let Some(file) = self.sealed.get_mut(&name) else { return };
-        file.removed.insert(begin, end);
+        if file.removed.insert(begin, end).is_none() {
+            file.removed_bytes += end - begin;
+        }
         self.forget_if_consumed(name);
     }
 
@@ -421,7 +425,7 @@ impl State {
 
     fn forget_if_consumed(&mut self, name: Name) {
         let Some(file) = self.sealed.get(&name) else { return };
-        if file.removed_bytes() < file.sound_bytes() {
+        if file.removed_bytes < file.sound_bytes() {
             return;
         }
         let done = if file.flaw.is_some() { self.put_aside(name) } else { self.delete(name) };
@@ -466,7 +470,7 @@ impl State {
         })?;
         self.folder.rename_sealed(&copy, name)?;
         let file = self.sealed.get_mut(&name).expect("it was there a moment ago");
-        let removed = file.removed_bytes();
+        let removed = std::mem::take(&mut file.removed_bytes);
         file.removed.clear();
         file.flaw = file.flaw.map(|(flaw, at)| (flaw, at - removed));
         file.bytes = bytes;
