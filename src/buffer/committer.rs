@@ -39,7 +39,7 @@ pub(super) fn spawn_sweeper(journal: Arc<Journal>) -> std::io::Result<JoinHandle
 
 fn commit_until_ended(journal: &Journal, mut writer: Writer, answers: &SyncSender<Vec<Answer>>) {
     loop {
-        let deadline = writer.until_due(journal).map(|rest| Instant::now() + rest);
+        let deadline = writer.until_due(journal).and_then(|rest| Instant::now().checked_add(rest));
         let ending = commit_once(journal, &mut writer, deadline, |given| {
             give_or_hand_over(given, answers);
         });

@@ -133,9 +133,9 @@ impl FileStorageConfig {
         usize::try_from(room.min(u64::from(u32::MAX))).unwrap_or(usize::MAX) & !7
     }
 
-    /// Bytes that damaged files may keep: 1/32 of the folder.
+    /// Bytes that damaged files may keep: 1/32 of the folder, and one file at least.
     pub(super) fn max_quarantine_size(&self) -> u64 {
-        self.max_folder_size / 32
+        (self.max_folder_size / 32).max(self.max_file_size)
     }
 
     /// Says the first thing that makes no sense.
@@ -143,7 +143,7 @@ impl FileStorageConfig {
         if self.max_file_size < 4 * KIB {
             return Err(InvalidSetting::FileSize { given: self.max_file_size });
         }
-        let beside = self.max_quarantine_size() + identity::BYTES as u64;
+        let beside = self.max_quarantine_size().saturating_add(identity::BYTES as u64);
         let least = self.max_file_size.saturating_add(beside);
         if self.max_folder_size < least {
             return Err(InvalidSetting::FolderSize { given: self.max_folder_size, least });
@@ -242,7 +242,7 @@ mod tests {
             (|s| s.max_file_size = 100, "max_file_size is 100 bytes, the least is 4096"),
             (
                 |s| s.max_folder_size = s.max_file_size,
-                "max_folder_size is 1048576 bytes, one full file and what is kept beside it need 1081408",
+                "max_folder_size is 1048576 bytes, one full file and what is kept beside it need 2097216",
             ),
             (
                 |s| s.max_file_size = u64::MAX,

@@ -114,9 +114,9 @@ fn a_torn_position_is_the_one_before() {
     for (slot, expected) in [(1, vec![2, 3]), (0, vec![1, 2, 3])] {
         // What was written third is in the second slot.
         let again = disk.copy();
-        again.with_bytes(&path, |bytes| bytes[slot * 512 + 100] ^= 1);
+        again.with_bytes(&path, |bytes| bytes[slot * 2_048 + 100] ^= 1);
         if slot == 0 {
-            again.with_bytes(&path, |bytes| bytes[512 + 100] ^= 1);
+            again.with_bytes(&path, |bytes| bytes[2_048 + 100] ^= 1);
         }
         let (process, recovery) = Process::open(&again, &clock, &small()).unwrap();
         assert_eq!(recovery.lost_positions, u64::from(slot == 0));
@@ -252,6 +252,65 @@ fn numbers_of_what_was_refused_are_not_taken_for_damage() {
     assert_eq!((sequences(&mut consumer), sequences(&mut consumer)), (vec![5], vec![7]));
     assert_eq!(balance(&process, "upstream", 4), (1, 1, 2));
     assert_eq!(process.journal.stats().counters.damaged_frames, 0);
+}
+
+#[test]
+fn more_holes_than_a_position_can_hold_are_given_again_and_never_missed() {
+    let config = FileStorageConfig { max_folder_size: 4 << 20, tail_bytes: 0, ..small() };
+    let (disk, clock, mut process) = begun(config.clone());
+    let mut consumer = upstream(&process, StartAt::Oldest);
+    for id in 0..600 {
+        process.append(payload(id, 1_500)).unwrap();
+    }
+    seal(&mut process);
+    let mut seen = 0;
+    while seen < 600 {
+        for sequence in sequences(&mut consumer) {
+            if sequence % 4 != 0 {
+                consumer.release_one(sequence);
+            }
+            seen = sequence;
+        }
+    }
+    consumer.save().unwrap();
+    process.journal.sweep().unwrap();
+    assert_eq!(balance(&process, "upstream", 600), (450, 0, 150));
+    drop((process, consumer));
+    let process = Process::open(&disk, &clock, &config).unwrap().0;
+    let mut consumer = upstream(&process, StartAt::Oldest);
+    let mut again = Vec::new();
+    while let more @ [_, ..] = &*sequences(&mut consumer) {
+        again.extend_from_slice(more);
+    }
+    assert!((4..=600).step_by(4).all(|kept| again.contains(&kept)), "{again:?}");
+    assert!(again.len() < 250, "{}", again.len());
+    assert_eq!(process.journal.stats().counters.damaged_frames, 0);
+}
+
+#[test]
+fn a_folder_of_somebody_elses_files_is_refused_and_left_as_it_is() {
+    let (disk, clock) = (SimulatedDisk::default(), TestClock::new());
+    let file = std::path::Path::new("/buffer/1700000000000");
+    disk.place(file, b"\x0bsome record\x00".to_vec());
+    let refused = Process::open(&disk, &clock, &small()).err().unwrap();
+    assert_eq!(refused.to_string(), "use /buffer: it holds files that are not a buffer's");
+    assert_eq!(disk.with_bytes(file, |bytes| bytes.clone()), b"\x0bsome record\x00");
+}
+
+#[test]
+fn ages_without_end_are_no_harm() {
+    let config = FileStorageConfig {
+        max_file_age_for_read: Duration::MAX,
+        when_full: WhenFull::Block(Duration::ZERO),
+        ..small()
+    };
+    let (_, clock, mut process) = begun(config);
+    let mut consumer = upstream(&process, StartAt::Oldest);
+    append(&mut process, 0..1);
+    seal(&mut process);
+    clock.pass(Duration::from_secs(1 << 30));
+    assert_eq!(process.journal.sweep().unwrap(), 0);
+    assert_eq!(sequences(&mut consumer), [1]);
 }
 
 #[test]

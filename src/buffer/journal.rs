@@ -343,7 +343,7 @@ impl Journal {
         let limit = self.settings.max_file_age_for_read;
         let oldest = ledger.expiring().next()?;
         // Ages are told in milliseconds, and only what is past the limit is dropped.
-        Some((limit + MILLISECOND).saturating_sub(self.age(&oldest.created).at_least))
+        Some(limit.saturating_add(MILLISECOND).saturating_sub(self.age(&oldest.created).at_least))
     }
 
     /// Takes the oldest finished file away from the consumers that may lose it, or from `all`; whether one went.
@@ -479,10 +479,12 @@ impl Journal {
         let owed = {
             let ledger = self.ledger.lock();
             let Some(consumer) = ledger.consumers.get(&place) else { return Ok(()) };
-            if consumer.owed == consumer.holds {
+            // What the file cannot tell apart is held as well, or it would be missed after a crash.
+            let owed = consumer.owed.widened(cursor::MAX_RANGES);
+            if owed == consumer.holds {
                 return Ok(());
             }
-            consumer.owed.clone()
+            owed
         };
         cursor.write(&mut slots, &self.about.id, &owed)?;
         let mut ledger = self.ledger.lock();
@@ -494,14 +496,14 @@ impl Journal {
     }
 
     /// Waits until it is worth looking for room again; not after `deadline`, nor while the buffer is being closed.
-    pub(super) fn wait_for_release(&self, deadline: Instant) -> bool {
+    pub(super) fn wait_for_release(&self, deadline: Option<Instant>) -> bool {
         let mut ledger = self.ledger.lock();
-        let now = Instant::now();
-        if self.queue.is_ending() || now >= deadline {
+        let rest = deadline.map_or(ROOM_RETRY, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if self.queue.is_ending() || rest.is_zero() {
             return false;
         }
         // Not until a release only: one may just have come, and what is released may fail to be deleted.
-        self.releases.wait_until(&mut ledger, deadline.min(now + ROOM_RETRY));
+        self.releases.wait_for(&mut ledger, rest.min(ROOM_RETRY));
         true
     }
 

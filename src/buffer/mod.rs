@@ -168,9 +168,9 @@ pub enum Error {
     /// Frames got numbers that the consumer takes for ones it knows: attach consumers before appending.
     #[error("attach consumer {name} at {applied}: appends have begun below that")]
     ConsumerAhead { name: String, applied: u64 },
-    /// The folder holds frames, where records were wanted.
-    #[error("use {}: it holds a buffer in frames, not length-delimited records", folder.display())]
-    OtherLayout { folder: PathBuf },
+    /// The folder is somebody else's, or of the other layout.
+    #[error("use {}: it holds {found}", folder.display())]
+    OtherLayout { folder: PathBuf, found: &'static str },
     /// It is not safe yet; it may become so.
     #[error("append within {waited:?}: the disk does not keep up")]
     TimedOut { waited: Duration },

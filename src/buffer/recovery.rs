@@ -18,7 +18,7 @@ use crate::buffer::identity::{self, Identity};
 use crate::buffer::ledger::{Moment, SealedFile};
 use crate::buffer::owed::Owed;
 use crate::buffer::registration::Registration;
-use crate::buffer::segment::{HEADER_BYTES, SegmentHeader, SegmentReader, Survey};
+use crate::buffer::segment::{self, HEADER_BYTES, SegmentHeader, SegmentReader, Survey};
 use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
 
 /// An opened folder.
@@ -137,6 +137,12 @@ fn identify(
             Err(Error::OtherSignal { folder: folder.path.clone(), found: known.signal, wanted: signal })
         };
     }
+    if read_up_to(lock, &mut [0], 0).map_err(failed("read", &path))? == 0 && is_foreign(folder, listing)? {
+        return Err(Error::OtherLayout {
+            folder: folder.path.clone(),
+            found: "files that are not a buffer's",
+        });
+    }
     let id = match id_in_files(folder, listing, signal)? {
         Some(id) => id,
         None => random_id().map_err(failed("name", &folder.path))?,
@@ -145,6 +151,24 @@ fn identify(
     identity.write(lock).map_err(failed("write", &path))?;
     folder.sync()?;
     Ok(identity)
+}
+
+/// Whether a folder that no buffer was ever opened in holds files of somebody else: the original's, for one. They are not
+/// ours to repair.
+fn is_foreign(folder: &Folder, listing: &Listing) -> Result<bool, Error> {
+    let sealed = listing.sealed.iter().map(|(name, _)| folder.sealed(*name));
+    let unfinished = listing.unfinished.iter().map(|(name, _)| folder.unfinished(*name));
+    let mut foreign = false;
+    for path in sealed.chain(unfinished) {
+        let mut start = [0; segment::MAGIC.len()];
+        let read = folder.disk.open(&path).and_then(|file| read_up_to(&*file, &mut start, 0));
+        read.map_err(failed("read", &path))?;
+        if start == segment::MAGIC {
+            return Ok(false);
+        }
+        foreign |= start.iter().any(|byte| *byte != 0);
+    }
+    Ok(foreign)
 }
 
 /// The id that most files of the signal carry.

@@ -16,7 +16,7 @@ pub(super) const HEADER_BYTES: usize = version::BYTES;
 /// Bytes of a file that are not frames of data.
 pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + FOOTER_BYTES;
 
-const MAGIC: [u8; 8] = *b"TBUFSEG1";
+pub(super) const MAGIC: [u8; 8] = *b"TBUFSEG1";
 /// The version written. A file of a later one is refused and left as it is: new kinds and codecs need a new version.
 const VERSION: u16 = 1;
 /// Read at once; frames that lie in it are handed out as slices of it.

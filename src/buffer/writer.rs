@@ -163,7 +163,7 @@ impl Writer {
         if let Err(error) = self.seal(journal) {
             tracing::warn!(error = &error as &dyn std::error::Error, "buffer file not sealed");
         }
-        let deadline = Instant::now() + longest;
+        let deadline = Instant::now().checked_add(longest);
         while journal.wait_for_release(deadline) {
             if self.find_room(journal) {
                 return true;

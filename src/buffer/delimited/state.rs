@@ -499,7 +499,10 @@ fn take_lock(folder: &Folder) -> Result<Box<dyn DiskFile>, Error> {
         _ => failed("lock", &path)(error),
     })?;
     match Identity::read(&*lock).map_err(failed("read", &path))? {
-        Some(_) => Err(Error::OtherLayout { folder: folder.path.clone() }),
+        Some(_) => {
+            let found = "a buffer in frames, not length-delimited records";
+            Err(Error::OtherLayout { folder: folder.path.clone(), found })
+        }
         None => Ok(lock),
     }
 }
