@@ -104,8 +104,11 @@ struct Read {
 impl Consumer {
     /// See [`Buffer::external_consumer`](crate::buffer::Buffer::external_consumer).
     pub(super) fn attach(journal: Arc<Journal>, name: &str, applied: Option<u64>) -> Result<Self, Error> {
+        let _one_at_a_time = journal.attaching.lock();
         let mut ledger = journal.ledger.lock();
-        ledger.find(name)?;
+        if ledger.find(name)?.is_some_and(|place| ledger.at(place).cursor.is_some()) {
+            return Err(Error::ConsumerTaken { name: name.to_owned() });
+        }
         let oldest = ledger.oldest();
         let owed = Owed::from(applied.map_or(oldest, |applied| applied.saturating_add(1)));
         ledger.catch_up(name, owed.first())?;
@@ -118,13 +121,25 @@ impl Consumer {
         if !cursor::is_name(name) {
             return Err(Error::ConsumerName { name: name.to_owned() });
         }
-        let known = journal.ledger.lock().find(name)?;
+        let _one_at_a_time = journal.attaching.lock();
+        let known = {
+            let mut ledger = journal.ledger.lock();
+            let place = ledger.find(name)?;
+            if place.is_some_and(|place| ledger.at(place).cursor.is_none()) {
+                return Err(Error::ConsumerTaken { name: name.to_owned() });
+            }
+            place
+        };
         if let Some(place) = known {
             return Ok(Self::begin(journal, place));
         }
         let owed = Owed::from(journal.sequence_at(start)?);
         let cursor = journal.create_cursor(name, &owed)?;
-        Self::enter(journal, Registration::new(name, owed, Some(Arc::new(cursor))))
+        let entered = Self::enter(journal, Registration::new(name, owed, Some(Arc::new(cursor))));
+        if entered.is_err() {
+            journal.remove_cursor(name);
+        }
+        entered
     }
 
     fn enter(journal: &Arc<Journal>, mut consumer: Registration) -> Result<Self, Error> {
@@ -162,7 +177,8 @@ impl Consumer {
         self.read(Side::Live, &take, Instant::now() + wait.min(MAX_WAIT))
     }
 
-    /// Of what was owed when [`Consumer::go_live`] was called, the frames that come next; empty when that is over.
+    /// Of what was owed when [`Consumer::go_live`] was called, the frames that come next; empty when that is over, or
+    /// while what is left is younger than `min_file_age_for_read`.
     ///
     /// # Errors
     ///
@@ -203,11 +219,10 @@ impl Consumer {
         let mut ledger = self.journal.ledger.lock();
         while let Some(given) = lane.given.front().filter(|given| given.sequence < end).copied() {
             lane.given.pop_front();
-            let file = ledger.file_of(given.sequence);
-            ledger.at(self.place).count_released(file, given.sequence, given.amount);
+            ledger.at(self.place).count_released(given.sequence, given.amount);
         }
-        ledger.at(self.place).release(from.min(end)..end);
-        self.released(ledger);
+        let settled = ledger.at(self.place).release(from.min(end)..end);
+        self.released(ledger, settled);
     }
 
     /// This frame is durable elsewhere; others that were given are not.
@@ -220,11 +235,10 @@ impl Consumer {
         if let Ok(at) = lane.given.binary_search_by_key(&sequence, |given| given.sequence)
             && let Some(given) = lane.given.remove(at)
         {
-            let file = ledger.file_of(sequence);
-            ledger.at(self.place).count_released(file, sequence, given.amount);
+            ledger.at(self.place).count_released(sequence, given.amount);
         }
-        ledger.at(self.place).release(sequence..sequence + 1);
-        self.released(ledger);
+        let settled = ledger.at(self.place).release(sequence..sequence + 1);
+        self.released(ledger, settled);
     }
 
     /// Makes the position durable; files are deleted up to there. Nothing for a consumer that keeps its position
@@ -239,14 +253,15 @@ impl Consumer {
         Ok(())
     }
 
-    fn released(&self, mut ledger: MutexGuard<'_, Ledger>) {
+    /// `settled`: of some file nothing is owed any longer.
+    fn released(&self, mut ledger: MutexGuard<'_, Ledger>, settled: bool) {
         let consumer = ledger.at(self.place);
-        let deletes = consumer.cursor.is_none();
-        if deletes {
+        let holds_elsewhere = consumer.cursor.is_none();
+        if holds_elsewhere {
             consumer.holds.clone_from(&consumer.owed);
         }
         drop(ledger);
-        if deletes {
+        if holds_elsewhere && settled {
             self.journal.offer_to_sweeper();
         }
     }
@@ -277,6 +292,8 @@ impl Consumer {
     fn read(&mut self, side: Side, take: &Take, deadline: Instant) -> Result<Vec<Frame>, Error> {
         loop {
             match self.source(side, take, deadline)? {
+                // All of it may have been dropped since.
+                Source::Memory(frames) if frames.is_empty() => {}
                 Source::Memory(frames) => return Ok(frames),
                 Source::File(file) => {
                     let frames = self.read_file(side, &file, take)?;
@@ -297,7 +314,7 @@ impl Consumer {
             let until = match self.look(side, &mut ledger, take) {
                 Look::Found(source) => return Ok(source),
                 Look::Later(None) => deadline,
-                Look::Later(Some(rest)) => deadline.min(Instant::now() + rest),
+                Look::Later(Some(rest)) => deadline.min(Instant::now() + rest.min(MAX_WAIT)),
             };
             if ledger.closed && side == Side::Live {
                 return Err(Error::Closed);
@@ -371,9 +388,7 @@ impl Consumer {
         frames.retain(|frame| frame.sequence < end && ledger.at(self.place).owed.contains(frame.sequence));
         for frame in &frames {
             let (sequence, amount) = (frame.sequence, frame.amount());
-            if let Some(file) = ledger.file_of(sequence) {
-                ledger.at(self.place).gave(file, amount);
-            }
+            ledger.at(self.place).gave(sequence, amount);
             let given = &mut self.lane(side).given;
             if given.len() == MAX_GIVEN {
                 given.pop_front();
@@ -407,12 +422,15 @@ impl Consumer {
         self.lane(side).reading = (!ended).then_some(reading);
         let journal = Arc::clone(&self.journal);
         let mut ledger = journal.ledger.lock();
-        ledger.counters.damaged_frames += read.damaged_frames;
-        ledger.counters.damaged_items += read.damaged_items;
+        // Of a file that was dropped meanwhile, what is missing was counted then.
+        if ledger.sealed_from(file.content.last).is_some_and(|listed| listed.name == file.name) {
+            ledger.counters.damaged_frames += read.damaged_frames;
+            ledger.counters.damaged_items += read.damaged_items;
+        }
         ledger.counters.frames_from_files += read.taken.frames.len() as u64;
         let frames = self.give(side, &mut ledger, read.taken.frames, after);
         if ended {
-            self.leave(&mut ledger, file.name);
+            self.leave(ledger, file);
         }
         Ok(frames)
     }
@@ -434,16 +452,13 @@ impl Consumer {
         let missing = ledger.at(self.place).owed.count(&rest);
         ledger.counters.damaged_frames += missing;
         self.moved(side, &mut ledger, rest.end);
-        self.leave(&mut ledger, file.name);
+        self.leave(ledger, file);
     }
 
     /// A file was read to its end.
-    fn leave(&self, ledger: &mut Ledger, file: Name) {
-        let consumer = ledger.at(self.place);
-        consumer.read_through(file);
-        if consumer.cursor.is_none() {
-            consumer.holds.clone_from(&consumer.owed);
-        }
+    fn leave(&self, mut ledger: MutexGuard<'_, Ledger>, file: &SealedFile) {
+        ledger.at(self.place).read_through(&file.sequences());
+        self.released(ledger, true);
     }
 }
 

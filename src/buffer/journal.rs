@@ -1,6 +1,6 @@
 //! What the writer, the sweeper and the consumers of one buffer have in common.
 //!
-//! Order of locks: `identity`, then a cursor's, then `ledger`, then the queue's own. Callbacks are called holding none of
+//! Order of locks: `attaching`, then `identity`, then a cursor's, then `ledger`, then the queue's own. Callbacks are called holding none of
 //! them.
 
 use std::io;
@@ -39,6 +39,9 @@ pub(super) const FULL_RETRY: Duration = Duration::from_secs(5);
 /// How often whoever waits for room looks for it.
 const ROOM_RETRY: Duration = Duration::from_millis(20);
 
+/// Files that are deleted before the folder is synced and their bytes are free.
+const FILES_PER_SYNC: u64 = 16;
+
 /// How long the sweeper leaves a file alone that could not be deleted.
 const SWEEP_RETRY: Duration = Duration::from_secs(1);
 
@@ -61,6 +64,8 @@ pub(super) struct Journal {
     pub(super) news: Condvar,
     /// Something may be deleted, or the buffer was closed.
     pub(super) releases: Condvar,
+    /// Held while a consumer is attached or forgotten.
+    pub(super) attaching: Mutex<()>,
     /// Who the buffer is, and the file that says so and keeps others out. Held while files are deleted.
     identity: Mutex<(Identity, Box<dyn DiskFile>)>,
     about: SegmentHeader,
@@ -83,6 +88,7 @@ impl Journal {
             sealed: opened.sealed.into(),
             open: None,
             tail: Tail::new(settings.tail_bytes, next),
+            next_place: opened.consumers.len(),
             consumers: opened.consumers.into_iter().enumerate().collect(),
             settled: false,
             folder_bytes: opened.folder_bytes,
@@ -116,6 +122,7 @@ impl Journal {
             ledger: Mutex::new(ledger),
             news: Condvar::new(),
             releases: Condvar::new(),
+            attaching: Mutex::new(()),
             identity: Mutex::new((opened.identity, opened.lock)),
             about,
             recovery: opened.report,
@@ -299,6 +306,13 @@ impl Journal {
         no_space
     }
 
+    /// The same, for an operation on a file that is named.
+    fn note(&self, error: &Error) {
+        if let Error::Io { source, .. } = error {
+            self.note_failure(source);
+        }
+    }
+
     /// Drops what is too old, and deletes the files that nobody needs any more; how many.
     pub(super) fn sweep(&self) -> Result<u64, Error> {
         self.expire();
@@ -317,6 +331,13 @@ impl Journal {
             }
             bytes += file.bytes;
             deleted += 1;
+            // Who waits for room need not wait for all of them.
+            if deleted % FILES_PER_SYNC == 0 {
+                outcome = self.free(std::mem::take(&mut bytes));
+                if outcome.is_err() {
+                    break;
+                }
+            }
         }
         self.ledger.lock().counters.deleted_files += deleted;
         outcome.and(self.free(bytes)).map(|()| deleted)
@@ -341,9 +362,9 @@ impl Journal {
     /// How long until a file may have to be dropped for its age.
     fn until_expiry(&self, ledger: &Ledger) -> Option<Duration> {
         let limit = self.settings.max_file_age_for_read;
-        let oldest = ledger.expiring().next()?;
+        let oldest = ledger.expiring().map(|file| self.age(&file.created).at_least).max()?;
         // Ages are told in milliseconds, and only what is past the limit is dropped.
-        Some(limit.saturating_add(MILLISECOND).saturating_sub(self.age(&oldest.created).at_least))
+        Some(limit.saturating_add(MILLISECOND).saturating_sub(oldest))
     }
 
     /// Takes the oldest finished file away from the consumers that may lose it, or from `all`; whether one went.
@@ -369,6 +390,16 @@ impl Journal {
             let at = ledger.sealed.iter().position(&which)?;
             ledger.sealed.remove(at)
         })
+    }
+
+    /// The same when the buffer is being closed: what the committer still writes goes too.
+    pub(super) fn clear_closed(&self) -> Result<u64, Error> {
+        let mut ledger = self.ledger.lock();
+        while !ledger.closed {
+            self.news.wait(&mut ledger);
+        }
+        drop(ledger);
+        self.clear()
     }
 
     /// Drops everything that is in finished files, for every consumer; the items in them.
@@ -440,35 +471,47 @@ impl Journal {
                 return Err(Error::Full { used, limit, retry_after: FULL_RETRY });
             }
         }
-        let made = self.disk().create_new(&path).map_err(failed("create", &path)).and_then(|file| {
-            let cursor = Cursor::new(path.clone(), file);
-            cursor.lay_down(&mut cursor.lock(), &self.about.id, owed)?;
-            self.folder.sync().map(|()| cursor)
-        });
-        if made.is_err() {
-            let gone = self.folder.unlink(&path).and_then(|()| self.free(cursor::BYTES as u64));
-            if let Err(error) = gone {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "file of a consumer's position not deleted"
-                );
+        let file = match self.disk().create_new(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                self.ledger.lock().give_back(cursor::BYTES as u64);
+                self.note_failure(&error);
+                return Err(failed("create", &path)(error));
+            }
+        };
+        let cursor = Cursor::new(path, file);
+        let laid = cursor.lay_down(&mut cursor.lock(), &self.about.id, owed);
+        match laid.and_then(|()| self.folder.sync()) {
+            Ok(()) => Ok(cursor),
+            Err(error) => {
+                self.note(&error);
+                self.remove_cursor(name);
+                Err(error)
             }
         }
-        made
+    }
+
+    /// Takes back the file of a consumer that could not be attached after all.
+    pub(super) fn remove_cursor(&self, name: &str) {
+        let gone = self.folder.unlink(&self.folder.cursor(name));
+        if let Err(error) = gone.and_then(|()| self.free(cursor::BYTES as u64)) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "file of a consumer's position not deleted");
+        }
     }
 
     /// Forgets a consumer and its file.
     pub(super) fn forget(&self, name: &str) -> Result<(), Error> {
-        let mut ledger = self.ledger.lock();
-        let Some(place) = ledger.find(name)? else { return Ok(()) };
-        let forgotten = ledger.consumers.remove(&place);
-        drop(ledger);
-        if forgotten.is_some_and(|consumer| consumer.cursor.is_some()) {
+        let _one_at_a_time = self.attaching.lock();
+        let Some(place) = self.ledger.lock().find(name)? else { return Ok(()) };
+        let has_cursor = self.ledger.lock().at(place).cursor.is_some();
+        if has_cursor {
             self.folder.unlink(&self.folder.cursor(name))?;
-            self.free(cursor::BYTES as u64)?;
         }
+        self.ledger.lock().consumers.remove(&place);
+        let freed = if has_cursor { self.free(cursor::BYTES as u64) } else { Ok(()) };
         self.offer_to_sweeper();
-        Ok(())
+        freed
     }
 
     /// Makes a consumer's position durable, if it has moved.
@@ -486,7 +529,7 @@ impl Journal {
             }
             owed
         };
-        cursor.write(&mut slots, &self.about.id, &owed)?;
+        cursor.write(&mut slots, &self.about.id, &owed).inspect_err(|error| self.note(error))?;
         let mut ledger = self.ledger.lock();
         ledger.counters.saved_positions += 1;
         if let Some(consumer) = ledger.consumers.get_mut(&place) {
@@ -544,15 +587,15 @@ impl Journal {
         (known, lock): &mut (Identity, Box<dyn DiskFile>),
         file: &SealedFile,
     ) -> Result<(), Error> {
-        let floor = file.content.last + 1;
-        let last = {
+        // Files go in any order: the last one to go need not hold the last numbers.
+        let (last, floor) = {
             let ledger = self.ledger.lock();
-            ledger.sealed.is_empty() && ledger.open.is_none()
+            (ledger.sealed.is_empty() && ledger.open.is_none(), ledger.published)
         };
         if last && known.next_sequence < floor {
             let raised = Identity { next_sequence: floor, ..*known };
             let path = self.folder.path.join(identity::FILE_NAME);
-            raised.write(&**lock).map_err(failed("write", &path))?;
+            raised.write(&**lock).map_err(failed("write", &path)).inspect_err(|error| self.note(error))?;
             *known = raised;
         }
         self.folder.unlink(&self.folder.sealed(file.name))
@@ -572,7 +615,8 @@ impl Journal {
             if ledger.closed {
                 return;
             }
-            let again = ledger.deletable().map(|_| SWEEP_RETRY);
+            let has_space = MutexGuard::unlocked(&mut ledger, || self.has_space());
+            let again = (!has_space || ledger.deletable().is_some()).then_some(SWEEP_RETRY);
             match again.into_iter().chain(expiry).min() {
                 Some(rest) => drop(self.releases.wait_for(&mut ledger, rest)),
                 None => self.releases.wait(&mut ledger),

@@ -118,6 +118,7 @@ pub(super) struct Ledger {
     pub(super) tail: Tail,
     /// By place, which nobody gets twice.
     pub(super) consumers: BTreeMap<Place, Registration>,
+    pub(super) next_place: Place,
     /// A consumer has been attached since the buffer was opened. Until then nothing is deleted: those that keep their
     /// position themselves are not known yet.
     pub(super) settled: bool,
@@ -150,9 +151,14 @@ impl Ledger {
         first
     }
 
+    /// Whether the folder can grow by so many bytes.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        bytes <= self.folder_limit.saturating_sub(self.folder_bytes)
+    }
+
     /// Sets bytes aside, unless the folder would outgrow its limit.
     pub(super) fn reserve(&mut self, bytes: u64) -> bool {
-        let fits = bytes <= self.folder_limit.saturating_sub(self.folder_bytes);
+        let fits = self.has_room(bytes);
         if fits {
             self.folder_bytes += bytes;
         }
@@ -236,7 +242,7 @@ impl Ledger {
             self.tail.drop_up_to(file.content.last);
         }
         for consumer in self.consumers.values_mut().filter(|consumer| all || !consumer.kept) {
-            let lost = consumer.drop_file(file.name, file.sequences(), why);
+            let lost = consumer.drop_file(file.sequences(), why);
             if lost.frames > 0 {
                 let consumer = &*consumer.name;
                 tracing::warn!(consumer, lost.items, lost.frames, ?why, "buffered data dropped");
@@ -251,14 +257,6 @@ impl Ledger {
     pub(super) fn sealed_from(&self, next: u64) -> Option<SealedFile> {
         let at = self.sealed.partition_point(|file| file.content.last < next);
         self.sealed.get(at).copied()
-    }
-
-    /// The file that a published frame is in.
-    pub(super) fn file_of(&self, sequence: u64) -> Option<Name> {
-        if let Some(open) = self.open.as_ref().filter(|open| open.sequences.contains(&sequence)) {
-            return Some(open.name);
-        }
-        self.sealed_from(sequence).filter(|file| file.sequences().contains(&sequence)).map(|file| file.name)
     }
 
     /// Lets the tail forget what every attached consumer has been given.
@@ -295,8 +293,8 @@ impl Ledger {
     /// Enters a consumer, in place of one of the same name.
     pub(super) fn enter(&mut self, consumer: Registration) -> Place {
         let known = self.consumers.iter().find(|(_, known)| known.name == consumer.name);
-        let next = self.consumers.last_key_value().map_or(0, |(last, _)| last + 1);
-        let place = known.map_or(next, |(place, _)| *place);
+        let place = known.map_or(self.next_place, |(place, _)| *place);
+        self.next_place = self.next_place.max(place + 1);
         self.consumers.insert(place, consumer);
         place
     }
@@ -318,15 +316,15 @@ impl Ledger {
         &self,
         owed: &Owed,
         mut partial: impl FnMut(&SealedFile) -> Result<Amount, E>,
-    ) -> Result<BTreeMap<Name, Share>, E> {
-        let mut shares = BTreeMap::new();
+    ) -> Result<Vec<Share>, E> {
+        let mut shares = Vec::new();
         for file in self.sealed.iter().filter(|file| owed.meets(&file.sequences())) {
             let whole = owed.covers(&file.sequences());
             let pending = if whole { file.amount() } else { partial(file)? };
-            shares.insert(file.name, Share::new(file.sequences(), pending));
+            shares.push(Share::new(file.name, file.sequences(), pending));
         }
         if let Some(open) = self.open.as_ref().filter(|open| owed.meets(&open.sequences)) {
-            shares.insert(open.name, Share::new(open.sequences.clone(), open.amount));
+            shares.push(Share::new(open.name, open.sequences.clone(), open.amount));
         }
         Ok(shares)
     }

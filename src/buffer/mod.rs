@@ -162,8 +162,8 @@ pub enum Error {
     /// The settings make no sense.
     #[error("use the buffer settings: {0}")]
     Setting(#[from] InvalidSetting),
-    /// A consumer of that name is reading.
-    #[error("attach consumer {name}: it is attached already")]
+    /// A consumer of that name is reading, or one of the other kind has it.
+    #[error("attach consumer {name}: another one has the name")]
     ConsumerTaken { name: String },
     /// Frames got numbers that the consumer takes for ones it knows: attach consumers before appending.
     #[error("attach consumer {name} at {applied}: appends have begun below that")]
@@ -257,7 +257,8 @@ impl Buffer {
 
     /// Appends one payload of so many items. `done` is called once: with the sequence number when the payload is
     /// durable, on a thread of the buffer; or with the reason why it was refused, perhaps before this returns. It must
-    /// not take long, since others wait for their answers, nor call [`Buffer::close`], which waits for it.
+    /// not take long, since others wait for their answers, nor do anything that waits for the buffer's threads: close,
+    /// seal or clear it, or attach a consumer.
     pub fn append(&self, payload: Bytes, items: u32, done: impl FnOnce(Result<u64, Error>) + Send + 'static) {
         let journal = &self.handle.journal;
         let (bytes, limit) = (payload.len(), journal.settings.max_payload_bytes());
@@ -283,7 +284,8 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// [`Error::ConsumerTaken`] while another one has the name; [`Error::ConsumerAhead`].
+    /// [`Error::ConsumerTaken`] while another one has the name; [`Error::ConsumerAhead`]; [`Error::Io`] and
+    /// [`Error::Closed`] if the file that is being written would have to be finished for it.
     pub fn external_consumer(&self, name: &str, applied: Option<u64>) -> Result<Consumer, Error> {
         Consumer::attach(Arc::clone(&self.handle.journal), name, applied)
     }
@@ -294,12 +296,13 @@ impl Buffer {
     /// # Errors
     ///
     /// [`Error::ConsumerTaken`] while another one has the name, [`Error::ConsumerName`], [`Error::Full`] or
-    /// [`Error::Io`] if there is no room for the file of a new one.
+    /// [`Error::Io`] if there is no room for the file of a new one, [`Error::Closed`].
     pub fn consumer(&self, name: &str, start: StartAt) -> Result<Consumer, Error> {
         Consumer::attach_durable(&self.handle.journal, name, start)
     }
 
-    /// Forgets a consumer for good: what only it has not released goes. Nothing happens if there is none of that name.
+    /// Forgets a consumer for good: what only it has not released goes, as long as there is another one. Nothing happens
+    /// if there is none of that name.
     ///
     /// # Errors
     ///
@@ -336,8 +339,7 @@ impl Buffer {
     pub fn clear(&self) -> Result<u64, Error> {
         let journal = &self.handle.journal;
         match journal.ask(Errand::Clear) {
-            // Nothing is being written any more.
-            Err(Error::Closed) => journal.clear(),
+            Err(Error::Closed) => journal.clear_closed(),
             cleared => cleared,
         }
     }

@@ -79,6 +79,9 @@ impl Owed {
     /// At most so many ranges that owe everything this does, and little else: the narrowest gaps are closed.
     pub(super) fn widened(&self, most: usize) -> Self {
         let surplus = self.ranges.len().saturating_sub(most.max(1));
+        if surplus == 0 {
+            return self.clone();
+        }
         let mut gaps: Vec<_> =
             self.ranges.windows(2).map(|pair| pair[1].start - pair[0].end).zip(1..).collect();
         gaps.sort_unstable();

@@ -131,7 +131,8 @@ struct Waiting {
     pending: VecDeque<Pending>,
     /// Of what is pending and of the group that is being written.
     bytes: usize,
-    errands: Vec<Errand>,
+    /// Each with the number of appends that come before it.
+    errands: Vec<(usize, Errand)>,
     /// When the first of them came, where that decides how long it waits for company.
     first_at: Option<Instant>,
     seal_demanded: bool,
@@ -210,7 +211,8 @@ impl Queue {
         if waiting.ending != Ending::No {
             return Err(Error::Closed);
         }
-        waiting.errands.push(errand);
+        let before = waiting.pending.len();
+        waiting.errands.push((before, errand));
         drop(waiting);
         self.work.notify_one();
         Ok(())
@@ -266,10 +268,13 @@ impl Queue {
             work.cost += pending.cost();
         }
         work.group.extend(waiting.pending.drain(..frames));
+        for (before, _) in &mut waiting.errands {
+            *before = before.saturating_sub(frames);
+        }
+        let due = waiting.errands.iter().take_while(|(before, _)| *before == 0).count();
+        work.errands.extend(waiting.errands.drain(..due).map(|(_, errand)| errand));
         if waiting.pending.is_empty() {
             waiting.pending.shrink_to(MAX_GROUP_FRAMES);
-            // What was appended before an errand was sent goes before it.
-            work.errands = std::mem::take(&mut waiting.errands);
         } else if work.ending == Ending::Close {
             work.ending = Ending::No;
         }

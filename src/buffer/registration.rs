@@ -21,22 +21,23 @@ pub(super) enum Loss {
 }
 
 /// What a consumer has left of one file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Share {
-    /// The sequences of the file.
-    pub(super) sequences: Range<u64>,
+    file: Name,
+    /// The sequences of the file, or the later ones of it.
+    sequences: Range<u64>,
     /// Not released: given and not.
-    pub(super) pending: Amount,
+    pending: Amount,
     /// Given and not released.
-    pub(super) given: Amount,
+    given: Amount,
     /// The file was read to its end: what was not given then is damaged.
     read: bool,
 }
 
 impl Share {
     /// All of a file, or as much as is owed of it.
-    pub(super) fn new(sequences: Range<u64>, pending: Amount) -> Self {
-        Self { sequences, pending, ..Self::default() }
+    pub(super) fn new(file: Name, sequences: Range<u64>, pending: Amount) -> Self {
+        Self { file, sequences, pending, given: Amount::default(), read: false }
     }
 }
 
@@ -56,7 +57,8 @@ pub(super) struct Registration {
     pub(super) holds: Owed,
     /// Where that is written; nowhere if the consumer keeps it itself.
     pub(super) cursor: Option<Arc<Cursor>>,
-    shares: BTreeMap<Name, Share>,
+    /// By their first sequence.
+    shares: BTreeMap<u64, Share>,
     found: Amount,
     pending: Amount,
     released: Amount,
@@ -82,83 +84,105 @@ impl Registration {
     }
 
     /// What is there for it to begin with; counted as found.
-    pub(super) fn find(&mut self, shares: BTreeMap<Name, Share>) {
+    pub(super) fn find(&mut self, shares: Vec<Share>) {
         let mut pending = Amount::default();
-        shares.values().for_each(|share| pending += share.pending);
-        (self.found, self.pending, self.shares) = (pending, pending, shares);
-        (self.released, self.dropped) = (Amount::default(), Dropped::default());
+        shares.iter().for_each(|share| pending += share.pending);
+        self.shares = shares.into_iter().map(|share| (share.sequences.start, share)).collect();
+        (self.found, self.pending) = (pending, pending);
     }
 
     /// More was appended to a file.
     pub(super) fn published(&mut self, file: Name, sequences: Range<u64>, amount: Amount) {
-        let share =
-            self.shares.entry(file).or_insert_with(|| Share::new(sequences.clone(), Amount::default()));
-        share.sequences.end = sequences.end;
-        share.pending += amount;
         self.pending += amount;
+        match self.shares.last_entry().filter(|last| last.get().file == file) {
+            Some(mut last) => {
+                last.get_mut().sequences.end = sequences.end;
+                last.get_mut().pending += amount;
+            }
+            None => drop(self.shares.insert(sequences.start, Share::new(file, sequences, amount))),
+        }
     }
 
-    /// A frame of a file is handed out.
-    pub(super) fn gave(&mut self, file: Name, amount: Amount) {
-        if let Some(share) = self.shares.get_mut(&file) {
+    /// A frame is handed out.
+    pub(super) fn gave(&mut self, sequence: u64, amount: Amount) {
+        if let Some(share) = self.share_of(sequence) {
             share.given += amount;
         }
     }
 
     /// A frame that was handed out is about to be released. It counts unless it was dropped meanwhile.
-    pub(super) fn count_released(&mut self, file: Option<Name>, sequence: u64, amount: Amount) {
-        let owed = self.owed.contains(sequence);
-        let share = file.filter(|_| owed).and_then(|file| self.shares.get_mut(&file));
-        if let Some(share) = share {
-            let amount = amount.at_most(share.pending);
-            share.pending -= amount;
-            share.given -= amount.at_most(share.given);
-            self.pending -= amount;
-            self.released += amount;
+    pub(super) fn count_released(&mut self, sequence: u64, amount: Amount) {
+        if !self.owed.contains(sequence) {
+            return;
         }
+        let Some(share) = self.share_of(sequence) else { return };
+        let amount = amount.at_most(share.pending);
+        share.pending -= amount;
+        share.given -= amount.at_most(share.given);
+        self.pending -= amount;
+        self.released += amount;
     }
 
-    /// These are not owed any longer. What is left of files of which nothing is owed was released with them.
-    pub(super) fn release(&mut self, sequences: Range<u64>) {
-        let earlier = self.shares.iter().take_while(|(_, share)| share.sequences.start < sequences.end);
-        let met = earlier.filter(|(_, share)| share.sequences.end > sequences.start);
-        let files: Vec<Name> = met.map(|(file, _)| *file).collect();
+    /// These are not owed any longer. What is left of files of which nothing is owed was released with them. Whether
+    /// there are such files.
+    pub(super) fn release(&mut self, sequences: Range<u64>) -> bool {
+        let met = self.meeting(&sequences);
         self.owed.release(sequences);
-        files.into_iter().for_each(|file| self.settle(file));
-    }
-
-    /// Forgets a file of which nothing is owed. Of one that was read to its end nothing is when everything that was
-    /// given is released.
-    pub(super) fn settle(&mut self, file: Name) {
-        let Some(share) = self.shares.get(&file) else { return };
-        if share.read && share.pending.frames == 0 {
-            self.owed.release(share.sequences.clone());
-        }
-        if !self.owed.meets(&share.sequences) {
-            self.pending -= share.pending;
-            self.released += share.pending;
-            self.shares.remove(&file);
-        }
+        met.into_iter().fold(false, |any, start| self.settle(start) || any)
     }
 
     /// A file was read to its end: what was not given never will be.
-    pub(super) fn read_through(&mut self, file: Name) {
-        let Some(share) = self.shares.get_mut(&file) else { return };
-        share.read = true;
-        let damaged = share.pending - share.given;
-        share.pending = share.given;
-        self.pending -= damaged;
-        self.dropped.damaged += damaged;
-        self.settle(file);
+    pub(super) fn read_through(&mut self, sequences: &Range<u64>) {
+        for start in self.meeting(sequences) {
+            let Some(share) = self.shares.get_mut(&start) else { continue };
+            share.read = true;
+            let damaged = share.pending - share.given;
+            share.pending = share.given;
+            self.pending -= damaged;
+            self.dropped.damaged += damaged;
+            self.settle(start);
+        }
     }
 
     /// A file is taken away from it; what it lost.
-    pub(super) fn drop_file(&mut self, file: Name, sequences: Range<u64>, why: Loss) -> Amount {
+    pub(super) fn drop_file(&mut self, sequences: Range<u64>, why: Loss) -> Amount {
+        let met = self.meeting(&sequences);
         self.owed.release(sequences);
-        let Some(share) = self.shares.remove(&file) else { return Amount::default() };
-        self.pending -= share.pending;
-        *self.dropped.of(why) += share.pending;
-        share.pending
+        let mut lost = Amount::default();
+        for share in met.iter().filter_map(|start| self.shares.remove(start)) {
+            lost += share.pending;
+        }
+        self.pending -= lost;
+        *self.dropped.of(why) += lost;
+        lost
+    }
+
+    /// Forgets a file of which nothing is owed; whether it did. Of one that was read to its end nothing is when
+    /// everything that was given is released.
+    fn settle(&mut self, start: u64) -> bool {
+        let Some(share) = self.shares.get(&start) else { return false };
+        if share.read && share.pending.frames == 0 {
+            self.owed.release(share.sequences.clone());
+        }
+        let settled = !self.owed.meets(&share.sequences);
+        if settled {
+            self.pending -= share.pending;
+            self.released += share.pending;
+            self.shares.remove(&start);
+        }
+        settled
+    }
+
+    fn share_of(&mut self, sequence: u64) -> Option<&mut Share> {
+        let (_, share) = self.shares.range_mut(..=sequence).next_back()?;
+        share.sequences.contains(&sequence).then_some(share)
+    }
+
+    /// The shares that hold any of these.
+    fn meeting(&self, sequences: &Range<u64>) -> Vec<u64> {
+        let before = self.shares.range(..sequences.end).rev();
+        let met = before.take_while(|(_, share)| share.sequences.end > sequences.start);
+        met.map(|(start, _)| *start).collect()
     }
 
     /// What was given and not released will be given again.

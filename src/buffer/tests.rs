@@ -269,7 +269,7 @@ fn an_append_waits_for_room_where_the_settings_say_so() {
     let when_full = WhenFull::Block(PATIENCE);
     let sizes = FileStorageConfig {
         max_file_size: 4 << 10,
-        max_folder_size: 12 << 10,
+        max_folder_size: 16 << 10,
         ..FileStorageConfig::appliance()
     };
     let (buffer, _) = open_with(folder.path(), FileStorageConfig { when_full, ..sizes }).unwrap();
@@ -291,7 +291,7 @@ fn what_waits_for_room_is_refused_when_the_buffer_is_closed() {
     let when_full = WhenFull::Block(Duration::from_secs(24 * 60 * 60));
     let sizes = FileStorageConfig {
         max_file_size: 4 << 10,
-        max_folder_size: 12 << 10,
+        max_folder_size: 16 << 10,
         ..FileStorageConfig::appliance()
     };
     let (buffer, _) = open_with(folder.path(), FileStorageConfig { when_full, ..sizes }).unwrap();

@@ -39,6 +39,8 @@ struct OpenFile {
     sync_by_millis: Option<u64>,
     /// A sync of it has failed, or what a failed write left could not be cut off: nothing may follow.
     poisoned: bool,
+    /// A sync of it has failed: another one would prove nothing.
+    unsure: bool,
 }
 
 /// Frames that go to one file with one write and one sync.
@@ -133,7 +135,7 @@ impl Writer {
             } else if !run.pending.is_empty() {
                 // The folder is full. What still went in is written first.
                 break;
-            } else if self.no_room || !self.make_room(journal) {
+            } else if self.no_room || !self.make_room(journal, reserved) {
                 // Trying for each frame of a group would be a sync for each.
                 self.no_room = true;
                 let refused = rest.pop_front().map(|pending| journal.refuse(pending, full(journal)));
@@ -154,8 +156,8 @@ impl Writer {
 
     /// Deletes what is released, the open file included, or what `when_full` allows; whether that changed anything.
     /// Where it says so, waits for consumers to release something.
-    fn make_room(&mut self, journal: &Journal) -> bool {
-        if self.find_room(journal) {
+    fn make_room(&mut self, journal: &Journal, bytes: u64) -> bool {
+        if self.find_room(journal, bytes) {
             return true;
         }
         let WhenFull::Block(longest) = journal.settings.when_full else { return false };
@@ -165,19 +167,20 @@ impl Writer {
         }
         let deadline = Instant::now().checked_add(longest);
         while journal.wait_for_release(deadline) {
-            if self.find_room(journal) {
+            if self.find_room(journal, bytes) {
                 return true;
             }
         }
         false
     }
 
-    fn find_room(&mut self, journal: &Journal) -> bool {
+    fn find_room(&mut self, journal: &Journal, bytes: u64) -> bool {
         let released = journal.ledger.lock().open_is_released();
         let sealed = released && self.seal(journal).is_ok();
         let before = journal.ledger.lock().folder_bytes;
         let swept = journal.sweep().is_ok() && journal.ledger.lock().folder_bytes < before;
-        swept || sealed || self.evict(journal)
+        // The sweeper may have made room since it was missed.
+        swept || sealed || journal.ledger.lock().has_room(bytes) || self.evict(journal)
     }
 
     /// Takes the oldest file away from consumers, the open one if there is no other.
@@ -335,6 +338,7 @@ impl Writer {
             nameless: true,
             sync_by_millis: None,
             poisoned: false,
+            unsure: false,
         })
     }
 
@@ -390,7 +394,7 @@ impl Writer {
         if now < self.next_seal_millis || !(expired || self.seal_demanded) {
             return;
         }
-        self.next_seal_millis = now + millis(journal.settings.min_seal_interval);
+        self.next_seal_millis = now.saturating_add(millis(journal.settings.min_seal_interval));
         if self.seal_demanded && !expired {
             journal.ledger.lock().counters.demanded_seals += 1;
         }
@@ -433,6 +437,7 @@ impl OpenFile {
         self.sync_by_millis = None;
         self.nameless &= synced.is_err();
         self.poisoned |= synced.is_err();
+        self.unsure |= synced.is_err();
         let mut ledger = journal.ledger.lock();
         ledger.counters.syncs += 1 + u64::from(naming);
         ledger.counters.sync_times.count(took);
@@ -454,15 +459,23 @@ impl OpenFile {
         if let Err(error) = self.file.set_len(self.end) {
             tracing::debug!(error = &error as &dyn std::error::Error, "poisoned buffer file keeps its end");
         }
+        // Where there is no room for the footer there still is for what was answered before.
+        if self.sync_by_millis.is_some()
+            && !self.unsure
+            && let Err(error) = self.sync(journal)
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "sync of a buffer file failed: a power cut may take what it holds");
+        }
         self.end
     }
 
-    fn write_footer(&self, journal: &Journal) -> io::Result<()> {
+    fn write_footer(&mut self, journal: &Journal) -> io::Result<()> {
         write_all_at(&*self.file, &self.content.encode(&journal.about().id), self.end)?;
-        match journal.settings.durability {
-            Durability::Relaxed => Ok(()),
-            _ => self.file.sync_data(),
+        if journal.settings.durability != Durability::Relaxed {
+            self.file.sync_data().inspect_err(|_| self.unsure = true)?;
         }
+        Ok(())
     }
 }
 
