@@ -91,10 +91,13 @@ impl Cursor {
         laid.and_then(|()| self.write(slots, id, owed))
     }
 
-    /// Makes a file as long as it should be that ends after `bytes`: a crash cut short who made it, or someone did.
-    pub(super) fn fill_up(&self, bytes: u64) -> Result<(), Error> {
+    /// Makes durable what was read, of a file of so many bytes: whoever wrote it may have been killed, or refused, before
+    /// it was, or before the file was whole.
+    pub(super) fn confirm(&self, bytes: u64, id: &StorageId, owed: &Owed) -> Result<(), Error> {
         let missing = vec![0; BYTES.saturating_sub(usize::try_from(bytes).unwrap_or(BYTES))];
-        write_all_at(&*self.lock().file, &missing, bytes).map_err(failed("write", &self.path))
+        let mut slots = self.lock();
+        write_all_at(&*slots.file, &missing, bytes).map_err(failed("write", &self.path))?;
+        self.write(&mut slots, id, owed)
     }
 
     /// Writes the older slot and waits until it is durable.

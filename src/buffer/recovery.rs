@@ -104,12 +104,21 @@ fn read_cursors(
             tracing::warn!(file = %path.display(), "position of a buffer's consumer lost: it begins with the oldest");
             lost += 1;
         }
-        if let Err(error) = cursor.fill_up(*bytes) {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "no room set aside for the position of a buffer's consumer");
-        }
         let owed = owed.unwrap_or_else(|| Owed::from(oldest));
-        consumers.push(Registration::new(name, owed, Some(Arc::new(cursor))));
+        let confirmed = cursor.confirm(*bytes, id, &owed);
+        let mut consumer = Registration::new(name, owed, Some(Arc::new(cursor)));
+        if let Err(error) = confirmed {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "position of a buffer's consumer not confirmed: it holds everything until saved"
+            );
+            consumer.holds = Owed::from(0);
+        }
+        consumers.push(consumer);
+    }
+    if !consumers.is_empty() {
+        folder.sync()?;
     }
     Ok((consumers, lost))
 }
