@@ -51,6 +51,9 @@ enum Event {
     /// The sweeper runs.
     Sweep,
     Pass(u64),
+    /// Others take up the disk but for so many bytes, and leave it again.
+    Fill(u64),
+    Free,
     /// A file operation to come fails.
     Fail(u32, Fault),
     /// The process ends as it should, or dies, or the power is cut; then it is started again.
@@ -104,6 +107,8 @@ fn ending() -> impl Strategy<Value = Event> {
     let fault = prop_oneof![Just(Fault::Failure), Just(Fault::NoSpace), Just(Fault::PowerCut)];
     prop_oneof![
         3 => (0..12_u32, fault).prop_map(|(passed, fault)| Event::Fail(passed, fault)),
+        1 => (0..5_000_u64).prop_map(Event::Fill),
+        1 => Just(Event::Free),
         1 => Just(Event::Close),
         1 => Just(Event::Crash),
         1 => any::<u64>().prop_map(Event::CutPower),
@@ -247,6 +252,8 @@ struct Life {
     applied: Option<u64>,
     /// What a power cut may have damaged: numbers up to this one that were never answered.
     suspect: u64,
+    /// Others have taken up the disk.
+    full: bool,
 }
 
 impl Life {
@@ -264,6 +271,7 @@ impl Life {
             stored: BTreeSet::new(),
             applied: None,
             suspect: 0,
+            full: false,
         };
         life.start();
         life
@@ -280,6 +288,8 @@ impl Life {
                 self.clock.pass(Duration::from_millis(*millis));
                 self.with_process(Process::work);
             }
+            Event::Fill(left) => self.leave_room(Some(*left)),
+            Event::Free => self.leave_room(None),
             Event::Fail(passed, fault) => self.disk.fail_after(*passed, *fault),
             Event::Close => {
                 let closed = self.with_process(|process| process.writer.seal(&process.journal));
@@ -331,6 +341,11 @@ impl Life {
             Event::Forget(reader) => self.forget(*reader),
             _ => unreachable!("handled by whoever calls"),
         }
+    }
+
+    fn leave_room(&mut self, bytes: Option<u64>) {
+        self.full = bytes.is_some();
+        self.disk.set_capacity(bytes.map_or(u64::MAX, |left| self.disk.total_bytes() + left));
     }
 
     fn with_process<T>(&mut self, act: impl FnOnce(&mut Process) -> T) -> T {
@@ -631,10 +646,12 @@ impl Life {
         let (process, again) = Process::open(&self.disk, &self.clock, &self.settings).unwrap();
         assert_eq!(self.disk.paths(), files, "opening again changed something");
         assert_eq!(
-            (first.files, first.frames, first.next_sequence, first.lost_positions),
-            (again.files, again.frames, again.next_sequence, again.lost_positions)
+            (first.files, first.frames, first.next_sequence),
+            (again.files, again.frames, again.next_sequence)
         );
-        assert_eq!((again.recovered_files, again.torn_bytes, again.empty_files), (0, 0, 0));
+        // Without room for its footer a file is read through at each start.
+        assert!(self.full || again.recovered_files == 0, "{again:?}");
+        assert_eq!((again.torn_bytes, again.empty_files), (0, 0));
         self.process = Some(process);
         self.find_again();
     }
@@ -776,6 +793,7 @@ impl Life {
     /// In the end everybody is given everything that is owed, and the buffer takes more.
     fn end(&mut self) {
         self.disk.fail_no_more();
+        self.leave_room(None);
         self.restart();
         for (reader, name) in NAMES.into_iter().enumerate() {
             self.come(reader, Start::Oldest);
@@ -794,6 +812,12 @@ impl Life {
     }
 }
 
+fn live_through(policy: WhenFull, events: &[Event]) {
+    let mut life = Life::begin(policy);
+    events.iter().for_each(|event| life.live(event));
+    life.end();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(),
@@ -804,18 +828,14 @@ proptest! {
 
     #[test]
     fn everybody_is_given_what_is_owed_through_any_life(policy in when_full(), events in vec(event(), 1..80)) {
-        let mut life = Life::begin(policy);
-        for event in &events {
-            life.live(event);
-        }
-        life.end();
+        live_through(policy, &events);
     }
 }
 
 /// Lives that went wrong once.
 #[test]
 fn no_mistake_is_made_twice() {
-    use Event::{Append, Backfill, Clear, Close, Come, Consume, Fail, GoLive, Leave, Pass};
+    use Event::{Append, Backfill, Clear, Close, Come, Consume, Fail, GoLive, Leave, Release, Save};
     use Start::{Latest, Oldest};
     let lives = [
         // The file of a position is cut short while it is made, and stays.
@@ -850,6 +870,24 @@ fn no_mistake_is_made_twice() {
             Leave(0),
             Consume(0, 1),
         ],
+        // A position whose sync failed is read by the next process, and never becomes durable by itself.
+        vec![
+            Append(vec![8]),
+            Close,
+            Come(2, Oldest),
+            Come(1, Oldest),
+            Append(vec![8]),
+            Fail(3, Fault::Failure),
+            Fail(1, Fault::Failure),
+            Fail(2, Fault::Failure),
+            Clear,
+            Close,
+            Append(vec![8]),
+            Come(2, Oldest),
+            Save(2),
+            Fail(0, Fault::PowerCut),
+            Append(vec![8]),
+        ],
         vec![
             Append(vec![865, 1_473]),
             Fail(9, Fault::Failure),
@@ -859,11 +897,12 @@ fn no_mistake_is_made_twice() {
             Append(vec![737, 681]),
             Come(1, Latest),
         ],
-        vec![Append(vec![8]), Pass(30_000)],
     ];
     for events in lives {
-        let mut life = Life::begin(WhenFull::DropForwardBacklog);
-        events.iter().for_each(|event| life.live(event));
-        life.end();
+        live_through(WhenFull::DropForwardBacklog, &events);
     }
+    // An append waits for room while a released file cannot be deleted.
+    let mut events = vec![Append(vec![1_200]); 30];
+    events.extend([Consume(0, 3), Release(0, 0), Fail(0, Fault::PowerCut), Append(vec![1_200])]);
+    live_through(WhenFull::Block(Duration::ZERO), &events);
 }
