@@ -1,4 +1,4 @@
-//! The six knobs of the disk buffer, what they mean, and which values make no sense together.
+//! The knobs of the disk buffer, what they mean, and which values make no sense together.
 
 use std::time::Duration;
 

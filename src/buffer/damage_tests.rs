@@ -16,7 +16,7 @@ use crate::buffer::model_tests::cases;
 use crate::buffer::queue::{Answer, Pending};
 use crate::buffer::simulated_disk::SimulatedDisk;
 use crate::buffer::tests::{ALL, TestClock};
-use crate::buffer::{Error, FileStorageConfig, Recovery, Signal};
+use crate::buffer::{Error, FileStorageConfig, Recovery, Signal, StartAt};
 
 const FRAMES: usize = 50;
 /// Payload sizes, over and over; a frame's items are its place, counted from one.
@@ -629,12 +629,21 @@ fn files_of_version_1_are_read() {
     disk.place(Path::new("/buffer/1700000000000"), sealed.clone());
     let unfinished = include_bytes!("golden/v1/1700000000001.tmp").to_vec();
     disk.place(Path::new("/buffer/1700000000001.tmp"), unfinished);
+    let cursor = include_bytes!("golden/v1/cursor.upstream").to_vec();
+    disk.place(Path::new("/buffer/cursor.upstream"), cursor);
     let (journal, _writer, recovery) = open(&disk).unwrap();
     assert_eq!((recovery.files, recovery.frames, recovery.recovered_files), (2, 5, 1));
     assert_eq!(journal.about().id[..], include_bytes!("golden/v1/LOCK")[16..32]);
+    let mut upstream = Consumer::attach_durable(&journal, "upstream", StartAt::Latest).unwrap();
     let mut consumer = Consumer::attach(journal, "store", None).unwrap();
-    let mut frames = consumer.next(ALL, Duration::ZERO).unwrap();
-    frames.extend(consumer.next(ALL, Duration::ZERO).unwrap());
+    let all = |consumer: &mut Consumer| {
+        let mut frames = consumer.next(ALL, Duration::ZERO).unwrap();
+        frames.extend(consumer.next(ALL, Duration::ZERO).unwrap());
+        frames
+    };
+    let owed: Vec<_> = all(&mut upstream).iter().map(|frame| frame.sequence).collect();
+    assert_eq!(owed, [2, 5]);
+    let frames = all(&mut consumer);
     let found: Vec<_> = frames.iter().map(|frame| (frame.sequence, &*frame.payload)).collect();
     let expected: [(u64, &[u8]); 5] = [
         (1, b"the first frame"),

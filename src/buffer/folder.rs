@@ -75,7 +75,7 @@ impl Folder {
         Ok(listing)
     }
 
-    /// Begins a file whose name is durable before anything in it is believed to be.
+    /// Begins a file. Its name is not durable before the folder is synced.
     pub(super) fn create(&self, name: Name) -> io::Result<Box<dyn DiskFile>> {
         self.disk.create_new(&self.unfinished(name))
     }

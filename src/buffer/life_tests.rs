@@ -522,6 +522,10 @@ impl Life {
         };
         let process = self.process.as_mut().unwrap();
         let journal = Arc::clone(&process.journal);
+        // A file that could not be taken back after a failure is a position for the next process.
+        if reader != STORE && !self.readers[reader].known && journal.forget(NAMES[reader]).is_err() {
+            return;
+        }
         let come = Self::while_working(process, || match reader {
             STORE => Consumer::attach(journal, NAMES[STORE], applied),
             _ => Consumer::attach_durable(&journal, NAMES[reader], since),

@@ -1,10 +1,10 @@
 //! Keeps accepted bytes safe on disk until every consumer has made them durable elsewhere.
 //!
 //! Promise: an append that is answered with a sequence number is on the disk; it survives SIGKILL and a power cut and
-//! is given to each consumer, in order, until that consumer releases it. [`Durability`] says what of this other settings
-//! give up. Opening always succeeds on a disk that can
-//! be written to, whatever a crash has left. One flipped bit costs one frame at most, one bad sector the frames of its
-//! page. A number that an append was answered with is never given again.
+//! is given to each consumer, in order, until that consumer releases it, or it is counted as dropped for that consumer, with
+//! the reason. [`Durability`] says what of this other settings give up. Opening always succeeds on a disk that can be
+//! written to, whatever a crash has left. One flipped bit costs one frame at most, one bad sector the frames of its page. A
+//! number that an append was answered with is never given again.
 //!
 //! How: a folder per signal. One file is being written, `<unix ms>.tmp`; groups of frames go to it with one write and
 //! one `fdatasync` each. Full or old enough it is sealed: footer, sync, renamed to `<unix ms>`. Consumers read sealed
@@ -13,10 +13,12 @@
 //! `cursor.<name>` or elsewhere. Except for these and `LOCK`, the files are all the state there is.
 //!
 //! Limits: one payload fits one file; the folder never outgrows `max_folder_size`; 32 MiB wait for the disk at most,
-//! and three groups (of 4 MiB, or one larger payload) for being answered; the memory for fresh frames is bounded. What goes beyond is refused, with the reason and when to try again. After
-//! a failed sync that a fresh file does not mend, everything is refused until the next start.
+//! and three groups (of 4 MiB, or one larger payload) for being answered; the memory for fresh frames is bounded. What goes
+//! beyond is refused, with the reason and when to try again. After a failed sync that a fresh file does not mend, everything
+//! is refused until the next start.
 //!
-//! Threads: one writes, one answers, one deletes. All of them sleep while nothing happens.
+//! Threads: one writes, one answers, one deletes. All of them sleep while nothing happens, but while the disk has no space
+//! one looks every second whether it has again.
 //!
 //! Two ways to use it. The server takes a [`Buffer`] and its consumers. A program that only wants to write batches and to go
 //! through them takes a [`SignalStorage`]: [`FileSpanStorage`] and its sisters, which are a buffer with one consumer, or

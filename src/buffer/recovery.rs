@@ -54,14 +54,20 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &FileStorageConfig
         below: u64::MAX,
         report: Recovery::default(),
         sealed: Vec::new(),
+        left_bytes: 0,
     };
+    let cursors = read_cursors(folder, &listing, &identity.id)?;
     for file in &files {
         opening.take(file)?;
     }
-    let Opening { mut sealed, report, identity, .. } = opening;
+    let Opening { mut sealed, report, identity, left_bytes, .. } = opening;
     sealed.sort_by_key(|file| (file.content.first, file.name));
     let oldest = sealed.first().map_or(identity.next_sequence, |file| file.base);
-    let (consumers, lost_positions) = read_cursors(folder, &listing, &identity.id, oldest)?;
+    let lost_positions = cursors.iter().filter(|found| found.owed.is_none()).count() as u64;
+    let consumers: Vec<_> = cursors.into_iter().map(|found| found.confirm(&identity.id, oldest)).collect();
+    if !consumers.is_empty() {
+        folder.sync()?;
+    }
     let in_files = sealed.iter().map(|file| file.content.last + 1);
     let in_cursors = consumers.iter().map(|consumer| consumer.owed.head());
     let next = in_files.chain(in_cursors).max().unwrap_or(1).max(identity.next_sequence);
@@ -73,7 +79,7 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &FileStorageConfig
         identity,
         next_sequence: next,
         last_name,
-        folder_bytes: bytes + identity::BYTES as u64 + folder.quarantined_bytes(),
+        folder_bytes: bytes + left_bytes + identity::BYTES as u64 + folder.quarantined_bytes(),
         report: Recovery {
             files: sealed.len() as u64,
             frames: sealed.iter().map(|file| u64::from(file.content.frames)).sum(),
@@ -87,40 +93,44 @@ pub(super) fn open(folder: &Folder, signal: Signal, settings: &FileStorageConfig
     })
 }
 
-/// The consumers whose positions are in the folder, and how many of those are lost: they begin with `oldest`, because
-/// what comes twice can be told, and what never comes cannot.
-fn read_cursors(
-    folder: &Folder,
-    listing: &Listing,
-    id: &StorageId,
-    oldest: u64,
-) -> Result<(Vec<Registration>, u64), Error> {
-    let (mut consumers, mut lost) = (Vec::new(), 0);
+/// A consumer whose position is in the folder.
+struct FoundCursor {
+    name: String,
+    bytes: u64,
+    cursor: Cursor,
+    /// None if it is damaged.
+    owed: Option<Owed>,
+}
+
+fn read_cursors(folder: &Folder, listing: &Listing, id: &StorageId) -> Result<Vec<FoundCursor>, Error> {
+    let mut found = Vec::new();
     for (name, bytes) in &listing.cursors {
         let path = folder.cursor(name);
         let file = folder.disk.open_to_mend(&path).map_err(failed("open", &path))?;
         let (cursor, owed) = Cursor::read(path.clone(), file, id).map_err(failed("read", &path))?;
+        found.push(FoundCursor { name: name.clone(), bytes: *bytes, cursor, owed });
+    }
+    Ok(found)
+}
+
+impl FoundCursor {
+    /// Makes durable where it is. Where that is lost it begins with `oldest`: what comes twice can be told, and what
+    /// never comes cannot.
+    fn confirm(self, id: &StorageId, oldest: u64) -> Registration {
+        let Self { name, bytes, cursor, owed } = self;
         if owed.is_none() {
-            tracing::warn!(file = %path.display(), "position of a buffer's consumer lost: it begins with the oldest");
-            lost += 1;
+            tracing::warn!(consumer = name, "position in a buffer lost: it begins with the oldest");
         }
         let owed = owed.unwrap_or_else(|| Owed::from(oldest));
-        let confirmed = cursor.confirm(*bytes, id, &owed);
-        let mut consumer = Registration::new(name, owed, Some(Arc::new(cursor)));
+        let confirmed = cursor.confirm(bytes, id, &owed);
+        let mut consumer = Registration::new(&name, owed, Some(Arc::new(cursor)));
         if let Err(error) = confirmed {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "position of a buffer's consumer not confirmed: it holds everything until saved"
-            );
+            tracing::warn!(consumer = name, error, "position not confirmed: it holds everything until saved");
             consumer.holds = Owed::from(0);
         }
-        consumers.push(consumer);
+        consumer
     }
-    if !consumers.is_empty() {
-        folder.sync()?;
-    }
-    Ok((consumers, lost))
 }
 
 fn take_lock(folder: &Folder) -> Result<Box<dyn DiskFile>, Error> {
@@ -170,8 +180,10 @@ fn is_foreign(folder: &Folder, listing: &Listing) -> Result<bool, Error> {
     let mut foreign = false;
     for path in sealed.chain(unfinished) {
         let mut start = [0; segment::MAGIC.len()];
-        let read = folder.disk.open(&path).and_then(|file| read_up_to(&*file, &mut start, 0));
-        read.map_err(failed("read", &path))?;
+        match folder.disk.open(&path).and_then(|file| read_up_to(&*file, &mut start, 0)) {
+            Err(error) if is_unreadable(&error) => continue,
+            read => drop(read.map_err(failed("read", &path))?),
+        }
         if start == segment::MAGIC {
             return Ok(false);
         }
@@ -260,6 +272,8 @@ struct Opening<'a> {
     below: u64,
     report: Recovery,
     sealed: Vec<SealedFile>,
+    /// Of files that hold nothing readable and could not be moved.
+    left_bytes: u64,
 }
 
 impl Opening<'_> {
@@ -385,7 +399,12 @@ impl Opening<'_> {
         }
         tracing::warn!(file = %file.path.display(), "nothing readable in a buffer file: moved to quarantine");
         self.report.quarantined_files += 1;
-        self.folder.quarantine(&file.path, self.limit)
+        if let Err(error) = self.folder.quarantine(&file.path, self.limit) {
+            // A disk without space for a folder, say: no reason not to start.
+            tracing::warn!(error = &error as &dyn std::error::Error, "it stays where it is");
+            self.left_bytes += file.bytes;
+        }
+        Ok(())
     }
 }
 

@@ -128,7 +128,7 @@ impl Registration {
     pub(super) fn release(&mut self, sequences: Range<u64>) -> bool {
         let met = self.meeting(&sequences);
         self.owed.release(sequences);
-        met.into_iter().fold(false, |any, start| self.settle(start) || any)
+        met.into_iter().filter(|start| self.settle(*start)).count() > 0
     }
 
     /// A file was read to its end: what was not given never will be.

@@ -18,6 +18,9 @@ use crate::buffer::folder::failed;
 
 /// The least time between two tries to set it up.
 const RETRY: Duration = Duration::from_secs(1);
+/// So many times its size must be free before it is set up again: what it takes was free the moment it was released, and
+/// would be taken back and forth.
+const HEADROOM: u64 = 2;
 
 /// See the file's opening lines. One may serve all buffers on a disk.
 #[derive(Debug)]
@@ -53,7 +56,7 @@ impl Reserve {
             state: Mutex::new(State::Released(None)),
         };
         let folder = path.parent().map_or(Ok(()), |folder| reserve.disk.create_folder(folder));
-        match folder.and_then(|()| reserve.make()) {
+        match folder.and_then(|()| reserve.keep().or_else(|_| reserve.make(1))) {
             Ok(()) => reserve.set(&mut reserve.state.lock(), State::Stands),
             Err(error) if is_no_space(&error) => {
                 tracing::error!(
@@ -91,7 +94,7 @@ impl Reserve {
             // Whoever released it gets a second to use the space.
             State::Released(None) => *state = State::Released(Some(later(now_millis))),
             State::Released(Some(at)) if now_millis < at => {}
-            State::Released(Some(_)) => match self.make() {
+            State::Released(Some(_)) => match self.make(HEADROOM) {
                 Ok(()) => {
                     tracing::info!(path = %self.path.display(), "the disk has space again");
                     self.set(&mut state, State::Stands);
@@ -122,12 +125,21 @@ impl Reserve {
         *state = to;
     }
 
-    /// Nothing is left of a file that could not be made whole.
-    fn make(&self) -> io::Result<()> {
-        // One that is there already may be of another size, or may not take up any space.
+    /// Takes over what an earlier run has set aside: on a full disk it could not be had again.
+    fn keep(&self) -> io::Result<()> {
+        let file = self.disk.open_to_mend(&self.path)?;
+        file.allocate(self.bytes)?;
+        file.set_len(self.bytes)?;
+        file.sync_data()
+    }
+
+    /// Takes up so many times the space, and gives all but one part back. Nothing is left of a file that could not be
+    /// made whole.
+    fn make(&self, times: u64) -> io::Result<()> {
         self.remove();
         let file = self.disk.create_new(&self.path)?;
-        let made = file.allocate(self.bytes).and_then(|()| file.sync_data());
+        let room = file.allocate(self.bytes.saturating_mul(times));
+        let made = room.and_then(|()| file.set_len(self.bytes)).and_then(|()| file.sync_data());
         if made.is_err() {
             // Its space is free only when nobody has it open.
             drop(file);
@@ -199,9 +211,10 @@ mod tests {
         reserve.release_at(5_000);
         disk.set_capacity(BYTES - 1);
         assert!(!reserve.restore(6_000));
-        disk.set_capacity(BYTES);
-        assert!(!reserve.restore(6_999) && !reserve.stands());
-        assert!(reserve.restore(7_000) && reserve.stands());
+        disk.set_capacity(2 * BYTES - 1);
+        assert!(!reserve.restore(6_999) && !reserve.restore(7_000) && !reserve.stands());
+        disk.set_capacity(2 * BYTES);
+        assert!(reserve.restore(8_000) && reserve.stands());
     }
 
     #[test]

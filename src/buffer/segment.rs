@@ -27,7 +27,7 @@ const CHUNK_BYTES: u64 = 256 << 10;
 pub(super) struct SegmentHeader {
     pub(super) signal: Signal,
     pub(super) created_wall_millis: u64,
-    /// The sequence that was next when the file was begun.
+    /// One more than the last sequence that was durable when the file was begun.
     pub(super) base_sequence: u64,
     pub(super) id: StorageId,
     pub(super) boot_id: u64,
