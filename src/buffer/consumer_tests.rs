@@ -314,6 +314,39 @@ fn ages_without_end_are_no_harm() {
 }
 
 #[test]
+fn numbers_are_not_given_again_when_the_newest_file_went_first() {
+    let (disk, clock, mut process) = begun(small());
+    let mut consumer = upstream(&process, StartAt::Oldest);
+    append(&mut process, 0..2);
+    seal(&mut process);
+    consumer.go_live();
+    append(&mut process, 2..4);
+    seal(&mut process);
+    assert_eq!(sequences(&mut consumer), [3, 4]);
+    consumer.release(4);
+    consumer.save().unwrap();
+    assert_eq!(process.journal.sweep().unwrap(), 1);
+    assert_eq!(backfill(&mut consumer), [1, 2]);
+    consumer.release(2);
+    consumer.save().unwrap();
+    assert_eq!(process.journal.sweep().unwrap(), 1);
+    drop(consumer);
+    process.journal.forget("upstream").unwrap();
+    let mut process = reopened(process, &disk, &clock);
+    assert_eq!(process.append(payload(9, 100)).unwrap(), 5);
+}
+
+#[test]
+fn a_name_that_another_kind_of_consumer_has_is_taken() {
+    let (_, _, process) = begun(small());
+    drop((process.consumer(None), upstream(&process, StartAt::Oldest)));
+    let external = Consumer::attach(Arc::clone(&process.journal), "upstream", None);
+    assert!(matches!(external, Err(Error::ConsumerTaken { .. })));
+    let durable = Consumer::attach_durable(&process.journal, "store", StartAt::Oldest);
+    assert!(matches!(durable, Err(Error::ConsumerTaken { .. })));
+}
+
+#[test]
 fn a_forgotten_consumer_holds_nothing_back() {
     let (disk, clock, mut process) = begun(small());
     let mut store = process.consumer(None);

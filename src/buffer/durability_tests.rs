@@ -93,6 +93,16 @@ fn a_file_finished_within_the_interval_is_synced_then() {
 }
 
 #[test]
+fn a_file_finished_without_room_for_its_footer_is_synced_all_the_same() {
+    let durability = Durability::Interval(SECOND);
+    let (disk, clock, mut process) = begun_with(durability);
+    process.append(payload(1, 1_500)).unwrap();
+    disk.fail_after(0, Fault::NoSpace);
+    process.writer.seal(&process.journal).unwrap();
+    assert_eq!(after_a_power_cut(&disk, &clock, process, durability), 1);
+}
+
+#[test]
 fn an_interval_whose_sync_fails_goes_on_in_a_new_file_and_never_syncs_the_old_one_again() {
     let durability = Durability::Interval(SECOND);
     let (disk, clock, mut process) = begun_with(durability);

@@ -218,6 +218,14 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_run_set_aside_is_kept_on_a_full_disk() {
+        let disk = SimulatedDisk::default();
+        drop(reserve_on(&disk));
+        disk.set_capacity(disk.total_bytes());
+        assert!(reserve_on(&disk).stands());
+    }
+
+    #[test]
     fn whoever_releases_it_has_a_second_to_use_the_space() {
         let disk = SimulatedDisk::default();
         let reserve = reserve_on(&disk);

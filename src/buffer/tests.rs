@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::buffer::queue::{Done, Pending, Queue};
+use crate::buffer::queue::{Done, Errand, Pending, Queue};
 use crate::buffer::simulated_disk::{Fault, SimulatedDisk};
 use crate::buffer::{
-    Buffer, Clock, Consumer, Environment, Error, FileStorageConfig, Frame, Recovery, Signal, StartAt, Take,
-    WhenFull,
+    Buffer, Clock, Consumer, Durability, Environment, Error, FileStorageConfig, Frame, Recovery, Signal,
+    StartAt, Take, WhenFull,
 };
 
 /// A clock that tests turn.
@@ -261,6 +261,38 @@ fn a_buffer_can_be_finished_and_cleared_on_demand() {
     drop(consumer);
     buffer.forget_consumer("upstream").unwrap();
     assert_eq!(file_names(folder.path()), ["LOCK"]);
+}
+
+#[test]
+fn of_many_that_attach_one_name_at_once_one_has_it() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let (buffer, _) = open(folder.path());
+        let ready = std::sync::Barrier::new(4);
+        let attached: Vec<_> = std::thread::scope(|scope| {
+            let attach = || {
+                ready.wait();
+                buffer.consumer("upstream", StartAt::Oldest)
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(attach)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap().ok()).collect()
+        });
+        assert_eq!(attached.len(), 1);
+        assert_eq!(file_names(folder.path()), ["LOCK", "cursor.upstream"]);
+    }
+}
+
+#[test]
+fn an_errand_waits_for_what_was_appended_before_it_only() {
+    let queue = Queue::new(Durability::EachWrite);
+    let push = || queue.push(Pending::new(Bytes::new(), 1, 0, Box::new(|_| ()))).unwrap();
+    push();
+    queue.send(Errand::Seal(sync_channel(1).0)).unwrap();
+    push();
+    push();
+    let work = queue.take(None);
+    assert_eq!((work.group.len(), work.errands.len()), (1, 1));
+    assert_eq!(queue.take(None).errands.len(), 0);
 }
 
 #[test]
