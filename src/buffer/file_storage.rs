@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::buffer::storage::{Batch, Session, SignalStorage, StorageIterator};
+use crate::buffer::storage::{Batch, FOREVER, Session, SignalStorage, StorageIterator};
 use crate::buffer::{
     Buffer, Consumer, Environment, Error, FileStorageConfig, HostClock, Recovery, Signal, StartAt, Take,
 };
@@ -22,8 +22,6 @@ const CONSUMER: &str = "storage";
 const ONE: Take = Take { max_frames: 1, max_bytes: usize::MAX, max_items: u64::MAX };
 /// Removals between two times that the position is made durable: they cost one sync together.
 const REMOVALS_PER_SAVE: u32 = 256;
-/// Longer than anyone waits, and short enough to be added to a clock.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a storage holds, as a type.
 pub trait StoredSignal: fmt::Debug + Send + Sync + 'static {
@@ -157,9 +155,7 @@ impl<S: StoredSignal> SignalStorage for FileSignalStorage<S> {
     }
 
     fn close(&self) -> Result<(), Error> {
-        if self.open.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
+        self.open.closed.store(true, Ordering::Release);
         self.open.buffer.close();
         self.open.consumer.lock().save()
     }
@@ -182,15 +178,16 @@ impl Open {
         }
     }
 
-    /// A reader that finds nothing has the open file finished if it was written to for long enough, or if what comes
-    /// next is nowhere else.
+    /// A reader that finds nothing has the open file finished if it was written to for long enough; and if what comes
+    /// next is nowhere else, no sooner than `min_seal_interval` after the last time.
     fn publish(&self) {
         let at_once = self.config.min_file_age_for_read.is_zero();
-        let finished = if at_once && self.consumer.lock().needs_open_file() {
-            self.buffer.seal()
-        } else {
-            self.buffer.seal_if_due()
-        };
+        let mut finished = self.buffer.seal_if_due();
+        // Looking for a batch has asked for the file, too. What was asked for so is done after what was sent, so that it
+        // is done when something that is sent later is.
+        if at_once && finished.is_ok() && self.consumer.lock().needs_open_file() {
+            finished = self.buffer.seal_if_due();
+        }
         match finished {
             // A closed buffer has finished it.
             Ok(()) | Err(Error::Closed) => {}

@@ -13,7 +13,7 @@ use crate::buffer::folder::{Folder, failed};
 use crate::buffer::frame::{CODEC_RAW, StorageId};
 use crate::buffer::identity::{self, Identity};
 use crate::buffer::segment::{SegmentHeader, SegmentReader, Step};
-use crate::buffer::{Error, Signal};
+use crate::buffer::{Error, Signal, recovery};
 
 /// How the files of a folder are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,8 @@ enum Reading {
     Frames {
         reader: SegmentReader,
         expected: Option<u64>,
+        /// How long the file is.
+        bytes: u64,
     },
 }
 
@@ -91,8 +93,9 @@ impl FolderReader {
     /// written it.
     pub fn open(folder: &Path, disk: Arc<dyn Disk>) -> Result<Self, Error> {
         let folder = Folder { path: folder.to_owned(), disk };
-        let listing = folder.list()?;
+        // What is listed before that may be gone, or finished, when it is held.
         let lock = take_lock(&folder)?;
+        let listing = folder.list()?;
         let identity = match &lock {
             Some(lock) => read_identity(&folder, &**lock)?,
             None => None,
@@ -130,7 +133,8 @@ impl FolderReader {
         }
         let expected = file.header.map(|header| header.base_sequence);
         let reader = SegmentReader::open(&*self.disk, &file.path, self.id, file.bytes)?;
-        Ok(Reading::Frames { reader: reader.within(expected.unwrap_or(1)..file.below), expected })
+        let reader = reader.within(expected.unwrap_or(1)..file.below);
+        Ok(Reading::Frames { reader, expected, bytes: file.bytes })
     }
 
     fn next_file(&mut self) -> Option<Result<(String, Reading), Damage>> {
@@ -185,7 +189,7 @@ impl Reading {
     fn step(&mut self) -> Stepped {
         let stepped = match self {
             Self::Records(reader) => step_records(reader),
-            Self::Frames { reader, expected } => step_frames(reader, expected),
+            Self::Frames { reader, expected, bytes } => step_frames(reader, expected, *bytes),
         };
         stepped.unwrap_or_else(|error| Stepped::LastDamage(error.to_string()))
     }
@@ -203,7 +207,7 @@ fn describe(flaw: Flaw, at: u64) -> String {
     format!("{flaw}, at byte {at}; what follows in this file cannot be read")
 }
 
-fn step_frames(reader: &mut SegmentReader, expected: &mut Option<u64>) -> io::Result<Stepped> {
+fn step_frames(reader: &mut SegmentReader, expected: &mut Option<u64>, bytes: u64) -> io::Result<Stepped> {
     loop {
         let before = match reader.step()? {
             Step::Data(header) => {
@@ -218,7 +222,7 @@ fn step_frames(reader: &mut SegmentReader, expected: &mut Option<u64>) -> io::Re
             Step::Damage { before } => before,
             Step::Footer(footer) => footer.last + 1,
             Step::Unknown => continue,
-            Step::End => return Ok(Stepped::End),
+            Step::End => return Ok(ended(expected.map(|_| reader.position()), bytes)),
         };
         // Bytes that were no frame may have been one, or several, or none.
         let missing = before.saturating_sub(expected.replace(before).unwrap_or(before));
@@ -229,21 +233,30 @@ fn step_frames(reader: &mut SegmentReader, expected: &mut Option<u64>) -> io::Re
     }
 }
 
+/// What the end of a file of frames brings: nothing sound comes after `sound_end`, and nothing came before where there is
+/// none. What a crash has cut short cannot be told from what was damaged later.
+fn ended(sound_end: Option<u64>, bytes: u64) -> Stepped {
+    match (sound_end, bytes.saturating_sub(sound_end.unwrap_or(0))) {
+        (_, 0) => Stepped::End,
+        (None, _) => Stepped::LastDamage(format!("none of its {bytes} bytes belong to a frame")),
+        (Some(_), rest) => Stepped::LastDamage(format!("{rest} bytes at the end are no frame")),
+    }
+}
+
 /// The file `LOCK`, if there is one: held, so that nobody begins to use the folder now. Where this user may not write
 /// to it, it is only read.
 fn take_lock(folder: &Folder) -> Result<Option<Box<dyn DiskFile>>, Error> {
-    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, WouldBlock};
-    let path = folder.path.join(identity::FILE_NAME);
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     let entries = folder.disk.list(&folder.path).map_err(failed("list", &folder.path))?;
     if !entries.iter().any(|entry| entry.name == identity::FILE_NAME) {
         return Ok(None);
     }
-    match folder.disk.lock(&path) {
-        Err(error) if error.kind() == WouldBlock => Err(Error::Locked { folder: folder.path.clone() }),
-        Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
+    match recovery::take_lock(folder) {
+        Err(Error::Io { source, .. }) if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) => {
+            let path = folder.path.join(identity::FILE_NAME);
             folder.disk.open(&path).map(Some).map_err(failed("read", &path))
         }
-        lock => lock.map(Some).map_err(failed("lock", &path)),
+        lock => lock.map(Some),
     }
 }
 

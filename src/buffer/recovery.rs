@@ -133,7 +133,8 @@ impl FoundCursor {
     }
 }
 
-fn take_lock(folder: &Folder) -> Result<Box<dyn DiskFile>, Error> {
+/// Keeps everyone else out of the folder, as long as it lives.
+pub(super) fn take_lock(folder: &Folder) -> Result<Box<dyn DiskFile>, Error> {
     let path = folder.path.join(identity::FILE_NAME);
     folder.disk.lock(&path).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Error::Locked { folder: folder.path.clone() },

@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use crate::buffer::Error;
 
+/// Longer than anyone waits, and short enough to be added to a clock.
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The bytes of one `Export…ServiceRequest`, as they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -56,11 +59,11 @@ pub trait SignalStorage: Send + Sync + fmt::Debug {
     fn clear(&self) -> Result<(), Error>;
 
     /// Finishes the file that is being written. Afterwards nothing goes in and nothing comes out; what was not removed
-    /// stays. May be called again.
+    /// stays. May be called again: what has failed is tried again then.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]: what was written before is as safe as it was.
+    /// [`Error::Io`]: what was written before is as safe as it was, but what was removed may come again.
     fn close(&self) -> Result<(), Error>;
 }
 
@@ -94,7 +97,8 @@ impl StorageIterator {
         Self { session, deletes, holds: false, failed: false }
     }
 
-    /// The next batch; `None` when there is none now, and after an error.
+    /// The next batch; `None` when there is none now, and after an error. What could not be read is tried again by the
+    /// next iterator.
     pub fn next_batch(&mut self) -> Option<Result<Batch, Error>> {
         if std::mem::take(&mut self.holds) && self.deletes {
             self.session.remove_given();

@@ -15,6 +15,7 @@
 //! Source: OpenTelemetry Java contrib, disk-buffering: `FolderManager`, `WritableFile`, `ReadableFile`.
 
 mod record;
+mod rewrite;
 mod session;
 mod state;
 mod storage;

@@ -1,5 +1,7 @@
 //! Reading a folder of records once, oldest file first.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -7,7 +9,7 @@ use parking_lot::Mutex;
 use crate::buffer::Error;
 use crate::buffer::delimited::record::{RecordReader, Step};
 use crate::buffer::delimited::state::State;
-use crate::buffer::folder::Name;
+use crate::buffer::folder::{Name, failed};
 use crate::buffer::storage::{Batch, Session};
 
 /// One pass over the folder. Only finished files are read.
@@ -19,11 +21,13 @@ pub(super) struct DelimitedSession {
     reading: Option<(Name, RecordReader)>,
     /// The file of the batch that was given last, and the bytes that it takes up there.
     given: Option<(Name, u64, u64)>,
+    /// Why a file could not be read: said when the others are read through, not taken for the end.
+    failed: Option<Error>,
 }
 
 impl DelimitedSession {
     pub(super) fn new(state: Arc<Mutex<State>>) -> Self {
-        Self { state, passed: 0, reading: None, given: None }
+        Self { state, passed: 0, reading: None, given: None, failed: None }
     }
 }
 
@@ -33,7 +37,9 @@ impl Session for DelimitedSession {
         let state = Arc::clone(&self.state);
         let mut state = state.lock();
         loop {
-            let Some((name, mut reader)) = self.take_file(&mut state) else { return Ok(None) };
+            let Some((name, mut reader)) = self.take_file(&mut state) else {
+                return self.failed.take().map_or(Ok(None), Err);
+            };
             match reader.step() {
                 Ok(Step::Record { payload, begin, end }) => {
                     if let Some(behind) = state.removed_at(name, begin) {
@@ -47,7 +53,7 @@ impl Session for DelimitedSession {
                 }
                 Ok(Step::Flaw(flaw, at)) => state.met_flaw(name, flaw, at),
                 Ok(Step::End) => {}
-                Err(error) => warn_skipped(name, &error),
+                Err(error) => self.skip(&state.path(name), error),
             }
             self.passed = name;
         }
@@ -61,7 +67,14 @@ impl Session for DelimitedSession {
 
     fn settle(&mut self) {
         self.reading = None;
-        self.state.lock().settle();
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            return;
+        }
+        if let Err(error) = state.settle() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "removed batches are not durably removed yet");
+        }
     }
 }
 
@@ -77,16 +90,16 @@ impl DelimitedSession {
         while let Some((name, bytes)) = state.next_readable(self.passed) {
             match state.open_sealed(name, bytes) {
                 Ok(reader) => return Some((name, reader)),
-                Err(error) => warn_skipped(name, &error),
+                Err(error) => self.skip(&state.path(name), error),
             }
             self.passed = name;
         }
         None
     }
-}
 
-fn warn_skipped(name: Name, error: &std::io::Error) {
-    tracing::warn!(file = name, error = error as &dyn std::error::Error, "buffer file skipped for now");
+    fn skip(&mut self, path: &Path, error: io::Error) {
+        self.failed.get_or_insert(failed("read", path)(error));
+    }
 }
 
 impl Drop for DelimitedSession {

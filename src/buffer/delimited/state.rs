@@ -1,30 +1,30 @@
 //! The files of a folder of records, and everything that is done to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound::{Excluded, Unbounded};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-
 use crate::buffer::clock::wall_millis;
+use crate::buffer::config::{Durability, WhenFull};
 use crate::buffer::delimited::record::{Flaw, RecordReader};
-use crate::buffer::disk::{DiskFile, is_no_space, write_all_at};
-use crate::buffer::folder::{Folder, Name, failed};
+use crate::buffer::delimited::rewrite::REWRITTEN;
+use crate::buffer::disk::{DiskFile, is_no_space, read_up_to, write_all_at};
+use crate::buffer::folder::{Folder, Listing, Name, failed};
 use crate::buffer::identity::{self, Identity};
 use crate::buffer::ledger::{Age, Moment};
-use crate::buffer::{Clock, Environment, Error, FileStorageConfig};
+use crate::buffer::{Clock, Environment, Error, FileStorageConfig, recovery, segment};
 
-/// Ending of the copy that replaces a partly consumed file. Neither the original nor we take it for data.
-const REWRITTEN: &str = "rewrite";
+/// What holds frames where records are to go.
+const FRAMES: &str = "a buffer in frames, not length-delimited records";
 /// Names tried for a new file before giving up.
 const MAX_NAME_TRIES: u32 = 100;
 /// Of files that other starts of the machine, or other machines, have written.
 const UNKNOWN_BOOT: u64 = 0;
-/// When to try again on a full disk: someone has to make room.
-const NO_SPACE_RETRY: Duration = Duration::from_secs(5);
+/// When to try again on a full disk, or in a full folder: someone has to make room.
+const FULL_RETRY: Duration = Duration::from_secs(5);
 /// What an iterator is called where another one is asked for.
 const ITERATOR: &str = "storage iterator";
 
@@ -50,15 +50,15 @@ pub struct DelimitedCounts {
 }
 
 #[derive(Debug)]
-struct SealedFile {
-    bytes: u64,
+pub(super) struct SealedFile {
+    pub(super) bytes: u64,
     created: Moment,
     /// Where the removed records begin and end.
-    removed: BTreeMap<u64, u64>,
+    pub(super) removed: BTreeMap<u64, u64>,
     /// How long those are together.
-    removed_bytes: u64,
+    pub(super) removed_bytes: u64,
     /// What is wrong in it, and where.
-    flaw: Option<(Flaw, u64)>,
+    pub(super) flaw: Option<(Flaw, u64)>,
 }
 
 impl SealedFile {
@@ -66,9 +66,14 @@ impl SealedFile {
         Self { bytes, created, removed: BTreeMap::new(), removed_bytes: 0, flaw: None }
     }
 
-    /// Bytes that hold records, as far as is known.
-    fn sound_bytes(&self) -> u64 {
-        self.flaw.map_or(self.bytes, |(_, at)| at)
+    /// Whether no record in it is left, as far as is known.
+    fn is_consumed(&self) -> bool {
+        self.removed_bytes >= self.flaw.map_or(self.bytes, |(_, at)| at)
+    }
+
+    /// Whether the disk does not know yet what was removed from it.
+    fn is_unsettled(&self) -> bool {
+        !self.removed.is_empty() || self.is_consumed()
     }
 }
 
@@ -85,16 +90,18 @@ struct OpenFile {
 /// See the file's opening line.
 #[derive(Debug)]
 pub(super) struct State {
-    folder: Folder,
-    config: FileStorageConfig,
+    pub(super) folder: Folder,
+    pub(super) config: FileStorageConfig,
     clock: Arc<dyn Clock>,
     /// When the folder was opened.
     opened: Moment,
     open: Option<OpenFile>,
-    sealed: BTreeMap<Name, SealedFile>,
+    pub(super) sealed: BTreeMap<Name, SealedFile>,
     last_name: Name,
     /// Bytes of the files that were set aside.
-    set_aside: u64,
+    pub(super) set_aside: u64,
+    /// Files were renamed or deleted, and a power cut may undo that.
+    pub(super) unsynced_names: bool,
     pub(super) counts: DelimitedCounts,
     iterating: bool,
     closed: bool,
@@ -123,6 +130,7 @@ impl State {
             open: None,
             sealed: BTreeMap::new(),
             last_name: 0,
+            unsynced_names: false,
             counts: DelimitedCounts::default(),
             iterating: false,
             closed: false,
@@ -134,8 +142,11 @@ impl State {
 
     /// Lists what is there: empty files are deleted, unfinished ones finished, under another name where theirs is taken.
     fn take_stock(&mut self) -> Result<(), Error> {
-        self.forget_rewrites()?;
         let listing = self.folder.list()?;
+        if holds_frames(&self.folder, &listing) {
+            return Err(Error::OtherLayout { folder: self.folder.path.clone(), found: FRAMES });
+        }
+        self.forget_rewrites()?;
         self.last_name = listing.last_name();
         for (name, bytes) in listing.sealed {
             if bytes == 0 {
@@ -184,27 +195,48 @@ impl State {
         if self.closed { Err(Error::Closed) } else { Ok(()) }
     }
 
+    /// What has failed before is tried again.
     pub(super) fn close(&mut self) -> Result<(), Error> {
-        if self.closed {
-            return Ok(());
-        }
         let sealed = self.seal();
-        self.settle();
         self.closed = true;
-        sealed
+        sealed.and(self.settle())
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// What could not be deleted is still there, still counts, and is deleted by the next call.
     pub(super) fn clear(&mut self) -> Result<(), Error> {
+        let listing = self.folder.list()?;
         let mut cleared = Ok(());
-        if let Some(open) = self.open.take() {
-            cleared = self.folder.unlink(&self.folder.unfinished(open.name));
+        if let Some(open) = self.open.take()
+            && let Err(error) = self.folder.unlink(&self.folder.unfinished(open.name))
+        {
+            self.open = Some(open);
+            cleared = Err(error);
         }
-        for name in std::mem::take(&mut self.sealed).into_keys() {
-            cleared = cleared.and(self.folder.unlink(&self.folder.sealed(name)));
+        let mut known = std::mem::take(&mut self.sealed);
+        for (name, bytes) in listing.sealed {
+            if let Err(error) = self.folder.unlink(&self.folder.sealed(name)) {
+                match known.remove(&name) {
+                    Some(file) => drop(self.sealed.insert(name, file)),
+                    None => self.found(name, bytes),
+                }
+                cleared = Err(error);
+            }
         }
-        // What could not be deleted is still there, and still counts.
-        self.folder.list()?.sealed.into_iter().for_each(|(name, bytes)| self.found(name, bytes));
-        cleared.and(self.folder.sync())
+        self.unsynced_names = true;
+        cleared.and(self.sync_names())
+    }
+
+    /// Makes the names of the files durable, if they are not.
+    fn sync_names(&mut self) -> Result<(), Error> {
+        if self.unsynced_names {
+            self.folder.sync()?;
+            self.unsynced_names = false;
+        }
+        Ok(())
     }
 }
 
@@ -220,12 +252,14 @@ impl State {
         if self.open.is_none() {
             self.purge_expired();
         }
-        self.make_room(bytes);
+        self.make_room(bytes)?;
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.begin_file()?,
         };
-        match write_all_at(&*open.file, record, open.bytes).and_then(|()| open.file.sync_data()) {
+        let written = write_all_at(&*open.file, record, open.bytes);
+        let synced = if self.is_relaxed() { written } else { written.and_then(|()| open.file.sync_data()) };
+        match synced {
             Ok(()) => {
                 open.bytes += bytes;
                 self.open = Some(open);
@@ -233,6 +267,11 @@ impl State {
             }
             Err(error) => Err(self.give_up(open, error)),
         }
+    }
+
+    /// Nothing is synced by the writer.
+    fn is_relaxed(&self) -> bool {
+        self.config.durability == Durability::Relaxed
     }
 
     fn writer_is_old(&self) -> bool {
@@ -248,7 +287,7 @@ impl State {
             let path = self.folder.unfinished(name);
             match self.folder.create(name) {
                 Ok(file) => {
-                    self.folder.sync()?;
+                    self.named(&path)?;
                     return Ok(OpenFile { name, file, bytes: 0, created: self.now(), poisoned: false });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -260,6 +299,17 @@ impl State {
         }
         let path = &self.folder.path;
         Err(failed("find a free name in", path)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Makes the name of a new file durable, or takes the file back.
+    fn named(&mut self, path: &Path) -> Result<(), Error> {
+        self.unsynced_names = true;
+        if self.is_relaxed() {
+            return Ok(());
+        }
+        self.sync_names().inspect_err(|_| {
+            let _empty_and_deleted_at_the_next_opening = self.folder.unlink(path);
+        })
     }
 
     /// After a write or a sync that failed, the file ends with its last durable record and is never written to again.
@@ -278,38 +328,51 @@ impl State {
     }
 
     fn no_space(&self) -> Error {
-        Error::NoSpace { folder: self.folder.path.clone(), retry_after: NO_SPACE_RETRY }
+        Error::NoSpace { folder: self.folder.path.clone(), retry_after: FULL_RETRY }
     }
 
-    /// Finishes the file that is being written; deletes it if nothing in it is durable.
+    /// Finishes the file that is being written; deletes it if nothing in it is durable. Which of its names a power cut
+    /// leaves does not matter: opening finds it under both.
     fn seal(&mut self) -> Result<(), Error> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let OpenFile { name, bytes, created, .. } = open;
-        let path = self.folder.unfinished(name);
-        if bytes == 0 {
-            return self.folder.unlink(&path);
-        }
-        if let Err(error) = self.folder.rename_sealed(&path, name) {
+        let path = self.folder.unfinished(open.name);
+        let done = if open.bytes == 0 {
+            self.folder.unlink(&path)
+        } else {
+            self.folder.disk.rename(&path, &self.folder.sealed(open.name)).map_err(failed("rename", &path))
+        };
+        if let Err(error) = done {
             // Still there under its old name: tried again, and found at the next opening at the latest.
             self.open = Some(open);
             return Err(error);
         }
-        self.sealed.insert(name, SealedFile::new(bytes, created));
+        self.unsynced_names = true;
+        if open.bytes > 0 {
+            self.sealed.insert(open.name, SealedFile::new(open.bytes, open.created));
+        }
         Ok(())
     }
 
-    /// Lets go of the oldest files until so many bytes more fit into the folder.
-    fn make_room(&mut self, bytes: u64) {
-        while self.folder_bytes() + bytes > self.config.max_folder_size {
-            let Some((name, file)) = self.sealed.pop_first() else { return };
-            if let Err(error) = self.folder.unlink(&self.folder.sealed(name)) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "oldest buffer file not deleted");
-                self.sealed.insert(name, file);
-                return;
-            }
+    /// Lets go of the oldest files, if it may, until so many bytes more fit into the folder.
+    fn make_room(&mut self, bytes: u64) -> Result<(), Error> {
+        while !self.has_room(bytes) {
+            let rejects = self.config.when_full == WhenFull::Reject;
+            let Some((name, file)) = self.sealed.first_key_value().filter(|_| !rejects) else {
+                let (used, limit) = (self.folder_bytes(), self.config.max_folder_size);
+                return Err(Error::Full { used, limit, retry_after: FULL_RETRY });
+            };
+            let (name, left) = (*name, file.bytes - file.removed_bytes);
+            self.folder.unlink(&self.folder.sealed(name))?;
+            self.sealed.remove(&name);
             self.counts.evicted_files += 1;
-            self.counts.evicted_bytes += file.bytes - file.removed_bytes;
+            self.counts.evicted_bytes += left;
         }
+        Ok(())
+    }
+
+    /// Whether so many bytes more fit into the folder.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.folder_bytes() + bytes <= self.config.max_folder_size
     }
 
     fn purge_expired(&mut self) {
@@ -376,7 +439,11 @@ impl State {
     }
 
     pub(super) fn open_sealed(&self, name: Name, bytes: u64) -> io::Result<RecordReader> {
-        RecordReader::open(&*self.folder.disk, &self.folder.sealed(name), bytes)
+        RecordReader::open(&*self.folder.disk, &self.path(name), bytes)
+    }
+
+    pub(super) fn path(&self, name: Name) -> PathBuf {
+        self.folder.sealed(name)
     }
 
     /// Where the record that begins there ends, if it was removed.
@@ -408,72 +475,34 @@ impl State {
     }
 
     /// Makes removals durable: what of a file is left replaces it.
-    pub(super) fn settle(&mut self) {
-        if self.closed {
-            return;
-        }
-        let partly = |file: &SealedFile| !file.removed.is_empty();
-        let names: BTreeSet<Name> =
-            self.sealed.iter().filter(|(_, file)| partly(file)).map(|(name, _)| *name).collect();
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        let unsettled = self.sealed.iter().filter(|(_, file)| file.is_unsettled());
+        let names: Vec<Name> = unsettled.map(|(name, _)| *name).collect();
+        let mut settled = Ok(());
         for name in names {
-            if let Err(error) = self.rewrite(name) {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(file = name, error, "removed batches are not durably removed yet");
-            }
+            let consumed = self.sealed.get(&name).is_some_and(SealedFile::is_consumed);
+            settled = settled.and(if consumed { self.forget(name) } else { self.rewrite(name) });
         }
+        settled.and(self.sync_names())
     }
 
     fn forget_if_consumed(&mut self, name: Name) {
-        let Some(file) = self.sealed.get(&name) else { return };
-        if file.removed_bytes < file.sound_bytes() {
-            return;
-        }
-        let done = if file.flaw.is_some() { self.put_aside(name) } else { self.delete(name) };
-        if let Err(error) = done {
-            tracing::warn!(
-                file = name,
-                error = &error as &dyn std::error::Error,
-                "consumed file not deleted"
-            );
-        }
-    }
-
-    fn delete(&mut self, name: Name) -> Result<(), Error> {
-        self.folder.unlink(&self.folder.sealed(name))?;
-        self.sealed.remove(&name);
-        Ok(())
-    }
-
-    /// Moves what cannot be read, and nothing else, out of the way.
-    fn put_aside(&mut self, name: Name) -> Result<(), Error> {
-        if let Err(error) = self.rewrite(name) {
+        if self.sealed.get(&name).is_some_and(SealedFile::is_consumed)
+            && let Err(error) = self.forget(name)
+        {
             let error = &error as &dyn std::error::Error;
-            tracing::debug!(file = name, error, "set aside with what was removed from it");
+            tracing::warn!(file = name, error, "consumed file not deleted, trying again");
         }
-        self.folder.quarantine(&self.folder.sealed(name), self.config.max_quarantine_size())?;
-        self.sealed.remove(&name);
-        self.set_aside = self.folder.quarantined_bytes();
-        Ok(())
     }
 
-    /// Replaces a file by what was not removed from it, in one step: a crash leaves the one or the other.
-    fn rewrite(&mut self, name: Name) -> Result<(), Error> {
-        let Some(file) = self.sealed.get(&name).filter(|file| !file.removed.is_empty()) else {
-            return Ok(());
-        };
-        let path = self.folder.sealed(name);
-        let copy = self.folder.path.join(format!("{name}.{REWRITTEN}"));
-        let kept = kept_ranges(file);
-        let bytes = copy_ranges(&self.folder, &path, &copy, &kept).map_err(|error| {
-            let _left_for_the_next_opening = self.folder.unlink(&copy);
-            failed("rewrite", &path)(error)
-        })?;
-        self.folder.rename_sealed(&copy, name)?;
-        let file = self.sealed.get_mut(&name).expect("it was there a moment ago");
-        let removed = std::mem::take(&mut file.removed_bytes);
-        file.removed.clear();
-        file.flaw = file.flaw.map(|(flaw, at)| (flaw, at - removed));
-        file.bytes = bytes;
+    /// Deletes a consumed file; what cannot be read in it is set aside.
+    fn forget(&mut self, name: Name) -> Result<(), Error> {
+        if self.sealed.get(&name).is_some_and(|file| file.flaw.is_some()) {
+            return self.put_aside(name);
+        }
+        self.folder.unlink(&self.folder.sealed(name))?;
+        self.unsynced_names = true;
+        self.sealed.remove(&name);
         Ok(())
     }
 
@@ -493,54 +522,21 @@ impl State {
 
 /// The lock of the folder, unless it is that of a buffer of frames.
 fn take_lock(folder: &Folder) -> Result<Box<dyn DiskFile>, Error> {
-    let path = folder.path.join(identity::FILE_NAME);
-    let lock = folder.disk.lock(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => Error::Locked { folder: folder.path.clone() },
-        _ => failed("lock", &path)(error),
-    })?;
-    match Identity::read(&*lock).map_err(failed("read", &path))? {
-        Some(_) => {
-            let found = "a buffer in frames, not length-delimited records";
-            Err(Error::OtherLayout { folder: folder.path.clone(), found })
-        }
+    let lock = recovery::take_lock(folder)?;
+    match Identity::read(&*lock).map_err(failed("read", &folder.path.join(identity::FILE_NAME)))? {
+        Some(_) => Err(Error::OtherLayout { folder: folder.path.clone(), found: FRAMES }),
         None => Ok(lock),
     }
 }
 
-/// What stands between the removed records.
-fn kept_ranges(file: &SealedFile) -> Vec<(u64, u64)> {
-    let mut kept = Vec::new();
-    let mut from = 0;
-    for (begin, end) in &file.removed {
-        if from < *begin {
-            kept.push((from, *begin));
-        }
-        from = *end;
-    }
-    if from < file.bytes {
-        kept.push((from, file.bytes));
-    }
-    kept
-}
-
-/// Copies parts of a file into a new one, durably; how long that is.
-fn copy_ranges(folder: &Folder, from: &Path, to: &Path, ranges: &[(u64, u64)]) -> io::Result<u64> {
-    const PIECE_BYTES: u64 = 256 << 10;
-    let (source, target) = (folder.disk.open(from)?, folder.disk.create_new(to)?);
-    let mut written = 0;
-    for (begin, end) in ranges {
-        let mut at = *begin;
-        while at < *end {
-            let wanted = (end - at).min(PIECE_BYTES);
-            let mut piece = BytesMut::zeroed(wanted as usize);
-            let read = source.read_at(&mut piece, at)?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            write_all_at(&*target, &piece[..read], written)?;
-            (at, written) = (at + read as u64, written + read as u64);
-        }
-    }
-    target.sync_data()?;
-    Ok(written)
+/// Whether it is a buffer of frames that has lost its `LOCK`. A file that cannot be read is met when its turn comes.
+fn holds_frames(folder: &Folder, listing: &Listing) -> bool {
+    let sealed = listing.sealed.iter().map(|(name, _)| folder.sealed(*name));
+    let unfinished = listing.unfinished.iter().map(|(name, _)| folder.unfinished(*name));
+    let begins_so = |path: PathBuf| {
+        let mut start = [0; segment::MAGIC.len()];
+        let read = folder.disk.open(&path).and_then(|file| read_up_to(&*file, &mut start, 0));
+        read.is_ok() && start == segment::MAGIC
+    };
+    sealed.chain(unfinished).any(begins_so)
 }

@@ -1,5 +1,6 @@
 //! A whole storage in the original's layout, shared by its writers and its one reader.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,19 +8,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::buffer::config::WhenFull;
 use crate::buffer::delimited::record::{self, MAX_RECORD_BYTES};
 use crate::buffer::delimited::session::DelimitedSession;
 use crate::buffer::delimited::state::{DelimitedCounts, State};
-use crate::buffer::storage::{SignalStorage, StorageIterator};
+use crate::buffer::folder::failed;
+use crate::buffer::storage::{FOREVER, SignalStorage, StorageIterator};
 use crate::buffer::{Environment, Error, FileStorageConfig, HostClock};
-
-/// Longer than anyone waits, and short enough to be added to a clock.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A storage that the original can take over, and the other way round. Clones are handles on the same one; dropping
 /// the last without [`SignalStorage::close`] is like a crash.
 ///
-/// Of the settings, the six knobs count, and a full folder always lets go of its oldest file.
+/// Of the settings, the six knobs count, and two more. `when_full`: its one reader has its position here, so that both
+/// ways of dropping let go of the oldest file; `Reject` refuses; `Block` is not to be had. `durability`: `Relaxed` syncs
+/// nothing that is written; with any other, a batch is synced by itself before its write is answered.
+///
+/// Batches that were removed from the middle of a file are so durably only where a copy of the rest fits into the folder;
+/// else they come again after the storage is opened again, and closing says so.
 #[derive(Debug, Clone)]
 pub struct DelimitedStorage {
     state: Arc<Mutex<State>>,
@@ -41,9 +46,14 @@ impl DelimitedStorage {
     /// # Errors
     ///
     /// [`Error::Locked`] if someone else has it, [`Error::OtherLayout`] if it is a buffer of frames,
-    /// [`Error::Setting`], [`Error::Io`].
+    /// [`Error::Setting`], [`Error::Io`]; so too if it should wait for room.
     pub fn open(folder: &Path, config: FileStorageConfig, environment: Environment) -> Result<Self, Error> {
         config.check()?;
+        if matches!(config.when_full, WhenFull::Block(_)) {
+            return Err(failed("wait for room, as when_full asks, in", folder)(
+                io::ErrorKind::Unsupported.into(),
+            ));
+        }
         let state = State::open(folder, config.clone(), environment)?;
         Ok(Self { state: Arc::new(Mutex::new(state)), config })
     }

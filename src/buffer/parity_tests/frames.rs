@@ -40,9 +40,33 @@ fn without_a_delay_a_batch_is_given_as_soon_as_it_is_durable() {
         rig.write(b"a");
         rig.write(b"b");
         assert_eq!(rig.read(), "ab");
+        rig.clock.pass(250);
         rig.write(b"c");
         assert_eq!(rig.read(), "abc");
     }
+}
+
+#[test]
+fn a_reader_that_asks_again_and_again_does_not_have_a_file_finished_each_time() {
+    let settings = FileStorageConfig {
+        min_file_age_for_read: Duration::ZERO,
+        min_seal_interval: Duration::from_millis(100),
+        tail_bytes: 0,
+        ..keeping()
+    };
+    let (rig, storage) = frames(settings);
+    let mut given = 0;
+    for millisecond in 1..=300 {
+        rig.write(b"a");
+        rig.clock.pass(1);
+        let found = rig.read().len();
+        assert!(found >= given && found <= millisecond);
+        given = found;
+    }
+    let seals = storage.buffer().stats().counters.demanded_seals;
+    assert!((3..=4).contains(&seals), "{seals}");
+    rig.clock.pass(100);
+    assert_eq!(rig.read().len(), 300);
 }
 
 #[test]
@@ -118,7 +142,7 @@ fn removals_are_durable_while_a_session_lasts() {
 fn a_buffer_of_frames_is_read_from_outside_frame_by_frame() {
     const FRAME: usize = 48;
     // Finished or not; where it is damaged; what is said of that.
-    let cases: [(bool, &[usize], &[&str]); 6] = [
+    let cases: [(bool, &[usize], &[&str]); 10] = [
         (false, &[], &["a", "b", "c"]),
         (false, &[64 + FRAME + 40], &["a", "1000.tmp: frame 2 is damaged", "c"]),
         (false, &[64 + FRAME + 4], &["a", "1000.tmp: 1 frames up to 2 are damaged", "c"]),
@@ -126,6 +150,15 @@ fn a_buffer_of_frames_is_read_from_outside_frame_by_frame() {
         (true, &[64 + 2 * FRAME], &["a", "b", "1000: 1 frames up to 3 are damaged"]),
         // The file's own header.
         (true, &[9, 64 + FRAME], &["a", "1000: 1 frames up to 2 are damaged", "c"]),
+        // What nothing sound comes after.
+        (false, &[64 + 2 * FRAME], &["a", "b", "1000.tmp: 48 bytes at the end are no frame"]),
+        (true, &[64 + 3 * FRAME], &["a", "b", "c", "1000: 96 bytes at the end are no frame"]),
+        (false, &[64, 64 + FRAME, 64 + 2 * FRAME], &["1000.tmp: 144 bytes at the end are no frame"]),
+        (
+            true,
+            &[9, 64, 64 + FRAME, 64 + 2 * FRAME, 64 + 3 * FRAME],
+            &["1000: none of its 304 bytes belong to a frame"],
+        ),
     ];
     for (finished, damaged, expected) in cases {
         let mut rig = Rig::new(Kind::Frames, keeping());
@@ -150,4 +183,24 @@ fn a_buffer_of_frames_is_read_from_outside_frame_by_frame() {
         assert_eq!(found.collect::<Vec<_>>(), expected, "{damaged:?}");
         assert_eq!(contents(rig.folder.path()), before, "a reader changes nothing");
     }
+}
+
+#[test]
+fn a_file_of_others_in_a_folder_of_frames_is_said_and_not_passed_in_silence() {
+    let mut rig = Rig::new(Kind::Frames, keeping());
+    rig.write(b"a");
+    rig.close_and_open();
+    rig.storage = None;
+    fs::write(rig.path("500"), [1, b'x']).unwrap();
+    fs::write(rig.path("2000"), vec![7; 500]).unwrap();
+    let reader = FolderReader::open(rig.folder.path(), Arc::new(HostDisk)).unwrap();
+    let damage = |found| match found {
+        Found::Request { .. } => None,
+        Found::Damage(damage) => Some(damage.to_string()),
+    };
+    let said: Vec<_> = reader.filter_map(damage).collect();
+    assert_eq!(
+        said,
+        ["500: none of its 2 bytes belong to a frame", "2000: none of its 500 bytes belong to a frame"]
+    );
 }
