@@ -15,7 +15,9 @@ pub struct Export {
     pub request: Bytes,
 }
 
-/// Is told how exports went, on the thread that exports. Does nothing unless told to.
+/// Is told how exports went, on the thread that exports. Does nothing unless told to. A panic in it is caught and logged.
+///
+/// An export that fits no file of the storage is written in halves, and each is told of by itself.
 pub trait ExporterCallback: Send + Sync + fmt::Debug {
     /// It is in the storage.
     fn on_export_success(&self, _export: &Export) {}

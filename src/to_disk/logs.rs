@@ -10,54 +10,56 @@ use opentelemetry_proto::transform::logs::tonic::group_logs_by_resource_and_scop
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter};
-use prost::Message as _;
 
 use crate::buffer::SignalStorage;
-use crate::to_disk::callback::{Export, ExporterCallback};
-use crate::to_disk::writer::Writer;
+use crate::to_disk::callback::ExporterCallback;
+use crate::to_disk::storage_exporter::{Request, SignalStorageExporter};
 
 /// Writes the log records that the SDK exports to a storage. Shutting it down does not close the storage.
 #[derive(Debug)]
 pub struct LogRecordToDiskExporter {
-    writer: Writer,
+    exporter: SignalStorageExporter,
     resource: ResourceAttributesWithSchema,
 }
 
 impl LogRecordToDiskExporter {
     /// Into this storage, telling nobody.
     pub fn new(storage: Arc<dyn SignalStorage>) -> Self {
-        Self { writer: Writer::new(storage), resource: ResourceAttributesWithSchema::default() }
+        Self {
+            exporter: SignalStorageExporter::new(storage),
+            resource: ResourceAttributesWithSchema::default(),
+        }
     }
 
     /// Telling how each export went.
     pub fn with_callback(self, callback: Arc<dyn ExporterCallback>) -> Self {
-        Self { writer: self.writer.with_callback(callback), ..self }
+        Self { exporter: self.exporter.with_callback(callback), ..self }
     }
 
     /// Waiting no longer than this for the disk; [`crate::to_disk::DEFAULT_WRITE_TIMEOUT`] unless it is said.
     pub fn with_write_timeout(self, timeout: Duration) -> Self {
-        Self { writer: self.writer.with_timeout(timeout), ..self }
+        Self { exporter: self.exporter.with_timeout(timeout), ..self }
     }
 
-    fn encode(&self, batch: &LogBatch<'_>) -> Export {
-        let items = u32::try_from(batch.iter().count()).unwrap_or(u32::MAX);
-        if items == 0 {
-            return Export { items, request: Default::default() };
+    fn request(&self, batch: &LogBatch<'_>) -> ExportLogsServiceRequest {
+        if batch.iter().next().is_none() {
+            return ExportLogsServiceRequest::default();
         }
-        let resource_logs = group_logs_by_resource_and_scope(batch, &self.resource);
-        let request = ExportLogsServiceRequest { resource_logs };
-        Export { items, request: request.encode_to_vec().into() }
+        ExportLogsServiceRequest { resource_logs: group_logs_by_resource_and_scope(batch, &self.resource) }
     }
 }
 
+impl Request for ExportLogsServiceRequest {}
+
 impl LogExporter for LogRecordToDiskExporter {
-    /// Written when this returns: the future is ready.
+    /// Written when this returns: the future is ready, and the thread has waited for the disk. So it is meant for threads
+    /// of the SDK's own, as its batch processors and readers have them, not for those of an async runtime.
     fn export(&self, batch: LogBatch<'_>) -> impl Future<Output = OTelSdkResult> + Send {
-        ready(self.writer.write(&self.encode(&batch)))
+        ready(self.exporter.export(self.request(&batch)))
     }
 
     fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        self.writer.shut_down()
+        self.exporter.shut_down()
     }
 
     fn set_resource(&mut self, resource: &Resource) {

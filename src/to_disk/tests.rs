@@ -152,6 +152,91 @@ fn an_export_of_nothing_succeeds_and_writes_nothing() {
     assert_eq!(requests(folder.path()), Vec::<Bytes>::new());
 }
 
+fn long_span(bytes: usize) -> SpanData {
+    SpanData { attributes: vec![KeyValue::new("text", "x".repeat(bytes))], ..span() }
+}
+
+#[test]
+fn an_export_that_fits_no_file_is_written_in_halves_down_to_single_spans() {
+    let folder = tempfile::tempdir().unwrap();
+    let (exporter, listener, storage) = exporter(folder.path());
+    finished(exporter.export((0..6).map(|_| long_span(1_000)).collect())).unwrap();
+    assert_eq!(listener.told(), [Told::Success(3), Told::Success(3)]);
+    // One span alone is too long: the others do not suffer.
+    let lengths = [1_000, 1_000, 5_000, 1_000, 1_000, 1_000, 1_000, 1_000];
+    let failed = finished(exporter.export(lengths.map(long_span).into())).unwrap_err();
+    assert!(matches!(&failed, OTelSdkError::InternalFailure(said) if said.contains("the limit is 4096")));
+    let told = listener.told();
+    let lost = Told::Failure(1, Some(failed.to_string().replace("Operation failed: ", "")));
+    assert_eq!(
+        told,
+        [Told::Success(2), lost, Told::Success(1), Told::Success(2), Told::Success(2)],
+        "each part, in the order of the spans"
+    );
+    storage.close().unwrap();
+    drop((exporter, storage));
+    assert_eq!(requests(folder.path()), *listener.requests.lock());
+}
+
+#[test]
+fn log_records_and_metrics_that_fit_no_file_together_are_written_apart() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let storages = folders.each_ref().map(|folder| delimited(folder.path(), settings()).unwrap());
+    let listener = Arc::new(Listener::default());
+    let exporter = LogRecordToDiskExporter::new(storages[0].clone()).with_callback(listener.clone());
+    let provider = SdkLoggerProvider::builder().with_batch_exporter(exporter).build();
+    for _ in 0..4 {
+        let logger = provider.logger("test");
+        let mut record = logger.create_log_record();
+        record.set_body(long_text().into());
+        logger.emit(record);
+    }
+    provider.shutdown().unwrap();
+    assert_eq!(
+        listener.told(),
+        [const { Told::Success(1) }; 4].into_iter().chain([Told::Shutdown]).collect::<Vec<_>>()
+    );
+
+    let exporter = MetricToDiskExporter::new(storages[1].clone()).with_callback(listener.clone());
+    let reader = PeriodicReader::builder(exporter).with_interval(Duration::from_secs(3_600)).build();
+    let provider = SdkMeterProvider::builder().with_reader(reader).build();
+    for name in ["one", "two"] {
+        let counter = provider.meter("test").u64_counter(name).with_description(long_text()).build();
+        counter.add(1, &[KeyValue::new("side", "left")]);
+        counter.add(1, &[KeyValue::new("side", "right")]);
+    }
+    provider.force_flush().unwrap();
+    assert_eq!(listener.told(), [Told::Success(2), Told::Success(2)]);
+}
+
+/// Panics whatever it is told.
+#[derive(Debug)]
+struct Panicking;
+
+impl ExporterCallback for Panicking {
+    fn on_export_success(&self, _: &Export) {
+        panic!("a test's own");
+    }
+
+    fn on_export_error(&self, _: &Export, _: Option<&Error>) {
+        panic!("a test's own");
+    }
+
+    fn on_shutdown(&self) {
+        panic!("a test's own");
+    }
+}
+
+#[test]
+fn a_listener_that_panics_does_not_concern_the_sdk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (exporter, _, _storage) = exporter(folder.path());
+    let exporter = exporter.with_callback(Arc::new(Panicking));
+    finished(exporter.export(vec![span()])).unwrap();
+    exporter.shutdown().unwrap();
+    assert!(finished(exporter.export(vec![span()])).is_err());
+}
+
 /// A clock that does not answer while its hand is held.
 #[derive(Debug, Default)]
 struct HeldClock {
