@@ -12,6 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = FileStorageConfig {
         // Nobody writes to it any more: there is nothing to wait for.
         min_file_age_for_read: Duration::ZERO,
+        // What is older is deleted, by opening the folder already: by default, that is 18 hours.
+        max_file_age_for_read: Duration::from_secs(365 * 24 * 60 * 60),
         delete_items_on_iteration: false,
         ..FileStorageConfig::default()
     };

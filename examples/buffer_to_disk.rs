@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
@@ -15,7 +16,12 @@ use tracelodge::to_disk::SpanToDiskExporter;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("name a folder to buffer the spans in")?);
-    let storage = Arc::new(FileSpanStorage::create(&folder, FileStorageConfig::default())?);
+    let config = FileStorageConfig {
+        // What is older is deleted, taken by someone or not: by default, that is 18 hours.
+        max_file_age_for_read: Duration::from_secs(30 * 24 * 60 * 60),
+        ..FileStorageConfig::default()
+    };
+    let storage = Arc::new(FileSpanStorage::create(&folder, config)?);
 
     let exporter = SpanToDiskExporter::new(Arc::clone(&storage) as Arc<dyn SignalStorage>);
     let provider = SdkTracerProvider::builder()

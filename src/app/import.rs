@@ -28,6 +28,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// … up to this, unless the server asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// Whatever a server asks for: longer than anyone waits, and short enough to be added up.
+const MOST_ASKED_FOR: Duration = Duration::from_secs(60 * 60);
+
 /// So long a request is sent again and again; a server that is away for longer is somebody's to look at.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -87,8 +90,18 @@ pub(super) fn run(import: &Import) -> anyhow::Result<()> {
     let way = Way { upstream: &client, signal, pause: std::thread::sleep };
     let (tally, ended) = carry(reader, &way, &mut |line| say(&mut std::io::stderr(), line));
     say(&mut std::io::stdout(), &format!("requests of {}: {tally}", signal.name()));
-    ended.with_context(|| {
-        format!("send everything to {}; to import the folder again does no harm", import.to)
+    ended.with_context(|| match signal {
+        // Spans have ids.
+        Signal::Traces => {
+            format!("send everything to {}; to import the folder again does no harm", import.to)
+        }
+        Signal::Logs | Signal::Metrics => {
+            format!(
+                "send everything to {}; what is imported again may be there twice, if it keeps {}",
+                import.to,
+                signal.name()
+            )
+        }
     })?;
     if tally.refused > 0 || tally.rejected_items > 0 || tally.damaged > 0 {
         bail!("import everything in {folder}");
@@ -242,7 +255,7 @@ impl Way<'_> {
                 Outcome::Retry { why, after } => (why, after),
             };
             waited += asked.elapsed();
-            let rest = after.unwrap_or(pause);
+            let rest = after.unwrap_or(pause).min(MOST_ASKED_FOR);
             if waited + rest > PATIENCE {
                 bail!("{why}, for {} seconds", PATIENCE.as_secs());
             }
@@ -335,6 +348,13 @@ mod tests {
     fn a_server_that_is_away_for_too_long_ends_it() {
         let (tally, _, ended, seen) =
             carried(vec![request(b"a"), request(b"b")], vec![retry(100), retry(100)]);
+        assert_eq!((tally.read, tally.sent, seen), (1, 0, 2));
+        assert_eq!(ended.as_deref(), Some("HTTP 503, for 120 seconds"));
+    }
+
+    #[test]
+    fn a_server_that_asks_for_eternity_ends_it_too() {
+        let (tally, _, ended, seen) = carried(vec![request(b"a")], vec![retry(1), retry(u64::MAX)]);
         assert_eq!((tally.read, tally.sent, seen), (1, 0, 2));
         assert_eq!(ended.as_deref(), Some("HTTP 503, for 120 seconds"));
     }
