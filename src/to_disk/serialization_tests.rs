@@ -18,6 +18,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue as Pair, KeyValueList};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, NumberDataPoint};
@@ -421,6 +422,8 @@ fn histograms_of_both_kinds_come_back() {
             histogram.record(value, &[]);
             exponential.record(value, &[]);
         }
+        exponential.record(-2.0, &[]);
+        exponential.record(0.0, &[]);
     });
     let [bounds, exponential] = &metrics[..] else { panic!("{metrics:?}") };
     let Data::Histogram(histogram) = data(bounds) else { panic!("{bounds:?}") };
@@ -429,8 +432,29 @@ fn histograms_of_both_kinds_come_back() {
     assert_eq!((&point.explicit_bounds[..], &point.bucket_counts[..]), (&[1.0, 10.0][..], &[1, 2, 0][..]));
     let Data::ExponentialHistogram(histogram) = data(exponential) else { panic!("{exponential:?}") };
     let point = &histogram.data_points[0];
-    assert_eq!((point.count, point.sum, point.zero_count), (3, Some(11.5), 0));
-    assert_eq!(point.positive.as_ref().unwrap().bucket_counts.iter().sum::<u64>(), 3);
+    assert_eq!((point.count, point.sum, point.zero_count), (5, Some(9.5), 1));
+    assert_eq!((point.min, point.max), (Some(-2.0), Some(6.0)));
+    // Bucket `index` ends with 2 to the power of (index + 1) / 2^scale.
+    let upper = |index: i32| 2_f64.powf(f64::from(index + 1) / 2_f64.powi(point.scale));
+    let filled = |buckets: &Buckets| {
+        let counted = (buckets.offset..).zip(buckets.bucket_counts.clone());
+        counted
+            .filter(|(_, count)| *count > 0)
+            .map(|(index, count)| (upper(index), count))
+            .collect::<Vec<_>>()
+    };
+    let width = 2_f64.powf(1.0 / 2_f64.powi(point.scale));
+    let hold = |buckets: &[(f64, u64)], values: &[f64]| {
+        let pairs = buckets.iter().zip(values);
+        buckets.len() == values.len()
+            && pairs.into_iter().all(|((upper, count), value)| {
+                *count == 1 && *value <= upper * (1.0 + 1e-9) && upper / width <= value * (1.0 + 1e-9)
+            })
+    };
+    assert!((3..=20).contains(&point.scale), "{}: 160 buckets are many for so few values", point.scale);
+    let (positive, negative) = (point.positive.as_ref().unwrap(), point.negative.as_ref().unwrap());
+    assert!(hold(&filled(positive), &[0.5, 5.0, 6.0]), "{positive:?}");
+    assert!(hold(&filled(negative), &[2.0]), "{negative:?}");
 }
 
 #[test]

@@ -129,6 +129,19 @@ async fn a_buffer_of_a_stopped_server_is_imported_and_one_in_use_is_not() {
 }
 
 #[tokio::test]
+async fn what_is_no_frame_among_frames_is_said_and_not_passed_in_silence() {
+    let (data, program) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    buffer_a_span(program.path());
+    fs::write(program.path().join("5"), file(&[1])).unwrap();
+    let server = Server::start(data.path());
+    let output = import(&[program.path().to_str().unwrap(), "--to", &server.otlp_http("")]);
+    let (said, troubles) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said, "requests of traces: 1 read, 1 sent, 0 refused, 1 damaged\n");
+    assert!(troubles.contains("damaged: 5: none of its"), "{troubles}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
 async fn what_the_sdk_has_buffered_of_each_signal_is_imported() {
     let (data, program) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let folder = |name: &str| program.path().join(name);

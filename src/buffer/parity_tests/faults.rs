@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::counting_disk::CountingDisk;
 use super::rig::{KINDS, Kind, Rig, START, WRITE_AGE, both, deleting, keeping, remove};
-use crate::buffer::{Error, FileStorageConfig};
+use crate::buffer::{DelimitedCounts, Error, FileStorageConfig};
 
 #[test]
 fn w1_a_batch_that_could_not_be_sent_is_returned_again() {
@@ -102,6 +102,7 @@ fn w7_empty_files_of_crashes_are_deleted_and_hide_nothing() {
             fs::write(rig.path(name), "").unwrap();
         }
         rig.open();
+        rig.expect_counts(DelimitedCounts { empty_files: 5, ..DelimitedCounts::default() });
         rig.expect_files(&[]);
         rig.write(b"a");
         rig.ripen();

@@ -84,6 +84,27 @@ fn each_signal_has_a_folder_of_its_own() {
 }
 
 #[test]
+fn a_folder_of_frames_that_has_lost_its_lock_is_refused_as_one_of_records() {
+    for finished in [true, false] {
+        let mut rig = Rig::new(Kind::Frames, keeping());
+        rig.write(b"a");
+        if finished {
+            rig.storage().close().unwrap();
+        }
+        rig.storage = None;
+        fs::remove_file(rig.path("LOCK")).unwrap();
+        let before = rig.files();
+        let environment = || Environment::new(Arc::new(HostDisk), rig.clock.clone());
+        let refused = DelimitedStorage::open(rig.folder.path(), keeping(), environment());
+        assert!(matches!(refused, Err(Error::OtherLayout { .. })));
+        assert_eq!(rig.files(), before);
+        rig.open();
+        rig.ripen();
+        assert_eq!(rig.read(), "a", "as frames it is whole");
+    }
+}
+
+#[test]
 fn what_is_let_go_of_is_counted_in_items() {
     let (rig, storage) = frames(deleting());
     for letter in *b"abcdef" {

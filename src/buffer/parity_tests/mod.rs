@@ -28,12 +28,12 @@
 //! | --- | --- |
 //! | writeAndRead | two_batches_of_one_file_come_back_one_by_one_in_order |
 //! | interactionAfterClosed | after_closing_nothing_goes_in_and_nothing_comes_out |
-//! | whenTheReadTimeExpires_lookForNewFileToRead | an_expired_file_is_passed_over_for_the_next_one |
+//! | whenTheReadTimeExpires_lookForNewFileToRead | an_expired_file_is_passed_over_for_the_next_one (differs) |
 //! | whenNoMoreLinesToRead_lookForNewFileToRead | reading_goes_on_in_the_next_file_and_the_emptied_one_is_gone |
 //! | whenDeleteClosesFile_nextReadRecoversGracefully | removing_the_last_batch_of_a_file_does_not_end_the_reading |
 //! | whenReadingMultipleFilesWithoutDeleting_… | reading_without_removing_keeps_every_file |
 //! | afterReadSessionEnds_canReReadUnDeletedFiles | what_was_not_removed_comes_again_in_the_next_session |
-//! | deleteFilesWithCorruptedData | garbage_is_passed_over_all_at_once_and_counted |
+//! | deleteFilesWithCorruptedData | garbage_is_passed_over_…, garbage_among_frames_is_set_aside_… |
 //!
 //! | StorageIteratorTest | here |
 //! | --- | --- |
@@ -68,6 +68,26 @@
 //! | failure without a cause, with a cause | to_disk::tests: after_its_shutdown_…, a_failure_reaches_… |
 //! | three signals in three modes | to_disk::tests: each_signal_is_exported_and_read_… (three) |
 //! | serializers, deserializers, mappers | to_disk::serialization_tests; requests that are no OTLP: tests/otlp |
+
+//!
+//! What differs on purpose, and is tested as it is here:
+//!
+//! * whenTheReadTimeExpires_…: there an expired file is skipped, and deleted when the next one is begun. So it is here in
+//!   the original's layout; of frames it is deleted, and counted, by looking for a batch.
+//! * whenReadingAfterTheConfiguredReadingTimeExpired_close: there a file is picked, and gives nothing, at exactly the
+//!   reading age. Here it is not picked then in the original's layout, and is still read in frames.
+//! * whenNoMoreLinesAvailableToRead_…: there an empty file is closed and kept; here it is deleted at opening.
+//! * deleteFilesWithCorruptedData: there three of four are deleted; here all four are set aside at once.
+//! * clear_throwsIOException_…: there a folder that cannot be listed; here one that is gone, which cannot either.
+//!
+//! Not applicable, because there is nothing like it here:
+//!
+//! * writeAndRead asks for a batch before the last one is closed, and getCreatedTimeMillis asks a closed file: a batch is
+//!   bytes that belong to whoever asked, and a file is nobody's to ask.
+//! * whenReadingAfterClosed_returnNull, and an append to a closed file, of single files: there is only the storage to close.
+//! * SignalStorageExporterTest, failure without a cause: a storage always says why. Only an exporter that is shut down
+//!   gives no cause.
+//! * Serialization of summaries: the SDK makes none. They are bytes like others to a storage.
 
 mod checklist;
 mod counting_disk;

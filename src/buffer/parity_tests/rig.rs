@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tempfile::TempDir;
 
 use crate::buffer::{
-    Clock, DelimitedStorage, Disk, Environment, FileSpanStorage, FileStorageConfig, HostDisk, SignalStorage,
+    Clock, DelimitedCounts, DelimitedStorage, Disk, Environment, FileSpanStorage, FileStorageConfig,
+    HostDisk, SignalStorage,
 };
 
 pub(super) const WRITE_AGE: u64 = 1_000;
@@ -64,6 +65,12 @@ pub(super) const KINDS: [Kind; 2] = [Kind::Frames, Kind::Delimited];
 /// Longer than what a thread of the buffer leaves undone on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// To ask a storage for its numbers, without keeping it open.
+pub(super) enum Numbers {
+    Frames(Weak<FileSpanStorage>),
+    Delimited(Weak<DelimitedStorage>),
+}
+
 /// A storage in a folder of its own.
 pub(super) struct Rig {
     pub(super) kind: Kind,
@@ -72,6 +79,7 @@ pub(super) struct Rig {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) folder: TempDir,
     pub(super) storage: Option<Arc<dyn SignalStorage>>,
+    numbers: Numbers,
 }
 
 /// The settings of the original's tests, where three full files fit into the folder and four do not.
@@ -96,7 +104,8 @@ impl Rig {
     pub(super) fn new(kind: Kind, config: FileStorageConfig) -> Self {
         let clock = Arc::new(Hands { wall: AtomicU64::new(START), boot: AtomicU64::new(50) });
         let folder = tempfile::tempdir().unwrap();
-        let mut rig = Self { kind, config, clock, disk: Arc::new(HostDisk), folder, storage: None };
+        let numbers = Numbers::Frames(Weak::new());
+        let mut rig = Self { kind, config, clock, disk: Arc::new(HostDisk), folder, storage: None, numbers };
         rig.open();
         rig
     }
@@ -107,10 +116,56 @@ impl Rig {
         let environment = Environment::new(Arc::clone(&self.disk), self.clock.clone());
         let config = self.config.clone();
         let folder = self.folder.path();
-        self.storage = Some(match self.kind {
-            Kind::Frames => Arc::new(FileSpanStorage::open(folder, config, environment).unwrap().0),
-            Kind::Delimited => Arc::new(DelimitedStorage::open(folder, config, environment).unwrap()),
-        });
+        match self.kind {
+            Kind::Frames => {
+                let storage = Arc::new(FileSpanStorage::open(folder, config, environment).unwrap().0);
+                self.numbers = Numbers::Frames(Arc::downgrade(&storage));
+                self.storage = Some(storage);
+            }
+            Kind::Delimited => {
+                let storage = Arc::new(DelimitedStorage::open(folder, config, environment).unwrap());
+                self.numbers = Numbers::Delimited(Arc::downgrade(&storage));
+                self.storage = Some(storage);
+            }
+        }
+    }
+
+    /// What was evicted and what has expired, in files of records or in batches in frames.
+    fn dropped(&self) -> (u64, u64) {
+        match &self.numbers {
+            Numbers::Frames(storage) => {
+                let dropped = storage.upgrade().unwrap().buffer().stats().consumers[0].dropped;
+                (dropped.evicted.frames, dropped.expired.frames)
+            }
+            Numbers::Delimited(_) => {
+                let counts = self.counts().unwrap();
+                (counts.evicted_files, counts.expired_files)
+            }
+        }
+    }
+
+    /// Where each file holds one batch: so many were evicted, and so many have expired.
+    pub(super) fn expect_dropped(&self, expected: (u64, u64)) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.dropped() != expected && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert_eq!(self.dropped(), expected, "{:?}", self.kind);
+    }
+
+    /// Where the layout has them.
+    pub(super) fn counts(&self) -> Option<DelimitedCounts> {
+        match &self.numbers {
+            Numbers::Frames(_) => None,
+            Numbers::Delimited(storage) => Some(storage.upgrade().unwrap().counts()),
+        }
+    }
+
+    /// Where the layout has them, they are these.
+    pub(super) fn expect_counts(&self, expected: DelimitedCounts) {
+        if let Some(counts) = self.counts() {
+            assert_eq!(counts, expected);
+        }
     }
 
     pub(super) fn close_and_open(&mut self) {
