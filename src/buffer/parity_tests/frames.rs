@@ -1,6 +1,7 @@
 //! What the original's tests leave out, of storages over a buffer of frames.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use parking_lot::Mutex;
 
 use super::counting_disk::CountingDisk;
 use super::rig::{Kind, Rig, contents, deleting, filling, keeping};
+use crate::buffer::simulated_disk::{Fault, SimulatedDisk};
+use crate::buffer::tests::TestClock;
 use crate::buffer::{
     DelimitedStorage, Environment, Error, FileLogRecordStorage, FileMetricStorage, FileSpanStorage,
     FileStorageConfig, FolderReader, Found, HostDisk, Layout, Signal, SignalStorage,
@@ -224,4 +227,34 @@ fn a_file_of_others_in_a_folder_of_frames_is_said_and_not_passed_in_silence() {
         said,
         ["500: none of its 2 bytes belong to a frame", "2000: none of its 500 bytes belong to a frame"]
     );
+}
+
+#[test]
+fn closing_says_what_it_could_not_save_and_saves_it_when_called_again() {
+    let mut failures = 0;
+    for passed in 0..12 {
+        let (disk, clock) = (SimulatedDisk::default(), TestClock::new());
+        let at_once = FileStorageConfig { min_file_age_for_read: Duration::ZERO, ..keeping() };
+        let open = |disk: &SimulatedDisk| {
+            let environment = Environment::new(Arc::new(disk.clone()), clock.clone());
+            FileSpanStorage::open(Path::new("/spans"), at_once.clone(), environment).unwrap().0
+        };
+        let storage = open(&disk);
+        for batch in [&b"a"[..], b"b"] {
+            storage.write(Bytes::from_static(batch), 1).unwrap();
+        }
+        let mut session = storage.iter().unwrap();
+        session.next_batch().unwrap().unwrap();
+        session.remove().unwrap();
+        disk.fail_after(passed, Fault::Failure);
+        let first = storage.close();
+        disk.fail_no_more();
+        failures += u32::from(first.is_err());
+        storage.close().unwrap();
+        drop((session, storage));
+        disk.cut_power(|| false);
+        let left: Vec<_> = open(&disk).iter().unwrap().map(|batch| batch.unwrap().payload).collect();
+        assert_eq!(left, [&b"b"[..]], "{passed}: {first:?}");
+    }
+    assert!((1..12).contains(&failures), "{failures}");
 }
