@@ -154,6 +154,36 @@ fn whatever_failed_the_same_process_goes_on_as_if_it_had_not() {
 }
 
 #[test]
+fn whatever_fails_a_flawed_file_is_set_aside_once_and_for_all() {
+    let mut failed = 0;
+    for passed in 0..12 {
+        let (disk, clock) = (SimulatedDisk::default(), TestClock::new());
+        disk.place(Path::new("/phone/5"), vec![1, b'x', 1, b'y', 9]);
+        let storage = open(&disk, &clock).unwrap();
+        disk.fail_after(passed, Fault::Failure);
+        // It is tried again when the session ends.
+        (0..8).for_each(|_| disk.fail_after(0, Fault::Failure));
+        let mut session = storage.iter().unwrap();
+        assert_eq!(session.next_batch().unwrap().unwrap().payload, "x");
+        session.remove().unwrap();
+        assert_eq!(session.next_batch().unwrap().unwrap().payload, "y");
+        session.remove().unwrap();
+        assert!(session.next_batch().is_none());
+        drop(session);
+        failed += usize::from(!disk.paths().iter().any(|path| path.ends_with("quarantine/5")));
+        disk.fail_no_more();
+        assert_eq!(letters(&batches(&storage)), "", "fault after {passed}");
+        assert_eq!(write(&storage, b'a'..b'b').len(), 1);
+        storage.close().unwrap();
+        assert_eq!(storage.counts().flawed_files, 1);
+        disk.with_bytes(Path::new("/phone/quarantine/5"), |bytes| assert_eq!(bytes.last(), Some(&9)));
+        drop(storage);
+        assert_eq!(letters(&read(&disk, &clock)), "a");
+    }
+    assert!(failed > 0, "no fault has kept it from being set aside at once");
+}
+
+#[test]
 fn without_faults_everything_is_answered_and_what_was_removed_stays_removed() {
     let (disk, clock) = (SimulatedDisk::default(), TestClock::new());
     let (written, removed) = live(&disk, &clock);
