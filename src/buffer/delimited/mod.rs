@@ -2,7 +2,8 @@
 //!
 //! Promise: a directory taken off a phone or a JVM is read as far as it is sound, file by file, and what is wrong in it
 //! is said. [`DelimitedStorage`] writes directories that the original reads: names are its names, bytes are its bytes.
-//! A batch is synced before its write is answered; removing one never touches another; what is dropped is counted.
+//! A batch is synced before its write is answered, unless `durability` is relaxed; removing one never touches another; what
+//! is dropped is counted; `max_folder_size` is never exceeded.
 //!
 //! Limits: a record has at most [`MAX_RECORD_BYTES`]. Nothing vouches for its bytes: a bad disk, or a power cut before a
 //! write was answered, may leave one with wrong bytes. Nothing in the layout finds the next record behind a damaged
