@@ -241,6 +241,12 @@ impl Consumer {
         self.released(ledger, settled);
     }
 
+    /// Whether this frame is still kept for this consumer: it was neither released nor dropped, for its age or to make
+    /// room.
+    pub fn owes(&self, sequence: u64) -> bool {
+        self.journal.ledger.lock().at(self.place).owed.contains(sequence)
+    }
+
     /// Makes the position durable; files are deleted up to there. Nothing for a consumer that keeps its position
     /// itself: there releasing is enough.
     ///

@@ -486,6 +486,20 @@ fn what_was_given_and_is_evicted_meanwhile_counts_once() {
 }
 
 #[test]
+fn a_frame_is_owed_until_it_is_released_or_dropped() {
+    let (_, clock, mut process) = begun(small());
+    let mut consumer = upstream(&process, StartAt::Oldest);
+    append(&mut process, 0..3);
+    seal(&mut process);
+    assert_eq!(sequences(&mut consumer), [1, 2, 3]);
+    consumer.release_one(2);
+    assert_eq!([1, 2, 3, 4].map(|sequence| consumer.owes(sequence)), [true, false, true, true]);
+    clock.pass(small().max_file_age_for_read + Duration::from_millis(1));
+    process.journal.sweep().unwrap();
+    assert_eq!([1, 2, 3, 4].map(|sequence| consumer.owes(sequence)), [false, false, false, true]);
+}
+
+#[test]
 fn a_full_folder_refuses_where_the_settings_say_so() {
     for when_full in [WhenFull::Reject, WhenFull::Block(Duration::from_millis(1))] {
         let (_, _, mut process) = begun(FileStorageConfig { when_full, ..small() });
