@@ -219,12 +219,15 @@ impl Ingest {
             Ok(checked) => checked,
             Err(refused) => return done(Err(refused)),
         };
-        if accepted.items == 0 {
-            return done(Ok(accepted));
-        }
-        let Some(buffer) = self.buffers.of(signal) else {
-            self.discard(signal, accepted.items);
-            return done(Ok(accepted));
+        // What is no item that we know, such as a new kind of metric, is for the upstream to judge; it is not stored here.
+        let is_nothing = accepted.items == 0 && (signal == Signal::Traces || request.is_empty());
+        let buffer = match self.buffers.of(signal) {
+            Some(buffer) if !is_nothing => buffer,
+            Some(_) => return done(Ok(accepted)),
+            None => {
+                self.discard(signal, accepted.items);
+                return done(Ok(accepted));
+            }
         };
         buffer.append(request, accepted.items, move |appended| {
             done(appended.map(|_sequence| accepted).map_err(Refused::from));
@@ -234,6 +237,9 @@ impl Ingest {
     /// Log records and data points have no store here: they are counted, and the sender hears "ok", because a
     /// client that sends all three signals to one address would otherwise report an error every interval.
     fn discard(&self, signal: Signal, items: u32) {
+        if items == 0 {
+            return;
+        }
         let counter =
             if signal == Signal::Logs { &self.counts.log_records } else { &self.counts.data_points };
         if counter.add(u64::from(items)) == 0 {
