@@ -11,7 +11,7 @@ use super::clock::SystemClock;
 use super::config::{Config, Upstream};
 use super::folder::DataFolder;
 use crate::buffer::{self, Buffer, Environment, FileStorageConfig, HostDisk, Reserve, WhenFull};
-use crate::ingest::forward::{CONSUMER, ForwardCounts, Forwarder, Route, Throttle};
+use crate::ingest::forward::{CONSUMER, ForwardCounts, Forwarder, Route, Throttle, pending};
 use crate::ingest::{Buffers, Signal};
 use crate::upstream::{Client, Endpoint};
 
@@ -106,9 +106,9 @@ fn warn_of_what_was_left(
     // Looked at, and closed again.
     let left = |signal| {
         let unused = path(folder, signal).exists().then(|| open(signal));
-        unused.map_or(Ok(0), |opened| opened.map(|buffer| waiting(&buffer)))
+        unused.map_or(Ok(0), |opened| opened.map(|buffer| pending(&buffer).items))
     };
-    let spans = waiting(traces);
+    let spans = pending(traces).items;
     match (left(Signal::Logs), left(Signal::Metrics)) {
         (Ok(0), Ok(0)) if spans == 0 => {}
         (Ok(log_records), Ok(data_points)) => tracing::warn!(
@@ -124,12 +124,6 @@ fn warn_of_what_was_left(
     }
 }
 
-/// Items that a forwarder still owes.
-fn waiting(buffer: &Buffer) -> u64 {
-    let consumers = buffer.stats().consumers;
-    consumers.iter().find(|consumer| consumer.name == CONSUMER).map_or(0, |own| own.pending.items)
-}
-
 /// Drops what waits for an upstream, of all signals. Says how many items of each.
 pub(super) fn forget_upstream(config: &Config) -> anyhow::Result<Vec<(Signal, u64)>> {
     let folder = DataFolder::take(&config.data_dir)?;
@@ -137,7 +131,7 @@ pub(super) fn forget_upstream(config: &Config) -> anyhow::Result<Vec<(Signal, u6
     let mut dropped = Vec::new();
     for signal in Signal::ALL.into_iter().filter(|signal| path(&folder, *signal).exists()) {
         let buffer = open_buffer(config, &folder, &environment, signal)?;
-        dropped.push((signal, waiting(&buffer)));
+        dropped.push((signal, pending(&buffer).items));
         buffer.forget_consumer(CONSUMER).context("forget the upstream")?;
         buffer.close();
         drop(buffer);

@@ -43,9 +43,14 @@ fn ingest_reasons(report: &Report) -> Vec<String> {
 fn forward_reasons(report: &Report) -> Vec<String> {
     let mut reasons = Vec::new();
     for (signal, counts) in &report.forwarded {
-        if counts.blocked.load(Ordering::Relaxed) {
+        if counts.ended.load(Ordering::Relaxed) {
             reasons.push(format!(
-                "forwarding {} is blocked until the upstream's address, headers or certificates are mended",
+                "{} are not forwarded any more, by a defect of this program: restart it",
+                signal.name()
+            ));
+        } else if counts.blocked.load(Ordering::Relaxed) {
+            reasons.push(format!(
+                "forwarding {} is blocked until the upstream, its address, headers or certificates are mended",
                 signal.name()
             ));
         } else if counts.failing.load(Ordering::Relaxed) {

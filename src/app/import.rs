@@ -250,7 +250,7 @@ impl Way<'_> {
             let asked = Instant::now();
             let (why, after) = match self.upstream.export(self.signal, request.clone()) {
                 Outcome::Accepted { rejected, message } => return Ok(Sent::Taken { rejected, message }),
-                Outcome::Refused { why } => return Ok(Sent::Refused { why }),
+                Outcome::Refused { why, .. } => return Ok(Sent::Refused { why }),
                 Outcome::Blocked { why } => bail!(why),
                 Outcome::Retry { why, after } => (why, after),
             };
@@ -273,6 +273,7 @@ mod tests {
 
     use super::*;
     use crate::buffer::Damage;
+    use crate::ingest::forward::Refusal;
 
     /// Answers as it was told to, then with acceptance.
     #[derive(Debug, Default)]
@@ -318,7 +319,7 @@ mod tests {
         let answers = vec![
             Outcome::Accepted { rejected: 0, message: String::new() },
             Outcome::Accepted { rejected: 3, message: "no trace id".to_owned() },
-            Outcome::Refused { why: "HTTP 400: not OTLP".to_owned() },
+            Outcome::Refused { why: "HTTP 400: not OTLP".to_owned(), cause: Refusal::Content },
         ];
         let (tally, said, ended, _) =
             carried(vec![request(b"a"), damage(), request(b"b"), request(b"c")], answers);

@@ -14,30 +14,30 @@ use crate::otlp::{Fields, Value};
 /// Letters of a server's words that are repeated in logs.
 const SAID_LETTERS: usize = 200;
 
-/// Why there is no body.
+/// Why a body does not end as it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unusable {
-    #[error("its answer is longer than {} bytes: this is not OTLP", super::MAX_ANSWER_BYTES)]
+pub(super) enum Unfinished {
+    #[error("its answer is longer than {} bytes", super::MAX_READ_BYTES)]
     TooLong,
     #[error("its answer broke off: {0}")]
     CutOff(String),
+    #[error("the rest of its answer did not come in time")]
+    Late,
 }
 
-/// An answer, whole.
+/// An answer, as far as it came.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: Result<Bytes, Unusable>,
+    /// Its first [`super::MAX_ANSWER_BYTES`].
+    pub(super) body: Bytes,
+    /// Why that, or what follows, is not all.
+    pub(super) unfinished: Option<Unfinished>,
     pub(super) trailers: HeaderMap,
 }
 
 impl Answer {
-    /// The body, or nothing where it does not matter why there is none.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.body.as_deref().unwrap_or_default()
-    }
-
     /// A header as text; one that is not text is as good as absent.
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -69,6 +69,8 @@ impl Answer {
 /// What a `google.rpc.Status` says beside its code.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Status {
+    /// `None` where it is not a status at all.
+    pub(super) code: Option<u64>,
     pub(super) message: String,
     pub(super) retry_delay: Option<Duration>,
 }
@@ -77,6 +79,7 @@ pub(super) struct Status {
 pub(super) fn status(bytes: &[u8]) -> Status {
     let mut status = Status::default();
     each_field(bytes, |number, value| match (number, value) {
+        (1, Value::Varint(code)) => status.code = Some(code),
         (2, Value::Bytes(message)) => status.message = String::from_utf8_lossy(message).into_owned(),
         (3, Value::Bytes(detail)) => status.retry_delay = status.retry_delay.or(retry_info(detail)),
         _ => {}
@@ -150,7 +153,8 @@ impl Answer {
         Self {
             status,
             headers: map(headers),
-            body: Ok(Bytes::copy_from_slice(body)),
+            body: Bytes::copy_from_slice(body),
+            unfinished: None,
             trailers: map(trailers),
         }
     }

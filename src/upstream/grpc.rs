@@ -7,15 +7,13 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
-use http_body_util::Full;
 
-use super::Settings;
-use super::answer::{Answer, Status, Unusable, said, status};
+use super::answer::{Answer, Status, said, status};
+use super::{Body, MAX_ANSWER_BYTES, Settings, body};
 use crate::ingest::Signal;
-use crate::ingest::forward::Outcome;
+use crate::ingest::forward::{Outcome, Refusal};
 
 const MEDIA_TYPE: &str = "application/grpc";
-const USER_AGENT: &str = concat!("tracelodge/", env!("CARGO_PKG_VERSION"));
 
 /// The bytes before each message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -46,73 +44,101 @@ pub(super) fn request(
     settings: &Settings,
     signal: Signal,
     request: Bytes,
-) -> Result<Request<Full<Bytes>>, Box<dyn std::error::Error>> {
+) -> Result<Request<Body>, Box<dyn std::error::Error>> {
     let message = settings.compression.pack(request)?;
-    let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
-    framed.put_u8(u8::from(settings.compression.coding().is_some()));
-    framed.put_u32(u32::try_from(message.len())?);
-    framed.put_slice(&message);
-    let mut built = Request::post(settings.endpoint.uri(path(signal))?).body(Full::new(framed.freeze()))?;
+    let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
+    prefix.put_u8(u8::from(settings.compression.coding().is_some()));
+    prefix.put_u32(u32::try_from(message.len())?);
+    let mut built =
+        Request::post(settings.endpoint.uri(path(signal))?).body(body(prefix.freeze(), message))?;
     let headers = built.headers_mut();
-    headers.extend(settings.headers.clone());
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    settings.add_headers(headers, MEDIA_TYPE, GRPC_ENCODING);
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     // At most eight digits, the specification says.
     let millis = settings.timeout.as_millis().min(99_999_999);
     headers.insert(GRPC_TIMEOUT, HeaderValue::try_from(format!("{millis}m"))?);
-    if let Some(coding) = settings.compression.coding() {
-        headers.insert(GRPC_ENCODING, HeaderValue::from_static(coding));
-    }
     Ok(built)
 }
 
-/// `google.rpc.Code`s that mean something other than "these bytes will never do".
+/// `google.rpc.Code`s.
 mod code {
     pub(super) const OK: u32 = 0;
     pub(super) const CANCELLED: u32 = 1;
+    pub(super) const UNKNOWN: u32 = 2;
+    pub(super) const INVALID_ARGUMENT: u32 = 3;
     pub(super) const DEADLINE_EXCEEDED: u32 = 4;
+    pub(super) const NOT_FOUND: u32 = 5;
+    pub(super) const ALREADY_EXISTS: u32 = 6;
     pub(super) const PERMISSION_DENIED: u32 = 7;
     pub(super) const RESOURCE_EXHAUSTED: u32 = 8;
+    pub(super) const FAILED_PRECONDITION: u32 = 9;
     pub(super) const ABORTED: u32 = 10;
     pub(super) const OUT_OF_RANGE: u32 = 11;
     pub(super) const UNIMPLEMENTED: u32 = 12;
+    pub(super) const INTERNAL: u32 = 13;
     pub(super) const UNAVAILABLE: u32 = 14;
     pub(super) const DATA_LOSS: u32 = 15;
     pub(super) const UNAUTHENTICATED: u32 = 16;
 }
 
-/// The specification's table. Without a `grpc-status`, it was not a gRPC server that answered.
+/// How gRPC's own libraries say that a message is larger than they take: in Go, C++ and Python; in Rust; in Java; in
+/// .NET.
+const SIZE_WORDS: [&str; 4] = [
+    "larger than max",
+    "length too large",
+    "exceeds maximum size",
+    "exceeds the maximum configured message size",
+];
+
+/// The specification's table, but for codes that speak of the address, the account or the server's state.
 pub(super) fn outcome(answer: &Answer) -> Outcome {
     let Some(number) = header_text(answer, &GRPC_STATUS).and_then(|text| text.parse().ok()) else {
         return without_status(answer);
     };
     let status = details(answer);
-    let why = || format!("gRPC status {number}{}", explained(answer, &status));
+    let words = words(answer, &status);
+    let why = match words.as_str() {
+        "" => format!("gRPC status {number}"),
+        words => format!("gRPC status {number}: {words}"),
+    };
+    let refused = |why, cause| Outcome::Refused { why, cause };
+    let is_size = SIZE_WORDS.iter().any(|size| words.contains(size));
     match number {
-        code::OK => answer.accepted(message(answer.bytes())),
-        code::RESOURCE_EXHAUSTED if status.retry_delay.is_none() => Outcome::Refused { why: why() },
+        code::OK => answer.accepted(message(&answer.body).unwrap_or_default()),
+        code::RESOURCE_EXHAUSTED | code::OUT_OF_RANGE if is_size => refused(why, Refusal::Size),
+        code::RESOURCE_EXHAUSTED if status.retry_delay.is_none() => refused(why, Refusal::Exhausted),
         code::CANCELLED
         | code::DEADLINE_EXCEEDED
         | code::RESOURCE_EXHAUSTED
         | code::ABORTED
         | code::OUT_OF_RANGE
         | code::UNAVAILABLE
-        | code::DATA_LOSS => Outcome::Retry { why: why(), after: status.retry_delay },
-        code::PERMISSION_DENIED | code::UNIMPLEMENTED | code::UNAUTHENTICATED => {
-            Outcome::Blocked { why: why() }
-        }
-        _ => Outcome::Refused { why: why() },
+        | code::DATA_LOSS => Outcome::Retry { why, after: status.retry_delay },
+        code::NOT_FOUND
+        | code::PERMISSION_DENIED
+        | code::FAILED_PRECONDITION
+        | code::UNIMPLEMENTED
+        | code::UNAUTHENTICATED => Outcome::Blocked { why },
+        code::INVALID_ARGUMENT | code::ALREADY_EXISTS => refused(why, Refusal::Content),
+        // The Collector says INTERNAL, with its reason, to what it will never take; a defect has no words. A code that
+        // gRPC does not have is to be read as UNKNOWN.
+        code::UNKNOWN | code::INTERNAL | 17.. if words.is_empty() => Outcome::Retry { why, after: None },
+        code::UNKNOWN | code::INTERNAL | 17.. => refused(why, Refusal::Content),
     }
 }
 
-/// A proxy on the way speaks HTTP only; what it says is mapped as gRPC's document has it. Everything else means
-/// that nobody there speaks gRPC.
+/// The one message of a unary call comes only from who has taken the request, whatever becomes of the rest. A proxy on
+/// the way speaks HTTP only; what it says is mapped as gRPC's document has it. Everything else means that nobody there
+/// speaks gRPC.
 fn without_status(answer: &Answer) -> Outcome {
-    if let Err(unusable @ Unusable::CutOff(_)) = &answer.body {
-        return Outcome::Retry { why: unusable.to_string(), after: None };
-    }
     let code = answer.status;
+    if let (Some(unfinished), StatusCode::OK) = (&answer.unfinished, code) {
+        let is_grpc = answer.media_type().starts_with(MEDIA_TYPE);
+        return match message(&answer.body) {
+            Some(message) if is_grpc => answer.accepted(message),
+            _ => Outcome::Retry { why: unfinished.to_string(), after: None },
+        };
+    }
     match code {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
@@ -136,25 +162,27 @@ fn details(answer: &Answer) -> Status {
     status(&decoded.unwrap_or_default())
 }
 
-fn explained(answer: &Answer, status: &Status) -> String {
+/// What the server says beside the number.
+fn words(answer: &Answer, status: &Status) -> String {
     let message = header_text(answer, &GRPC_MESSAGE).unwrap_or_default();
     let message = percent_encoding::percent_decode_str(message).decode_utf8_lossy();
-    let words = if message.is_empty() { said(&status.message) } else { said(&message) };
-    if words.is_empty() { words } else { format!(": {words}") }
+    if message.is_empty() { said(&status.message) } else { said(&message) }
 }
 
-/// The one message of an answer; a packed one was not asked for, and says nothing that has to be known.
-fn message(body: &[u8]) -> &[u8] {
-    match body.split_at_checked(PREFIX_BYTES) {
-        Some(([0, ..], message)) => message,
-        _ => &[],
-    }
+/// The one message of an answer, as far as it was kept; `None` where it did not come whole. A packed one was not asked
+/// for, and says nothing that has to be known.
+fn message(body: &[u8]) -> Option<&[u8]> {
+    let (&[packed, a, b, c, d], message) = body.split_first_chunk()?;
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    let is_whole = message.len() >= length || PREFIX_BYTES + message.len() == MAX_ANSWER_BYTES;
+    is_whole.then_some(if packed == 0 { message } else { &[] })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::otlp::write;
+    use crate::upstream::answer::Unfinished;
     use std::time::Duration;
 
     fn retry_info(seconds: u64) -> String {
@@ -168,42 +196,90 @@ mod tests {
 
     #[test]
     fn codes_mean_what_the_specification_says() {
-        let (retry, blocked) = ([1, 4, 10, 11, 14, 15], [7, 12, 16]);
+        let (retry, blocked) = ([1, 4, 10, 11, 14, 15], [5, 7, 9, 12, 16]);
         for number in 0..=20 {
-            let text = number.to_string();
-            // In the trailers, and as an answer of headers alone.
-            for answer in [
-                Answer::of(200, &[], b"", &[("grpc-status", &text)]),
-                Answer::of(200, &[("grpc-status", &text)], b"", &[]),
-            ] {
-                match outcome(&answer) {
-                    Outcome::Accepted { .. } => assert_eq!(number, 0),
-                    Outcome::Retry { after: None, .. } => assert!(retry.contains(&number), "{number}"),
-                    Outcome::Blocked { .. } => assert!(blocked.contains(&number), "{number}"),
-                    Outcome::Refused { .. } => {
-                        assert!(
-                            number != 0 && !retry.contains(&number) && !blocked.contains(&number),
-                            "{number}"
-                        );
-                    }
-                    odd => panic!("{number}: {odd:?}"),
+            for words in ["", "words"] {
+                let expected = match number {
+                    0 => "accepted",
+                    2 | 13 | 17.. if words.is_empty() => "retry",
+                    8 => "exhausted",
+                    _ if retry.contains(&number) => "retry",
+                    _ if blocked.contains(&number) => "blocked",
+                    _ => "refused",
+                };
+                let status = [("grpc-status", &*number.to_string()), ("grpc-message", words)];
+                // In the trailers, and as an answer of headers alone.
+                for answer in [Answer::of(200, &[], b"", &status), Answer::of(200, &status, b"", &[])] {
+                    assert_eq!(kind(&outcome(&answer)), expected, "{number} {words}");
                 }
             }
         }
     }
 
+    fn kind(outcome: &Outcome) -> &'static str {
+        match outcome {
+            Outcome::Accepted { .. } => "accepted",
+            Outcome::Retry { .. } => "retry",
+            Outcome::Blocked { .. } => "blocked",
+            Outcome::Refused { cause: Refusal::Content, .. } => "refused",
+            Outcome::Refused { cause: Refusal::Size, .. } => "too large",
+            Outcome::Refused { cause: Refusal::Exhausted, .. } => "exhausted",
+        }
+    }
+
     #[test]
-    fn exhausted_is_retried_only_when_the_server_says_when() {
+    fn exhausted_is_retried_when_the_server_says_when() {
         let details = retry_info(9);
-        let delay = Some(Duration::from_secs(9));
-        for (number, details, after) in
-            [("8", &*details, Some(delay)), ("8", "", None), ("14", &*details, Some(delay))]
-        {
-            let trailers = [("grpc-status", number), ("grpc-status-details-bin", details)];
-            match outcome(&Answer::of(200, &[], b"", &trailers)) {
-                Outcome::Retry { after: said, .. } => assert_eq!(Some(said), after, "{number}"),
-                Outcome::Refused { .. } => assert_eq!(None, after, "{number}"),
-                odd => panic!("{number}: {odd:?}"),
+        for number in ["8", "14"] {
+            let trailers = [("grpc-status", number), ("grpc-status-details-bin", &details)];
+            let Outcome::Retry { after, .. } = outcome(&Answer::of(200, &[], b"", &trailers)) else {
+                panic!("{number}")
+            };
+            assert_eq!(after, Some(Duration::from_secs(9)), "{number}");
+        }
+    }
+
+    #[test]
+    fn each_library_has_its_words_for_a_message_that_is_too_large() {
+        let details = retry_info(9);
+        for (number, words, expected) in [
+            ("8", "grpc: received message larger than max (5000000 vs. 4194304)", "too large"),
+            ("8", "gRPC message exceeds maximum size 4194304: 5000000", "too large"),
+            ("8", "Received message exceeds the maximum configured message size.", "too large"),
+            (
+                "11",
+                "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes",
+                "too large",
+            ),
+            ("8", "quota of the tenant", "exhausted"),
+            ("11", "behind the end", "retry"),
+            ("3", "attribute larger than max", "refused"),
+        ] {
+            let trailers = [("grpc-status", number), ("grpc-message", words)];
+            assert_eq!(kind(&outcome(&Answer::of(200, &[], b"", &trailers))), expected, "{words}");
+        }
+        let trailers =
+            [("grpc-status", "8"), ("grpc-message", "full"), ("grpc-status-details-bin", &details)];
+        assert_eq!(kind(&outcome(&Answer::of(200, &[], b"", &trailers))), "retry");
+    }
+
+    #[test]
+    fn a_message_without_what_should_follow_it_is_a_yes() {
+        let long = [&[0, 0, 1, 0, 0][..], &[0; MAX_ANSWER_BYTES - 5]].concat();
+        for (media_type, body, expected) in [
+            ("application/grpc", &[0, 0, 0, 0, 0][..], "accepted"),
+            ("application/grpc+proto", &[0, 0, 0, 0, 1, 0], "accepted"),
+            ("application/grpc", &long, "accepted"),
+            ("application/grpc", &[0, 0, 0, 0, 2, 0], "retry"),
+            ("application/grpc", &[0, 0, 0], "retry"),
+            ("application/grpc", b"", "retry"),
+            ("text/plain", &[0, 0, 0, 0, 0], "retry"),
+        ] {
+            for unfinished in [Unfinished::Late, Unfinished::CutOff("reset".to_owned()), Unfinished::TooLong]
+            {
+                let mut answer = Answer::of(200, &[("content-type", media_type)], body, &[]);
+                answer.unfinished = Some(unfinished);
+                assert_eq!(kind(&outcome(&answer)), expected, "{answer:?}");
             }
         }
     }
@@ -231,15 +307,15 @@ mod tests {
                 "{status} {outcome:?}"
             );
         }
-        let mut cut_off = Answer::of(200, &[("content-type", "application/grpc")], b"", &[]);
-        cut_off.body = Err(Unusable::CutOff("reset".to_owned()));
-        assert!(matches!(outcome(&cut_off), Outcome::Retry { .. }));
     }
 
     #[test]
     fn a_message_is_percent_decoded() {
         let trailers = [("grpc-status", "3"), ("grpc-message", "bad%20id%0Aof%20%C3%A9")];
         let refused = outcome(&Answer::of(200, &[], b"", &trailers));
-        assert_eq!(refused, Outcome::Refused { why: "gRPC status 3: bad id of é".to_owned() });
+        assert_eq!(
+            refused,
+            Outcome::Refused { why: "gRPC status 3: bad id of é".to_owned(), cause: Refusal::Content }
+        );
     }
 }

@@ -3,66 +3,56 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderValue, Request, header};
 
-use super::Settings;
 use super::answer::{Answer, said, status};
+use super::{Body, Settings, body};
 use crate::ingest::Signal;
-use crate::ingest::forward::Outcome;
+use crate::ingest::forward::{Outcome, Refusal};
 use crate::model::Timestamp;
 
 const PROTOBUF: &str = "application/x-protobuf";
-const USER_AGENT: &str = concat!("tracelodge/", env!("CARGO_PKG_VERSION"));
 
 /// `POST /v1/{signal}` below the endpoint's path.
 pub(super) fn request(
     settings: &Settings,
     signal: Signal,
     request: Bytes,
-) -> Result<Request<Full<Bytes>>, Box<dyn std::error::Error>> {
-    let body = settings.compression.pack(request)?;
-    let mut built =
-        Request::post(settings.endpoint.uri(&format!("/v1/{}", signal.name()))?).body(Full::new(body))?;
-    let headers = built.headers_mut();
-    headers.extend(settings.headers.clone());
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
-    headers.insert(header::ACCEPT, HeaderValue::from_static(PROTOBUF));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    if let Some(coding) = settings.compression.coding() {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
-    }
+) -> Result<Request<Body>, Box<dyn std::error::Error>> {
+    let body = body(Bytes::new(), settings.compression.pack(request)?);
+    let mut built = Request::post(settings.endpoint.uri(&format!("/v1/{}", signal.name()))?).body(body)?;
+    settings.add_headers(built.headers_mut(), PROTOBUF, header::CONTENT_ENCODING);
+    built.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(PROTOBUF));
     Ok(built)
 }
 
 /// The specification's table, and beside it: statuses that speak of the address, the credentials or the way, and
-/// not of the bytes, block.
+/// not of the bytes, block; those of a server that is broken rather than of one that judges are tried again.
 pub(super) fn outcome(answer: &Answer, now: Timestamp) -> Outcome {
     let code = answer.status;
-    let status = status(answer.bytes());
+    let is_page = answer.media_type() == "text/html";
+    let status = status(&answer.body);
     let why = || format!("HTTP {}{}", code.as_u16(), explained(answer, &status.message));
-    match code {
-        // A page that greets every request, as captive portals have, has taken nothing.
-        _ if code.is_success() && answer.media_type() == "text/html" => {
+    match code.as_u16() {
+        // A page that greets every request, as captive portals have, has taken nothing. Nor has one judged.
+        200..=299 | 400 if is_page => {
             Outcome::Blocked { why: format!("HTTP {} with a web page: this is not OTLP", code.as_u16()) }
         }
-        _ if code.is_success() => answer.accepted(answer.bytes()),
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => {
+        200..=299 => answer.accepted(&answer.body),
+        // Without a Status it is not OTLP's server that says so, but what stands before it or what it runs in.
+        500 if answer.media_type() == PROTOBUF && status.code.is_some() => {
+            Outcome::Refused { why: why(), cause: Refusal::Content }
+        }
+        // 520 to 527 are Cloudflare's words for an origin that does not answer.
+        408 | 429 | 500 | 502..=504 | 520..=527 => {
             Outcome::Retry { why: why(), after: retry_after(answer, now).or(status.retry_delay) }
         }
-        StatusCode::UNAUTHORIZED
-        | StatusCode::FORBIDDEN
-        | StatusCode::NOT_FOUND
-        | StatusCode::METHOD_NOT_ALLOWED
-        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-        | StatusCode::UNSUPPORTED_MEDIA_TYPE
-        | StatusCode::MISDIRECTED_REQUEST
-        | StatusCode::UPGRADE_REQUIRED => Outcome::Blocked { why: why() },
-        _ if code.is_redirection() || code.is_informational() => Outcome::Blocked { why: why() },
-        _ => Outcome::Refused { why: why() },
+        413 => Outcome::Refused { why: why(), cause: Refusal::Size },
+        // 495 and 496 are nginx' words for a client's certificate.
+        100..=199 | 300..=399 | 401..=407 | 410 | 415 | 421 | 426 | 431 | 495 | 496 | 505 | 511 => {
+            Outcome::Blocked { why: why() }
+        }
+        _ => Outcome::Refused { why: why(), cause: Refusal::Content },
     }
 }
 
@@ -71,7 +61,7 @@ fn explained(answer: &Answer, message: &str) -> String {
     let text = match answer.media_type().as_str() {
         PROTOBUF => said(message),
         media_type if media_type.starts_with("text/plain") || media_type == "application/json" => {
-            said(&String::from_utf8_lossy(answer.bytes()))
+            said(&String::from_utf8_lossy(&answer.body))
         }
         _ => answer
             .header(&header::LOCATION)
@@ -105,21 +95,49 @@ mod tests {
 
     #[test]
     fn statuses_mean_what_the_specification_says() {
-        let retry = [429, 502, 503, 504];
-        let blocked = [301, 302, 307, 308, 401, 403, 404, 405, 407, 415, 421, 426];
-        let accepted = [200, 202, 204];
-        let refused = [400, 402, 406, 408, 409, 413, 418, 422, 431, 451, 500, 501, 505, 507, 599];
+        let retry = [408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527];
+        let blocked = [401, 402, 403, 404, 405, 406, 407, 410, 415, 421, 426, 431, 495, 496, 505, 511];
         for status in 200..600 {
-            let kind = match answered(status, &[], b"") {
-                Outcome::Accepted { rejected: 0, .. } => &accepted[..],
-                Outcome::Retry { after: None, .. } => &retry[..],
-                Outcome::Blocked { .. } => &blocked[..],
-                Outcome::Refused { .. } => &refused[..],
-                odd => panic!("{status}: {odd:?}"),
+            let expected = match status {
+                200..=299 => "accepted",
+                300..=399 => "blocked",
+                413 => "too large",
+                _ if retry.contains(&status) => "retry",
+                _ if blocked.contains(&status) => "blocked",
+                _ => "refused",
             };
-            let named =
-                [&accepted[..], &retry, &blocked, &refused].into_iter().find(|kind| kind.contains(&status));
-            assert!(named.is_none_or(|named| named == kind), "{status} is {:?}", answered(status, &[], b""));
+            assert_eq!(kind(&answered(status, &[], b"")), expected, "{status}");
+        }
+    }
+
+    fn kind(outcome: &Outcome) -> &'static str {
+        match outcome {
+            Outcome::Accepted { rejected: 0, .. } => "accepted",
+            Outcome::Retry { after: None, .. } => "retry",
+            Outcome::Blocked { .. } => "blocked",
+            Outcome::Refused { cause: Refusal::Content, .. } => "refused",
+            Outcome::Refused { cause: Refusal::Size, .. } => "too large",
+            odd => panic!("{odd:?}"),
+        }
+    }
+
+    #[test]
+    fn who_says_it_matters_as_much_as_what_is_said() {
+        let (protobuf, html) = ("application/x-protobuf", "text/html; charset=utf-8");
+        let status = b"\x08\x0d\x12\x03bad";
+        for (code, media_type, body, expected) in [
+            (500, protobuf, &status[..], "refused"),
+            (500, protobuf, b"", "retry"),
+            (500, protobuf, b"\xff", "retry"),
+            (500, html, b"<html>oops", "retry"),
+            (500, "text/plain", status, "retry"),
+            (400, protobuf, status, "refused"),
+            (400, "", b"", "refused"),
+            (400, html, b"<html>The plain HTTP request was sent to HTTPS port", "blocked"),
+            (200, html, b"<html>Welcome", "blocked"),
+        ] {
+            let outcome = answered(code, &[("content-type", media_type)], body);
+            assert_eq!(kind(&outcome), expected, "{code} {media_type} {outcome:?}");
         }
     }
 
@@ -161,12 +179,6 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_greets_everybody_has_taken_nothing() {
-        let outcome = answered(200, &[("content-type", "text/html; charset=utf-8")], b"<html>Welcome");
-        assert!(matches!(outcome, Outcome::Blocked { .. }), "{outcome:?}");
-    }
-
-    #[test]
     fn a_refusal_is_repeated_in_the_servers_words() {
         let mut status = Vec::new();
         write::uint(&mut status, 1, 3);
@@ -178,7 +190,7 @@ mod tests {
         ];
         for (media_type, body, expected) in cases {
             let outcome = answered(400, &[("content-type", media_type)], body);
-            assert_eq!(outcome, Outcome::Refused { why: expected.to_owned() });
+            assert_eq!(outcome, Outcome::Refused { why: expected.to_owned(), cause: Refusal::Content });
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The other OTLP server: how requests are sent there, and what its answers mean.
 //!
-//! Promise: [`Client::export`] answers within [`Settings::timeout`], with what the answer says about the bytes, the
-//! way or the address. The bytes go out as they are, packed at most.
+//! Promise: [`Client::export`] answers within [`Settings::timeout`] once it is its turn, with what the answer says about
+//! the bytes, the way or the address. The bytes go out as they are, packed at most.
 //!
-//! Limits: an answer of 64 KiB; the time of one call. TLS is verified always, by rustls; headers are never logged.
+//! Limits: 64 KiB of an answer, whose rest is read, up to 4 MiB, only for what follows it; one request over 4 MiB at a
+//! time; the time of one call. TLS is verified always, by rustls; headers are never logged.
 //!
 //! Async, on a runtime of its own with one thread: whoever calls is blocked, and may be left behind when the
 //! program ends.
@@ -27,20 +28,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, Request};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use ::http::header::{CONTENT_TYPE, USER_AGENT};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Request};
+use bytes::buf::Chain;
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use tokio::runtime::{self, Runtime};
+use tokio::time::{Instant, timeout_at};
 
 use crate::ingest::Signal;
 use crate::ingest::forward::{Outcome, Upstream};
 use crate::model::Clock;
 
-use answer::{Answer, Unusable};
+use answer::{Answer, Unfinished};
 
 pub use endpoint::{Endpoint, EndpointError, Protocol, headers};
 pub use pack::Compression;
@@ -49,8 +54,20 @@ pub use tls::TlsError;
 /// An answer is a number and a sentence, and headers of about that size.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
+/// What is read to come to the end of a longer one.
+const MAX_READ_BYTES: usize = 4 << 20;
+
+/// Larger requests go one at a time: each is in memory twice, as it came and packed.
+const LARGE_BYTES: usize = 4 << 20;
+
+/// How we name ourselves.
+const PRODUCT: &str = concat!("tracelodge/", env!("CARGO_PKG_VERSION"));
+
 /// A connection has this long to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// The longest time of a call that a clock can hold, for whoever asks for more.
+const LONGEST_CALL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A connection that nothing was sent over for so long is closed.
 const IDLE_WITHIN: Duration = Duration::from_secs(90);
@@ -76,6 +93,30 @@ pub struct Settings {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
+impl Settings {
+    /// Reads the certificates and keys, as [`Client::new`] does.
+    pub fn check_files(&self) -> Result<(), TlsError> {
+        tls::config(self).map(drop)
+    }
+
+    /// What is the same in both protocols.
+    fn add_headers(&self, headers: &mut HeaderMap, media_type: &'static str, coding: HeaderName) {
+        headers.extend(self.headers.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+        if let Some(name) = self.compression.coding() {
+            headers.insert(coding, HeaderValue::from_static(name));
+        }
+    }
+}
+
+/// A request's body: what the protocol puts before it, and the packed request, which are not copied together.
+type Body = Full<Chain<Bytes, Bytes>>;
+
+fn body(prefix: Bytes, packed: Bytes) -> Body {
+    Full::new(prefix.chain(packed))
+}
+
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -91,10 +132,12 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
-    connections: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    connections: HyperClient<HttpsConnector<HttpConnector>, Body>,
     /// Always there, until this is dropped.
     runtime: Option<Runtime>,
     clock: Arc<dyn Clock>,
+    /// Whose turn it is among the large ones.
+    large: Mutex<()>,
 }
 
 impl Client {
@@ -128,23 +171,51 @@ impl Client {
             .thread_name("upstream")
             .enable_all()
             .build()?;
-        Ok(Self { settings, connections, runtime: Some(runtime), clock })
+        Ok(Self { settings, connections, runtime: Some(runtime), clock, large: Mutex::new(()) })
     }
 
-    /// Sends it, and waits for the whole answer.
-    async fn call(&self, request: Request<Full<Bytes>>) -> Result<Answer, Outcome> {
-        let response = self.connections.request(request).await.map_err(|error| unreachable(&error))?;
-        let (head, body) = response.into_parts();
-        let (body, trailers) = match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
-            Ok(collected) => {
-                let trailers = collected.trailers().cloned().unwrap_or_default();
-                (Ok(collected.to_bytes()), trailers)
+    /// Sends it, and waits for the answer until then. When its head is there, what is missing of the rest does not
+    /// matter: the server has done what it was asked, and would do it again.
+    async fn call(&self, request: Request<Body>, until: Instant) -> Result<Answer, Outcome> {
+        let response = match timeout_at(until, self.connections.request(request)).await {
+            Ok(response) => response.map_err(|error| unreachable(&error))?,
+            Err(_elapsed) => {
+                let within = self.settings.timeout.as_secs_f64();
+                let why = format!("no answer within upstream.timeout = {within} s");
+                return Err(Outcome::Retry { why, after: None });
             }
-            Err(error) if error.is::<LengthLimitError>() => (Err(Unusable::TooLong), HeaderMap::new()),
-            Err(error) => (Err(Unusable::CutOff(chain(&*error))), HeaderMap::new()),
         };
-        Ok(Answer { status: head.status, headers: head.headers, body, trailers })
+        let (head, incoming) = response.into_parts();
+        let (mut body, mut trailers) = (BytesMut::new(), HeaderMap::new());
+        let unfinished = match timeout_at(until, read(incoming, &mut body, &mut trailers)).await {
+            Ok(outcome) => outcome.err(),
+            Err(_elapsed) => Some(Unfinished::Late),
+        };
+        let (status, headers, body) = (head.status, head.headers, body.freeze());
+        Ok(Answer { status, headers, body, unfinished, trailers })
     }
+}
+
+/// Reads to the end, and keeps the start.
+async fn read(
+    mut incoming: impl http_body::Body<Data = Bytes, Error = impl StdError + 'static> + Unpin,
+    body: &mut BytesMut,
+    trailers: &mut HeaderMap,
+) -> Result<(), Unfinished> {
+    let mut length = 0;
+    while let Some(frame) = incoming.frame().await {
+        match frame.map_err(|error| Unfinished::CutOff(chain(&error)))?.into_data() {
+            Ok(data) => {
+                length += data.len();
+                body.extend_from_slice(&data[..data.len().min(MAX_ANSWER_BYTES - body.len())]);
+            }
+            Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
+        }
+        if length > MAX_READ_BYTES {
+            return Err(Unfinished::TooLong);
+        }
+    }
+    Ok(())
 }
 
 impl Upstream for Client {
@@ -152,6 +223,7 @@ impl Upstream for Client {
         let Some(runtime) = &self.runtime else {
             return Outcome::Retry { why: "the program ends".to_owned(), after: None };
         };
+        let _turn = (request.len() > LARGE_BYTES).then(|| self.large.lock());
         let request = match self.settings.endpoint.protocol() {
             Protocol::Grpc => grpc::request(&self.settings, signal, request),
             Protocol::Http => http::request(&self.settings, signal, request),
@@ -160,18 +232,15 @@ impl Upstream for Client {
             Ok(request) => request,
             Err(error) => return Outcome::Blocked { why: format!("no request can be made: {error}") },
         };
-        let within = self.settings.timeout;
-        let answer = runtime.block_on(async { tokio::time::timeout(within, self.call(request)).await });
-        match answer {
-            Ok(Ok(answer)) => match self.settings.endpoint.protocol() {
+        let now = Instant::now();
+        // Settings may say thousands of years.
+        let until = now.checked_add(self.settings.timeout).unwrap_or(now + LONGEST_CALL);
+        match runtime.block_on(self.call(request, until)) {
+            Ok(answer) => match self.settings.endpoint.protocol() {
                 Protocol::Grpc => grpc::outcome(&answer),
                 Protocol::Http => http::outcome(&answer, self.clock.now()),
             },
-            Ok(Err(outcome)) => outcome,
-            Err(_elapsed) => {
-                let why = format!("no answer within upstream.timeout = {} s", within.as_secs_f64());
-                Outcome::Retry { why, after: None }
-            }
+            Err(outcome) => outcome,
         }
     }
 }

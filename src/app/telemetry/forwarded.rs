@@ -25,7 +25,7 @@ const COLUMNS: [Column; 8] = [
     ("failing", "gauge", "1 while the last try failed.", |counts| {
         u64::from(counts.failing.load(Ordering::Relaxed))
     }),
-    ("blocked", "gauge", "1 while its address or our credentials are wrong.", |counts| {
+    ("blocked", "gauge", "1 while it, its address or our credentials have to be mended.", |counts| {
         u64::from(counts.blocked.load(Ordering::Relaxed))
     }),
 ];

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::model::Clock;
 use crate::otlp::write;
 
-/// Bytes of all files of one signal; the oldest files go.
+/// Bytes of all files of one signal, unless one request alone is larger; the oldest files go.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// After this a new file is begun, so that going away takes a part and not all.
@@ -24,7 +24,25 @@ const MAX_FILE_BYTES: u64 = 2 << 20;
 pub(super) struct Aside {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
-    open: Option<(File, u64)>,
+    open: Option<Open>,
+}
+
+/// The file that is being written.
+#[derive(Debug)]
+struct Open {
+    name: u64,
+    file: File,
+    written: u64,
+}
+
+impl Open {
+    /// Half a record is none. Where not even that can be done, it ends a file that is not written to any more.
+    fn take_back(self, path: &Path) {
+        let _best_effort = match self.written {
+            0 => fs::remove_file(path),
+            written => self.file.set_len(written),
+        };
+    }
 }
 
 impl Aside {
@@ -42,36 +60,38 @@ impl Aside {
     ///
     /// # Errors
     ///
-    /// The disk's, and [`io::ErrorKind::FileTooLarge`] for a request that the whole bound has no room for.
+    /// The disk's: nothing of the request is left behind, and it can be put in again.
     pub(super) fn put(&mut self, request: &[u8]) -> io::Result<()> {
         let mut record = Vec::with_capacity(request.len() + 10);
         write::varint(&mut record, request.len() as u64);
         record.extend_from_slice(request);
         let bytes = record.len() as u64;
-        if bytes > MAX_BYTES {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let (mut file, written) = match self.open.take() {
-            Some((file, written)) if written + bytes <= MAX_FILE_BYTES => (file, written),
-            _ => (self.begin()?, 0),
-        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         self.make_room(bytes)?;
-        // A failed write leaves half a record at the end of a file that is not written to any more.
-        file.write_all(&record)?;
-        file.sync_data()?;
-        self.open = Some((file, written + bytes));
-        Ok(())
+        let mut open = match self.open.take() {
+            Some(open) if open.written + bytes <= MAX_FILE_BYTES => open,
+            _ => self.begin()?,
+        };
+        let outcome = open.file.write_all(&record).and_then(|()| open.file.sync_data());
+        if outcome.is_err() {
+            let path = self.path(open.name);
+            open.take_back(&path);
+        } else {
+            open.written += bytes;
+            self.open = Some(open);
+        }
+        outcome
     }
 
-    fn begin(&self) -> io::Result<File> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+    fn begin(&self) -> io::Result<Open> {
         let newest = self.files()?.last().map_or(0, |(name, _)| *name);
         let name = self.clock.now().millis().max(newest.saturating_add(1));
         let file = File::options().create_new(true).append(true).open(self.path(name))?;
         File::open(&self.folder)?.sync_all()?;
-        Ok(file)
+        Ok(Open { name, file, written: 0 })
     }
 
+    /// For one more of so many bytes; a request that is larger than the bound is kept alone.
     fn make_room(&self, bytes: u64) -> io::Result<()> {
         let files = self.files()?;
         let mut used: u64 = files.iter().map(|(_, size)| size).sum();
@@ -167,12 +187,30 @@ mod tests {
     }
 
     #[test]
-    fn a_request_beyond_the_bound_is_refused_and_costs_nothing() {
+    fn a_request_beyond_the_bound_is_kept_alone() {
         let folder = tempfile::tempdir().unwrap();
         let mut aside = Aside::new(folder.path(), Arc::new(Still));
-        aside.put(b"kept").unwrap();
-        let error = aside.put(&vec![0; MAX_BYTES as usize]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!(records(folder.path()), [b"kept".to_vec()]);
+        let large = vec![0; MAX_BYTES as usize];
+        for (request, kept) in [(&b"old"[..], 1), (&large, 1), (b"new", 1), (b"newer", 2)] {
+            aside.put(request).unwrap();
+            let records = records(folder.path());
+            assert_eq!((records.len(), &records[kept - 1][..]), (kept, request));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_put_in_can_be_put_in_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rejected");
+        fs::write(&path, "in the way").unwrap();
+        let mut aside = Aside::new(&path, Arc::new(Still));
+        aside.put(b"first").unwrap_err();
+        fs::remove_file(&path).unwrap();
+        aside.put(b"first").unwrap();
+        // A file that does not take what is written leaves nothing behind.
+        aside.open.as_mut().unwrap().file = File::open(&path).unwrap();
+        aside.put(b"second").unwrap_err();
+        aside.put(b"second").unwrap();
+        assert_eq!(records(&path), [b"first".to_vec(), b"second".to_vec()]);
     }
 }

@@ -6,19 +6,22 @@
 //! and the backlog follows beside it, one request after three fresh ones.
 //!
 //! What an answer means: see [`Outcome`]. Only bytes that the other server will never take are passed over, and
-//! those are set aside in a folder.
+//! those are set aside in a folder; a server that refuses everything is not believed.
 //!
 //! Limits: one request in flight per signal, so that a crash sends at most one twice; requests of at most 4 MiB,
-//! unless one was accepted larger, and of less where that is not taken or not in time; a bound on bytes per second; 16 MiB set aside per signal.
+//! unless one was accepted larger, and of less where that is not taken or not in time; a bound on bytes per second;
+//! 16 MiB set aside per signal; five refusals in a row.
 //!
 //! Does not know: protocols, addresses, what is in a request.
 
 mod aside;
 mod backoff;
+mod held;
 mod size;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod trust;
 mod worker;
 
 use std::fmt::Debug;
@@ -30,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::buffer::{self, Buffer};
+use crate::buffer::{self, Amount, Buffer};
 use crate::model::Clock;
 
 use super::{Counter, Signal};
@@ -69,6 +72,8 @@ pub enum Outcome {
     Refused {
         /// What is wrong with them.
         why: String,
+        /// What part of it is wrong.
+        cause: Refusal,
     },
     /// The address, the credentials or the settings are wrong, which says nothing about the bytes: it is sent
     /// again, slowly, until somebody has mended that.
@@ -76,6 +81,18 @@ pub enum Outcome {
         /// What is wrong.
         why: String,
     },
+}
+
+/// What it is about bytes that a server does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// What is in them.
+    Content,
+    /// How many they are.
+    Size,
+    /// The server has run out of something: of room for a request of this size, or of something that has nothing to do
+    /// with it.
+    Exhausted,
 }
 
 /// What forwarding one signal counts.
@@ -97,6 +114,17 @@ pub struct ForwardCounts {
     pub failing: AtomicBool,
     /// Whether it failed because somebody has to mend something.
     pub blocked: AtomicBool,
+    /// Whether the forwarder has ended though nobody asked it to: by a defect of its own.
+    pub ended: AtomicBool,
+}
+
+/// What a buffer still holds for the other server.
+pub fn pending(buffer: &Buffer) -> Amount {
+    let consumers = buffer.stats().consumers;
+    consumers
+        .iter()
+        .find(|consumer| consumer.name == CONSUMER)
+        .map_or_else(Amount::default, |own| own.pending)
 }
 
 /// What all forwarders of a process have in common.
@@ -146,6 +174,20 @@ struct Ending {
     stop: AtomicBool,
 }
 
+/// Says when a thread ends, by a panic too.
+struct Watch {
+    counts: Arc<ForwardCounts>,
+    ending: Arc<Ending>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.ending.closing.load(Ordering::Acquire) {
+            self.counts.ended.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Forwarder {
     /// Starts where it stopped the last time.
     pub fn start(
@@ -165,10 +207,15 @@ impl Forwarder {
         pace: Pace,
     ) -> Result<Self, ForwardError> {
         let ending = Arc::new(Ending::default());
+        let watch = Watch { counts: Arc::clone(&counts), ending: Arc::clone(&ending) };
         let worker = Worker::new(buffer, signal, route, counts, pace, Arc::clone(&ending))
             .map_err(|source| ForwardError::Buffer { signal, source })?;
         let name = format!("forward {}", signal.name());
-        let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
+        let run = move || {
+            let _watch = watch;
+            worker.run()
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(run)?;
         Ok(Self { ending, thread: Some(thread) })
     }
 

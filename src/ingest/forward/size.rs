@@ -3,44 +3,64 @@
 use crate::buffer::{Frame, Take};
 
 /// What gRPC servers take unless told otherwise.
-const MOST_BYTES: usize = 4 << 20;
+pub(super) const MOST_BYTES: usize = 4 << 20;
 
-/// Requests of several frames do not become smaller than this.
-const LEAST_BYTES: usize = 64 << 10;
+/// Requests of several frames do not become smaller than this: every server takes as much.
+pub(super) const LEAST_BYTES: usize = 64 << 10;
+
+/// Frames in one request.
+pub(super) const MOST_FRAMES: usize = 4_096;
+
+/// After so many requests that were taken, a bound that a server once set is tried again: it may have been mended,
+/// or another one.
+const TAKEN_BEFORE_MORE: u32 = 32;
 
 /// Halved when a request fails, doubled when one is taken: a line that cannot carry a large one within the time of
 /// a call would never get past it, and a server that is away is asked with little.
 #[derive(Debug)]
 pub(super) struct RequestSize {
     bytes: usize,
-    /// Never more, whatever is taken.
+    /// What the server is known to take, …
     bound: usize,
+    /// … and so many were taken since that was learned.
+    taken: u32,
+    /// Never more, whatever is taken.
+    ceiling: usize,
 }
 
 impl RequestSize {
     /// As large as may be within a rate: what is fresh must not wait long behind a large backlog.
     pub(super) fn new(bytes_per_second: Option<usize>) -> Self {
-        let bound = bytes_per_second.unwrap_or(MOST_BYTES).clamp(LEAST_BYTES, MOST_BYTES);
-        Self { bytes: bound, bound }
+        let ceiling = bytes_per_second.unwrap_or(MOST_BYTES).clamp(LEAST_BYTES, MOST_BYTES);
+        Self { bytes: ceiling, bound: ceiling, taken: 0, ceiling }
     }
 
     /// For gathering frames.
     pub(super) fn take(&self) -> Take {
-        Take { max_frames: 4_096, max_bytes: self.bytes, max_items: u64::MAX }
+        Take { max_frames: MOST_FRAMES, max_bytes: self.bytes, max_items: u64::MAX }
+    }
+
+    /// The largest request there may be, when nothing fails.
+    pub(super) fn bound(&self) -> usize {
+        self.bound
     }
 
     /// How many of the frames go now; one always does.
-    pub(super) fn fitting(&self, frames: &[Frame]) -> usize {
+    pub(super) fn fitting<'a>(&self, frames: impl Iterator<Item = &'a Frame>) -> usize {
         let mut bytes = 0;
         let fits = |frame: &&Frame| {
             bytes += frame.payload.len();
             bytes <= self.bytes
         };
-        frames.iter().take_while(fits).count().max(1)
+        frames.take_while(fits).count().max(1)
     }
 
     /// One was taken.
     pub(super) fn taken(&mut self) {
+        self.taken += 1;
+        if self.taken == TAKEN_BEFORE_MORE {
+            (self.bound, self.taken) = (self.bound.saturating_mul(2).min(self.ceiling), 0);
+        }
         self.bytes = self.bytes.saturating_mul(2).min(self.bound);
     }
 
@@ -55,7 +75,7 @@ impl RequestSize {
         if bound >= self.bound {
             return None;
         }
-        (self.bound, self.bytes) = (bound, self.bytes.min(bound));
+        (self.bound, self.bytes, self.taken) = (bound, self.bytes.min(bound), 0);
         Some(bound)
     }
 }
@@ -84,6 +104,19 @@ mod tests {
         assert_eq!(size.too_large(1 << 20), None);
         (0..9).for_each(|_| size.taken());
         assert_eq!(size.take().max_bytes, 512 << 10);
+    }
+
+    #[test]
+    fn a_bound_that_was_learned_is_tried_again_after_a_while() {
+        let mut size = RequestSize::new(None);
+        assert_eq!(size.too_large(1 << 20), Some(512 << 10));
+        let bounds: Vec<usize> = (0..200)
+            .map(|_| {
+                size.taken();
+                size.bound() >> 10
+            })
+            .collect();
+        assert_eq!([bounds[30], bounds[31], bounds[63], bounds[199]], [512, 1_024, 2_048, 4_096]);
     }
 
     #[test]

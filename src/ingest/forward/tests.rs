@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{CONSUMER, ForwardCounts, Forwarder, Outcome, Pace, Route, Throttle, Upstream};
-use crate::buffer::{self, Amount, Buffer, Environment, FileStorageConfig, StartAt};
+use super::{CONSUMER, ForwardCounts, Forwarder, Outcome, Pace, Refusal, Route, Throttle, Upstream, pending};
+use crate::buffer::{self, Amount, Buffer, Environment, FileStorageConfig, StartAt, WhenFull};
 use crate::ingest::Signal;
 use crate::model::{Clock, Timestamp};
 
@@ -68,7 +68,7 @@ impl Upstream for Script {
         self.got.lock().push(request.clone());
         let told = self.always.lock().clone().or_else(|| self.next.lock().pop_front());
         let outcome = told.unwrap_or_else(|| match (self.poison, &self.too_large) {
-            (Some(poison), _) if request.contains(&poison) => Outcome::Refused { why: "poison".to_owned() },
+            (Some(poison), _) if request.contains(&poison) => refused("poison", Refusal::Content),
             (_, Some((most, outcome))) if request.len() > *most => outcome.clone(),
             _ => Outcome::Accepted { rejected: 0, message: String::new() },
         });
@@ -99,18 +99,25 @@ fn append(buffer: &Buffer, payload: Vec<u8>) {
     told.recv_timeout(PATIENCE).unwrap().unwrap();
 }
 
-fn start(folder: &Path, buffer: &Buffer, script: &Arc<Script>) -> (Forwarder, Arc<ForwardCounts>) {
-    let counts = Arc::new(ForwardCounts::default());
-    let route = Route {
+fn route(folder: &Path, script: &Arc<Script>) -> Route {
+    Route {
         upstream: Arc::clone(script) as _,
         start: StartAt::Oldest,
         throttle: Arc::new(Throttle::new(0)),
         rejected: folder.join("rejected"),
         clock: Arc::new(Still),
-    };
+    }
+}
+
+fn start(folder: &Path, buffer: &Buffer, script: &Arc<Script>) -> (Forwarder, Arc<ForwardCounts>) {
+    let (counts, route) = (Arc::new(ForwardCounts::default()), route(folder, script));
     let forwarder =
         Forwarder::start_with(buffer, Signal::Traces, &route, Arc::clone(&counts), QUICK).unwrap();
     (forwarder, counts)
+}
+
+fn refused(why: &str, cause: Refusal) -> Outcome {
+    Outcome::Refused { why: why.to_owned(), cause }
 }
 
 fn until(what: &str, mut satisfied: impl FnMut() -> bool) {
@@ -119,11 +126,6 @@ fn until(what: &str, mut satisfied: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-fn pending(buffer: &Buffer) -> Amount {
-    let consumers = buffer.stats().consumers;
-    consumers.into_iter().find(|consumer| consumer.name == CONSUMER).unwrap().pending
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn only_the_frame_that_is_refused_is_set_aside() {
 fn a_server_that_takes_less_is_sent_less_after_the_first_time() {
     let folder = tempfile::tempdir().unwrap();
     let buffer = open(folder.path());
-    let refused = Outcome::Refused { why: "too large".to_owned() };
+    let refused = refused("too large", Refusal::Size);
     let script = Arc::new(Script { too_large: Some((1 << 20, refused)), ..Script::default() });
     drop(buffer.consumer(CONSUMER, StartAt::Oldest).unwrap());
     for number in 0..64_u8 {
@@ -220,6 +222,201 @@ fn a_failed_request_is_sent_again_as_it_was_until_it_is_taken() {
     assert!(script.got.lock().iter().all(|request| request == "abc"));
     assert_eq!((counts.retries.value(), counts.requests.value()), (5, 1));
     assert!(!counts.failing.load(Ordering::Relaxed) && !counts.blocked.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_server_that_refuses_everything_is_not_believed_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, script) = (open(folder.path()), Arc::new(Script::default()));
+    *script.always.lock() = Some(refused("no", Refusal::Content));
+    drop(buffer.consumer(CONSUMER, StartAt::Oldest).unwrap());
+    for number in 0..100 {
+        append(&buffer, vec![number]);
+    }
+    let (_forwarder, counts) = start(folder.path(), &buffer, &script);
+    until("it is blocked", || counts.blocked.load(Ordering::Relaxed) && counts.retries.value() > 20);
+    assert_eq!((counts.set_aside_items.value(), pending(&buffer).items), (5, 95));
+    *script.always.lock() = None;
+    until("all others are taken", || counts.items.value() == 95);
+    assert!(!counts.blocked.load(Ordering::Relaxed));
+    let mut taken = script.taken();
+    taken.sort_unstable();
+    assert_eq!(taken, (5..100).collect::<Vec<u8>>());
+    until("nothing is owed", || pending(&buffer) == Amount::default());
+}
+
+#[test]
+fn what_is_sound_gets_past_any_number_of_bad_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = open(folder.path());
+    let script = Arc::new(Script { poison: Some(1), ..Script::default() });
+    drop(buffer.consumer(CONSUMER, StartAt::Oldest).unwrap());
+    for number in [0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3] {
+        append(&buffer, vec![number]);
+    }
+    let (_forwarder, counts) = start(folder.path(), &buffer, &script);
+    until("nothing is owed", || pending(&buffer) == Amount::default());
+    assert_eq!((counts.items.value(), counts.set_aside_items.value()), (3, 8));
+    // Those that come one by one too.
+    for number in [1, 1, 1, 1, 1] {
+        append(&buffer, vec![number]);
+    }
+    until("none is believed any more", || counts.set_aside_items.value() == 13);
+    append(&buffer, vec![1]);
+    until("the sixth waits", || counts.blocked.load(Ordering::Relaxed));
+    append(&buffer, vec![4]);
+    until("nothing is owed", || pending(&buffer) == Amount::default());
+    assert_eq!((counts.items.value(), counts.set_aside_items.value()), (4, 14));
+    assert_eq!(script.taken().iter().max(), Some(&4));
+}
+
+#[test]
+fn a_server_that_ran_out_of_something_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, script) = (open(folder.path()), Arc::new(Script::default()));
+    script.next.lock().extend([(); 9].map(|()| refused("quota", Refusal::Exhausted)));
+    let (_forwarder, counts) = start(folder.path(), &buffer, &script);
+    append(&buffer, b"abc".to_vec());
+    until("it is taken", || counts.items.value() == 3);
+    assert_eq!((counts.retries.value(), counts.set_aside_items.value()), (9, 0));
+}
+
+#[test]
+fn a_refusal_that_is_not_about_the_size_makes_no_request_smaller() {
+    for (cause, smaller) in [(Refusal::Content, false), (Refusal::Size, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (buffer, script) = (open(folder.path()), Arc::new(Script::default()));
+        // The first of several, and none of its halves.
+        script.next.lock().extend([refused("no", cause)]);
+        drop(buffer.consumer(CONSUMER, StartAt::Oldest).unwrap());
+        for _ in 0..60 {
+            append(&buffer, vec![0; 200_000]);
+        }
+        let (_forwarder, counts) = start(folder.path(), &buffer, &script);
+        until("all are taken", || counts.items.value() == 60 * 200_000);
+        let sizes: Vec<usize> = script.got.lock().iter().map(Bytes::len).collect();
+        assert_eq!(sizes[3..].iter().all(|size| *size <= 2 << 20), smaller, "{cause:?} {sizes:?}");
+    }
+}
+
+#[test]
+fn a_request_that_expired_or_made_room_is_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = FileStorageConfig {
+        max_folder_size: 1 << 20,
+        max_file_size: 128 << 10,
+        when_full: WhenFull::DropOldest,
+        ..FileStorageConfig::appliance()
+    };
+    let environment = Environment::host(Arc::new(Still));
+    let path = folder.path().join("buffer");
+    let buffer = Buffer::open(&path, buffer::Signal::Logs, settings, environment).unwrap().0;
+    let script = Arc::new(Script { poison: Some(1), ..Script::default() });
+    let (_forwarder, counts) = start(folder.path(), &buffer, &script);
+    *script.always.lock() = Some(Outcome::Retry { why: "gone".to_owned(), after: None });
+    append(&buffer, vec![1; 10]);
+    until("it is tried", || counts.failing.load(Ordering::Relaxed));
+    for _ in 0..40 {
+        append(&buffer, vec![2; 60_000]);
+    }
+    until("the first ones are gone", || {
+        let tried = script.got.lock().len();
+        script.got.lock()[tried / 2..].iter().all(|request| !request.contains(&1)) && tried > 20
+    });
+    *script.always.lock() = None;
+    until("nothing is owed", || pending(&buffer) == Amount::default());
+    assert_eq!(counts.set_aside_items.value(), 0);
+}
+
+#[test]
+fn a_hiccup_leaves_the_order_of_a_backlog_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = open(folder.path());
+    let script = Arc::new(Script { slow: Duration::from_millis(1), ..Script::default() });
+    *script.always.lock() = Some(Outcome::Retry { why: "gone".to_owned(), after: None });
+    let (_forwarder, counts) = start(folder.path(), &buffer, &script);
+    append(&buffer, vec![0]);
+    until("the outage is noticed", || counts.failing.load(Ordering::Relaxed));
+    for number in 1..=20 {
+        append(&buffer, vec![number; 1 << 20]);
+    }
+    let retry = || Outcome::Retry { why: "busy".to_owned(), after: None };
+    let taken = || Outcome::Accepted { rejected: 0, message: String::new() };
+    script.next.lock().extend((0..400).map(|turn| if turn % 2 == 0 { retry() } else { taken() }));
+    *script.always.lock() = None;
+    for number in (100..=199).cycle() {
+        append(&buffer, vec![number; 10]);
+        if pending(&buffer).bytes < 1 << 20 {
+            break;
+        }
+    }
+    until("nothing is owed", || pending(&buffer) == Amount::default());
+    let of = |range: std::ops::RangeInclusive<u8>| -> Vec<u8> {
+        let requests = script.taken.lock();
+        let mut firsts: Vec<u8> =
+            requests.iter().flat_map(|request| request.chunks(1 << 20)).map(|chunk| chunk[0]).collect();
+        firsts.retain(|first| range.contains(first));
+        firsts
+    };
+    assert_eq!(of(1..=20), (1..=20).collect::<Vec<u8>>());
+    assert!(of(100..=199).len() > 3, "fresh ones went beside it");
+    // For the split, once.
+    let files = buffer.stats().counters.sealed_files;
+    assert!(files <= 1, "sealed {files} times");
+}
+
+#[test]
+fn an_outage_that_leaves_little_behind_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, script) = (open(folder.path()), Arc::new(Script::default()));
+    let (_forwarder, counts) = start(folder.path(), &buffer, &script);
+    for number in 0..20 {
+        script.next.lock().push_back(Outcome::Retry { why: "busy".to_owned(), after: None });
+        append(&buffer, vec![number; 3]);
+    }
+    until("all are taken", || counts.items.value() == 60);
+    assert_eq!(script.taken(), (0..20).flat_map(|number| [number; 3]).collect::<Vec<u8>>());
+    assert_eq!(buffer.stats().counters.sealed_files, 0);
+}
+
+#[test]
+fn a_request_that_cannot_be_set_aside_is_held_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = open(folder.path());
+    let script = Arc::new(Script { poison: Some(1), ..Script::default() });
+    std::fs::write(folder.path().join("rejected"), "in the way").unwrap();
+    let (_forwarder, counts) = start(folder.path(), &buffer, &script);
+    append(&buffer, vec![1; 4]);
+    until("it is refused", || !script.got.lock().is_empty());
+    append(&buffer, vec![2; 4]);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!((pending(&buffer).items, counts.set_aside_items.value()), (8, 0));
+    std::fs::remove_file(folder.path().join("rejected")).unwrap();
+    until("nothing is owed", || pending(&buffer) == Amount::default());
+    assert_eq!((counts.items.value(), counts.set_aside_items.value()), (4, 4));
+}
+
+/// Has a defect.
+#[derive(Debug)]
+struct Broken;
+
+impl Upstream for Broken {
+    fn export(&self, _signal: Signal, _request: Bytes) -> Outcome {
+        panic!("a defect")
+    }
+}
+
+#[test]
+fn a_forwarder_that_ends_by_itself_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = open(folder.path());
+    let counts = Arc::new(ForwardCounts::default());
+    let route = Route { upstream: Arc::new(Broken), ..route(folder.path(), &Arc::default()) };
+    let _forwarder =
+        Forwarder::start_with(&buffer, Signal::Traces, &route, Arc::clone(&counts), QUICK).unwrap();
+    assert!(!counts.ended.load(Ordering::Relaxed));
+    append(&buffer, vec![1]);
+    until("it has ended", || counts.ended.load(Ordering::Relaxed));
 }
 
 #[test]

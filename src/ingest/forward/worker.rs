@@ -4,24 +4,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::buffer::{self, Buffer, Consumer, Frame};
 use crate::ingest::Signal;
 
 use super::aside::Aside;
 use super::backoff::{Backoff, Pace};
+use super::held::{Held, Whole};
 use super::size::RequestSize;
-use super::{CONSUMER, Ending, ForwardCounts, Outcome, Route, Throttle, Upstream};
+use super::trust::Trust;
+use super::{CONSUMER, Ending, ForwardCounts, Outcome, Refusal, Route, Throttle, Upstream, pending};
 
 /// How long to wait for fresh frames before looking whether to end.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// After the buffer could not be read.
-const READ_AGAIN: Duration = Duration::from_secs(2);
+/// After our own disk failed.
+const TRY_DISK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Requests with fresh frames before one with backlog.
 const LIVE_PER_BACKLOG: u32 = 3;
+
+/// An outage after which what is fresh does not wait even for a small backlog.
+const LONG_OUTAGE: Duration = Duration::from_secs(10);
 
 /// What a thread of a [`super::Forwarder`] owns.
 pub(super) struct Worker {
@@ -37,6 +42,9 @@ pub(super) struct Worker {
     link: Link,
     backlog: Backlog,
     size: RequestSize,
+    trust: Trust,
+    /// A warning beside a yes is told once.
+    warned: bool,
 }
 
 /// What is known of the way to the other server.
@@ -46,9 +54,13 @@ enum Link {
     Untried,
     Up,
     /// It failed, and this was logged.
-    Down,
+    Down {
+        since: Instant,
+    },
     /// It answers again, and what came meanwhile has not been looked at.
-    Back,
+    Back {
+        after: Duration,
+    },
 }
 
 /// What was owed when the link came back, or when the program started.
@@ -62,7 +74,10 @@ enum Backlog {
 /// What became of one try.
 enum Tried {
     Taken,
-    Refused(String),
+    Refused {
+        why: String,
+        too_large: bool,
+    },
     /// To be tried again after this time.
     Failed(Duration),
 }
@@ -89,6 +104,8 @@ impl Worker {
             link: Link::Untried,
             backlog: Backlog::Nothing,
             size: RequestSize::new(route.throttle.bytes_per_second()),
+            trust: Trust::default(),
+            warned: false,
         })
     }
 
@@ -98,21 +115,17 @@ impl Worker {
             if self.ending.stop.load(Ordering::Acquire) {
                 return false;
             }
-            if let Link::Untried | Link::Back = self.link {
-                self.put_fresh_first();
-                self.link = Link::Up;
-            }
+            self.look_at_what_is_owed();
             match self.gather() {
-                Ok(frames) if frames.is_empty() => {}
                 Ok(frames) => {
-                    if !self.deliver(&frames) {
+                    if !self.deliver(frames) {
                         return false;
                     }
                 }
                 Err(buffer::Error::Closed) => return self.backlog == Backlog::Nothing,
                 Err(error) => {
                     self.complain("the buffer could not be read to be forwarded; trying again", &error);
-                    if !self.pause(READ_AGAIN) {
+                    if !self.pause(TRY_DISK_AGAIN) {
                         return false;
                     }
                 }
@@ -120,10 +133,27 @@ impl Worker {
         }
     }
 
+    /// At the start, and when the link is back. A split that has not been worked off yet stays: each new one would put
+    /// what was fresh before at the end.
+    fn look_at_what_is_owed(&mut self) {
+        let is_worth_it = match self.link {
+            Link::Up | Link::Down { .. } => return,
+            Link::Untried => true,
+            Link::Back { after } => {
+                self.backlog == Backlog::Nothing
+                    && (after > LONG_OUTAGE || pending(&self.buffer).bytes > self.size.bound() as u64)
+            }
+        };
+        if is_worth_it {
+            self.put_fresh_first();
+        }
+        self.link = Link::Up;
+    }
+
     /// What is owed now becomes backlog, so that what comes from now on need not wait for it.
     fn put_fresh_first(&mut self) {
-        let items = self.pending_items();
-        if items == 0 {
+        let owed = pending(&self.buffer);
+        if owed.frames == 0 {
             return;
         }
         // What is in the file that is being written counts as fresh otherwise.
@@ -135,14 +165,9 @@ impl Worker {
         }
         self.consumer.go_live();
         self.backlog = Backlog::Left(0);
-        let again = if self.link == Link::Back { " again" } else { "" };
-        let signal = self.signal.name();
+        let again = if self.link == Link::Untried { "" } else { " again" };
+        let (signal, items) = (self.signal.name(), owed.items);
         tracing::info!(signal, items, "forwarding live{again}, {items} items of backlog to follow");
-    }
-
-    fn pending_items(&self) -> u64 {
-        let consumers = self.buffer.stats().consumers;
-        consumers.iter().find(|consumer| consumer.name == CONSUMER).map_or(0, |own| own.pending.items)
     }
 
     /// The frames of the next request; none if nothing came for a while.
@@ -168,94 +193,132 @@ impl Worker {
     }
 
     /// Sends these frames, in as few requests as the size of one allows, until the other server has answered for
-    /// all of them. Returns whether to go on.
-    fn deliver(&mut self, frames: &[Frame]) -> bool {
-        let mut left = frames;
-        while !left.is_empty() {
-            let (these, later) = left.split_at(self.size.fitting(left));
-            let request = merged(these);
-            if !self.pause(self.throttle.reserve(request.len(), Instant::now())) {
+    /// all of them that are still owed. Returns whether to go on.
+    fn deliver(&mut self, frames: Vec<Frame>) -> bool {
+        let mut held = Held::new(frames);
+        loop {
+            for whole in held.keep(|sequence| self.consumer.owes(sequence)) {
+                self.learn(whole);
+            }
+            if held.is_empty() {
+                return true;
+            }
+            if !self.advance(&mut held) {
                 return false;
             }
-            match self.send(&request, items(these)) {
-                Tried::Failed(wait) => {
-                    self.size.failed(request.len());
-                    if !self.pause(wait) {
-                        return false;
-                    }
-                    continue;
-                }
-                Tried::Refused(why) if these.len() > 1 => {
-                    if !self.deliver_halves(these, request.len(), &why) {
-                        return false;
-                    }
-                }
-                Tried::Refused(why) => {
-                    self.set_aside(&request, items(these), &why);
-                    self.let_go(these);
-                }
-                Tried::Taken => {
-                    self.size.taken();
-                    self.let_go(these);
-                }
-            }
-            left = later;
         }
-        true
     }
 
-    /// So that only the frame that cannot be taken is set aside. Where none is, it was their size that was refused.
-    fn deliver_halves(&mut self, frames: &[Frame], bytes: usize, why: &str) -> bool {
-        let set_aside = self.counts.set_aside_items.value();
-        let (first, second) = frames.split_at(frames.len() / 2);
-        if !(self.deliver(first) && self.deliver(second)) {
+    /// One try.
+    fn advance(&mut self, held: &mut Held) -> bool {
+        let these = if self.trust.is_spent() {
+            self.look_further(held);
+            held.probe()
+        } else {
+            held.next(&self.size)
+        };
+        let (request, items) = (held.request(&these), held.items(&these));
+        if !self.pause(self.throttle.reserve(request.len(), Instant::now())) {
             return false;
         }
-        if self.counts.set_aside_items.value() == set_aside
-            && let Some(bound) = self.size.too_large(bytes)
-        {
-            tracing::info!(
-                signal = self.signal.name(),
-                why,
-                "requests have {bound} bytes at most from now on"
-            );
+        match self.send(&request, items) {
+            Tried::Failed(wait) => {
+                self.size.failed(request.len());
+                return self.pause(wait);
+            }
+            Tried::Refused { too_large, .. } if these.len() > 1 => {
+                let set_aside = self.counts.set_aside_items.value();
+                held.divide(&these, Whole { bytes: request.len(), too_large, set_aside });
+                return true;
+            }
+            Tried::Refused { why, .. } => {
+                if !self.set_aside(&request, items, &why) {
+                    return self.pause(TRY_DISK_AGAIN);
+                }
+            }
+            Tried::Taken => self.size.taken(),
         }
-        true
+        self.let_go(&held.take(these))
     }
 
-    /// The position is on disk before anything more is sent.
-    fn let_go(&mut self, frames: &[Frame]) {
-        let Some(last) = frames.last() else { return };
-        self.consumer.release(last.sequence);
-        if let Err(error) = self.consumer.save() {
-            // It is only sent again after a crash.
-            self.complain("how far forwarding has come could not be written down", &error);
+    /// When all that is held is refused, what comes meanwhile may be what the other server takes.
+    fn look_further(&mut self, held: &mut Held) {
+        // Whatever keeps the buffer from being read is met, and said, when it is read for itself.
+        if let Some(take) = held.room()
+            && let Ok(frames) = self.consumer.next(take, Duration::ZERO)
+        {
+            held.add(frames);
         }
+    }
+
+    /// A request that was refused has been taken in halves. Where nothing of it was refused again, it was its size.
+    fn learn(&mut self, whole: Whole) {
+        if whole.too_large
+            && whole.set_aside == self.counts.set_aside_items.value()
+            && let Some(bound) = self.size.too_large(whole.bytes)
+        {
+            tracing::info!(signal = self.signal.name(), "requests have {bound} bytes at most from now on");
+        }
+    }
+
+    /// The position is on disk before anything more is sent. Returns whether to go on.
+    fn let_go(&mut self, sequences: &[u64]) -> bool {
+        for sequence in sequences {
+            self.consumer.release_one(*sequence);
+        }
+        let mut complained = false;
+        while let Err(error) = self.consumer.save() {
+            if !complained {
+                self.complain(
+                    "how far forwarding has come could not be written down; nothing is sent until it can",
+                    &error,
+                );
+            }
+            complained = true;
+            if !self.pause(TRY_DISK_AGAIN) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Sends it once.
     fn send(&mut self, request: &Bytes, items: u64) -> Tried {
         let wait = match self.upstream.export(self.signal, request.clone()) {
             Outcome::Accepted { rejected, message } => {
+                self.trust.taken(request.len());
                 self.taken(request.len(), items, rejected.min(items), &message);
                 return Tried::Taken;
             }
-            Outcome::Refused { why } => {
+            Outcome::Refused { why, cause } if self.trust.passes(cause, request.len()) => {
+                self.failed(&why);
+                self.backoff.after_failure(None)
+            }
+            Outcome::Refused { why, .. } if self.trust.is_spent() => {
+                self.blocked(
+                    &why,
+                    "it refuses everything; nothing more is set aside until it takes something",
+                );
+                self.backoff.after_block()
+            }
+            Outcome::Refused { why, cause } => {
                 self.answered();
-                return Tried::Refused(why);
+                return Tried::Refused { why, too_large: cause != Refusal::Content };
             }
             Outcome::Retry { why, after } => {
                 self.failed(&why);
                 self.backoff.after_failure(after)
             }
             Outcome::Blocked { why } => {
-                self.blocked(&why);
+                self.blocked(&why, "see upstream.endpoint, its headers and certificates");
                 self.backoff.after_block()
             }
         };
         self.counts.retries.add(1);
         self.counts.failing.store(true, Ordering::Relaxed);
-        self.link = Link::Down;
+        if !matches!(self.link, Link::Down { .. }) {
+            self.link = Link::Down { since: Instant::now() };
+        }
         Tried::Failed(wait)
     }
 
@@ -264,8 +327,12 @@ impl Worker {
         self.counts.requests.add(1);
         self.counts.bytes.add(bytes as u64);
         self.counts.items.add(items - rejected);
+        let signal = self.signal.name();
+        if rejected == 0 && !message.is_empty() && !self.warned {
+            self.warned = true;
+            tracing::warn!(signal, message, "the upstream takes everything, with a warning (told once)");
+        }
         if self.counts.rejected_items.add(rejected) == 0 && rejected > 0 {
-            let signal = self.signal.name();
             tracing::warn!(
                 signal,
                 rejected,
@@ -280,8 +347,8 @@ impl Worker {
         self.backoff.reset();
         self.counts.failing.store(false, Ordering::Relaxed);
         self.counts.blocked.store(false, Ordering::Relaxed);
-        if self.link == Link::Down {
-            self.link = Link::Back;
+        if let Link::Down { since } = self.link {
+            self.link = Link::Back { after: since.elapsed() };
             tracing::info!(signal = self.signal.name(), "the upstream answers again");
         }
     }
@@ -289,14 +356,14 @@ impl Worker {
     fn failed(&self, why: &str) {
         self.counts.blocked.store(false, Ordering::Relaxed);
         let signal = self.signal.name();
-        if self.link == Link::Down {
+        if matches!(self.link, Link::Down { .. }) {
             tracing::debug!(signal, why, "the upstream still does not take it");
         } else {
             tracing::warn!(signal, why, "the upstream does not take it now; everything waits in the buffer");
         }
     }
 
-    fn blocked(&self, why: &str) {
+    fn blocked(&self, why: &str, advice: &str) {
         let signal = self.signal.name();
         if self.counts.blocked.swap(true, Ordering::Relaxed) {
             tracing::debug!(signal, why, "forwarding is still blocked");
@@ -304,24 +371,25 @@ impl Worker {
             tracing::error!(
                 signal,
                 why,
-                "forwarding is blocked: see upstream.endpoint, its headers and certificates; nothing is lost while \
-                 the buffer has room"
+                "forwarding is blocked: {advice}; nothing is lost while the buffer has room"
             );
         }
     }
 
-    fn set_aside(&mut self, request: &Bytes, items: u64, why: &str) {
+    /// Returns whether that was possible. Where it was not, it may be tried again: a full disk is no reason to lose it.
+    fn set_aside(&mut self, request: &Bytes, items: u64, why: &str) -> bool {
         let (signal, folder) = (self.signal.name(), self.aside.folder().display().to_string());
-        self.counts.set_aside_items.add(items);
-        match self.aside.put(request) {
-            Ok(()) => {
-                tracing::warn!(signal, items, why, folder, "the upstream refused a request; it is set aside")
-            }
-            Err(error) => tracing::error!(
+        if let Err(error) = self.aside.put(request) {
+            tracing::error!(
                 signal, items, why, folder, %error,
-                "the upstream refused a request, and it could not be set aside: it is not forwarded"
-            ),
+                "the upstream refused a request, and it could not be set aside; trying again"
+            );
+            return false;
         }
+        tracing::warn!(signal, items, why, folder, "the upstream refused a request; it is set aside");
+        self.counts.set_aside_items.add(items);
+        self.trust.refused();
+        true
     }
 
     /// Returns early, and false, when the program ends.
@@ -343,22 +411,4 @@ impl Worker {
         let error = error as &(dyn std::error::Error + 'static);
         tracing::error!(signal = self.signal.name(), error, "{what}");
     }
-}
-
-fn items(frames: &[Frame]) -> u64 {
-    frames.iter().map(|frame| u64::from(frame.items)).sum()
-}
-
-/// One after the other, which is one request with the resources of all of them (protobuf.dev, "Last One Wins": the
-/// elements of repeated fields are concatenated). A single one is not copied.
-fn merged(frames: &[Frame]) -> Bytes {
-    if let [frame] = frames {
-        return frame.payload.clone();
-    }
-    let bytes = frames.iter().map(|frame| frame.payload.len()).sum();
-    let mut request = BytesMut::with_capacity(bytes);
-    for frame in frames {
-        request.extend_from_slice(&frame.payload);
-    }
-    request.freeze()
 }
