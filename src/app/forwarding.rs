@@ -1,7 +1,7 @@
 //! The buffers and who takes from them to another server: opened, started, ended, forgotten.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,12 +29,17 @@ pub(super) fn open_buffers(
 ) -> anyhow::Result<Buffers> {
     let environment = environment(config, folder, clock)?;
     let open = |signal| open_buffer(config, folder, &environment, signal);
+    let forwarded =
+        |signal| config.upstream.as_ref().is_some_and(|upstream| upstream.signals.contains(&signal));
     let traces = open(Signal::Traces)?;
-    if config.upstream.is_none() {
-        warn_of_what_was_left(&traces, folder, open);
-        return Ok(Buffers { traces, logs: None, metrics: None });
-    }
-    Ok(Buffers { traces, logs: Some(open(Signal::Logs)?), metrics: Some(open(Signal::Metrics)?) })
+    let left = Signal::ALL.into_iter().filter(|signal| !forwarded(*signal));
+    let waiting = left.map(|signal| match signal {
+        Signal::Traces => Ok((signal, pending(&traces).items)),
+        Signal::Logs | Signal::Metrics => Ok((signal, left_waiting(&path(folder, signal), || open(signal))?)),
+    });
+    warn_of_what_was_left(waiting);
+    let opened = |signal| forwarded(signal).then(|| open(signal)).transpose();
+    Ok(Buffers { logs: opened(Signal::Logs)?, metrics: opened(Signal::Metrics)?, traces })
 }
 
 /// All buffers share what is set aside on their disk.
@@ -96,30 +101,26 @@ fn open_buffer(
     Ok(buffer)
 }
 
-/// An upstream that is no longer set may only be set again later: what waits for it is kept until it expires, or
-/// makes room, or somebody says otherwise.
-fn warn_of_what_was_left(
-    traces: &Buffer,
-    folder: &DataFolder,
-    open: impl Fn(Signal) -> anyhow::Result<Buffer>,
-) {
-    // Looked at, and closed again.
-    let left = |signal| {
-        let unused = path(folder, signal).exists().then(|| open(signal));
-        unused.map_or(Ok(0), |opened| opened.map(|buffer| pending(&buffer).items))
-    };
-    let spans = pending(traces).items;
-    match (left(Signal::Logs), left(Signal::Metrics)) {
-        (Ok(0), Ok(0)) if spans == 0 => {}
-        (Ok(log_records), Ok(data_points)) => tracing::warn!(
-            spans,
-            log_records,
-            data_points,
-            "no upstream.endpoint is set, and the buffer holds what was to be forwarded to one; `tracelodge \
-             forget-upstream` drops it"
-        ),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::warn!("it is not known what was to be forwarded, could not {error:#}");
+/// What waits in a buffer that nobody takes from any more: looked at, and closed again.
+fn left_waiting(path: &Path, open: impl FnOnce() -> anyhow::Result<Buffer>) -> anyhow::Result<u64> {
+    if path.exists() { Ok(pending(&open()?).items) } else { Ok(0) }
+}
+
+/// An upstream, or a signal of it, that is no longer set may only be set again later: what waits for it is kept until
+/// it expires, or makes room, or somebody says otherwise.
+fn warn_of_what_was_left(waiting: impl Iterator<Item = anyhow::Result<(Signal, u64)>>) {
+    for found in waiting {
+        match found {
+            Ok((_, 0)) => {}
+            Ok((signal, items)) => tracing::warn!(
+                signal = signal.name(),
+                items,
+                "the buffer holds what was to be forwarded, and upstream.endpoint and upstream.signals do not have it \
+                 forwarded any more; `tracelodge forget-upstream` drops what waits, of all signals"
+            ),
+            Err(error) => {
+                tracing::warn!("it is not known what was to be forwarded, could not {error:#}");
+            }
         }
     }
 }
@@ -154,7 +155,7 @@ pub(super) struct Forwarding {
 pub(super) type ForwardingCounts = Vec<(Signal, Arc<ForwardCounts>)>;
 
 impl Forwarding {
-    /// Starts a forwarder for each buffer, if there is somewhere to forward to.
+    /// Starts a forwarder for each signal that is forwarded, if there is somewhere to forward to.
     pub(super) async fn start(
         upstream: Option<&Upstream>,
         buffers: &Buffers,
@@ -177,7 +178,7 @@ impl Forwarding {
             clock,
         };
         let (mut forwarders, mut counts) = (Vec::new(), Vec::new());
-        for (signal, buffer) in buffers.each() {
+        for (signal, buffer) in buffers.each().filter(|(signal, _)| upstream.signals.contains(signal)) {
             let counted = Arc::new(ForwardCounts::default());
             forwarders.push(Forwarder::start(buffer, signal, &route, Arc::clone(&counted))?);
             counts.push((signal, counted));

@@ -82,6 +82,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let config = Config::load(args, std::env::vars_os()).context("use its settings")?;
     telemetry::start_logs(&config.log_level, config.log_json).context("use its settings")?;
     if args.check_config {
+        if let Some(upstream) = &config.upstream {
+            upstream.client.check_files().context("use its settings")?;
+        }
         say(&mut std::io::stdout(), "the settings are good");
         return Ok(());
     }

@@ -23,8 +23,11 @@ pub enum EndpointError {
     /// Not an address at all.
     #[error("write an address such as http://gateway:4318 or https://otlp.example.org")]
     NotAnAddress,
-    /// Something that would be lost.
-    #[error("write it without '?' and what follows")]
+    /// Not one that sockets have; without this the scheme's would be taken.
+    #[error("write its port as a number from 1 to 65535")]
+    Port,
+    /// Something that would be lost, and may be a secret.
+    #[error("write it without '?' or '#' and what follows; put keys into upstream.headers")]
     Query,
     /// It would be shown in logs.
     #[error("write it without user and password, and put them into upstream.headers")]
@@ -38,9 +41,12 @@ pub enum EndpointError {
     /// Not a pair.
     #[error("write each header as name=value")]
     NotAHeader,
-    /// A name or a value with characters that headers cannot have.
-    #[error("'{name}' is not a header's name, or its value has characters that headers cannot have")]
-    BadHeader { name: String },
+    /// A name with characters that it cannot have: it may be more than a name, and is not shown.
+    #[error("write each header as name=value; a name has no spaces and no ':'")]
+    BadHeaderName,
+    /// A value with characters that it cannot have.
+    #[error("the value of '{name}' has characters that headers cannot have")]
+    BadHeaderValue { name: String },
     /// One that the protocol gives.
     #[error("'{name}' is set by the protocol itself")]
     OwnHeader { name: String },
@@ -59,21 +65,25 @@ pub struct Endpoint {
 impl Endpoint {
     /// From an address with `http` or `https`.
     pub fn parse(text: &str, protocol: Protocol) -> Result<Self, EndpointError> {
+        // Before anything else, so that no other complaint shows a secret.
+        if text.contains('@') {
+            return Err(EndpointError::Credentials);
+        }
+        if text.contains(['?', '#']) {
+            return Err(EndpointError::Query);
+        }
         let uri: Uri = text.parse().map_err(|_not_a_uri| EndpointError::NotAnAddress)?;
         let parts = uri.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err(EndpointError::NotAnAddress);
         };
-        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+        if (scheme != Scheme::HTTP && scheme != Scheme::HTTPS) || authority.host().is_empty() {
             return Err(EndpointError::NotAnAddress);
         }
-        if authority.as_str().contains('@') {
-            return Err(EndpointError::Credentials);
+        if !is_port_or_nothing(&authority.as_str()[authority.host().len()..]) {
+            return Err(EndpointError::Port);
         }
         let given = parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        if given.query().is_some() {
-            return Err(EndpointError::Query);
-        }
         let path = given.path().trim_end_matches('/').to_owned();
         if protocol == Protocol::Grpc && !path.is_empty() {
             return Err(EndpointError::Path { path });
@@ -118,6 +128,11 @@ impl Endpoint {
     }
 }
 
+fn is_port_or_nothing(text: &str) -> bool {
+    let is_port = |digits: &str| digits.parse::<u16>().is_ok_and(|port| port > 0);
+    text.is_empty() || text.strip_prefix(':').is_some_and(is_port)
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}://{}{}", self.scheme, self.authority, self.path)
@@ -130,12 +145,12 @@ pub fn headers<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<HeaderMap
     for text in texts {
         let (name, value) = text.split_once('=').ok_or(EndpointError::NotAHeader)?;
         let (name, value) = (name.trim(), value.trim());
-        let bad = || EndpointError::BadHeader { name: name.to_owned() };
-        let header = HeaderName::try_from(name).map_err(|_not_a_name| bad())?;
+        let header = HeaderName::try_from(name).map_err(|_not_a_name| EndpointError::BadHeaderName)?;
         if is_our_own(&header) {
             return Err(EndpointError::OwnHeader { name: name.to_owned() });
         }
-        let mut value = HeaderValue::try_from(value).map_err(|_not_a_value| bad())?;
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_not_a_value| EndpointError::BadHeaderValue { name: name.to_owned() })?;
         value.set_sensitive(true);
         headers.append(header, value);
     }
@@ -198,7 +213,21 @@ mod tests {
                 "write an address such as http://gateway:4318 or https://otlp.example.org",
             ),
             ("/v1/traces", Http, "write an address such as http://gateway:4318 or https://otlp.example.org"),
-            ("http://a/?key=1", Http, "write it without '?' and what follows"),
+            (
+                "http://a/?key=1",
+                Http,
+                "write it without '?' or '#' and what follows; put keys into upstream.headers",
+            ),
+            ("http://gateway:99999", Http, "write its port as a number from 1 to 65535"),
+            ("http://gateway:43l8", Http, "write its port as a number from 1 to 65535"),
+            ("http://gateway:", Http, "write its port as a number from 1 to 65535"),
+            ("http://gateway:0", Grpc, "write its port as a number from 1 to 65535"),
+            ("https://[::1]:99999", Grpc, "write its port as a number from 1 to 65535"),
+            (
+                "http://:4318",
+                Http,
+                "write an address such as http://gateway:4318 or https://otlp.example.org",
+            ),
             (
                 "http://me:secret@a",
                 Http,
@@ -220,8 +249,10 @@ mod tests {
         assert!(!format!("{pairs:?}").contains("YTpi"), "{pairs:?}");
         for (text, name) in [
             ("authorization", "name=value"),
-            ("a b=c", "'a b'"),
-            ("=c", "''"),
+            ("a b=c", "a name has no spaces"),
+            ("authorization: Bearer c2VjcmV0PQ==", "a name has no spaces and no ':'"),
+            ("=c", "a name has"),
+            ("a=b\u{7}", "the value of 'a' has characters"),
             ("a=\n", ""),
             ("Content-Type=x", "'Content-Type' is set by the protocol itself"),
             ("grpc-timeout=1S", "'grpc-timeout' is set"),

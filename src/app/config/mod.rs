@@ -37,13 +37,17 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// Not TOML.
-    #[error("read {place}")]
+    /// Not TOML. What stands there is not shown: it may be a secret.
+    #[error("read {place}, line {line}, column {column}: {why}")]
     Syntax {
-        /// Which file or flag.
+        /// Which file.
         place: String,
-        /// What and where.
-        source: Box<toml::de::Error>,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What is wrong.
+        why: String,
     },
     /// A key that does not exist.
     #[error("{place}: there is no setting '{key}'{}", nearest.as_ref().map(|near| format!("; did you mean '{near}'?")).unwrap_or_default())]
@@ -130,9 +134,7 @@ impl Config {
             let text =
                 std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
             let place = path.display().to_string();
-            let table = text
-                .parse::<Table>()
-                .map_err(|source| Error::Syntax { place: place.clone(), source: Box::new(source) })?;
+            let table = text.parse::<Table>().map_err(|error| syntax(&place, &text, &error))?;
             for (key, value) in flatten(&table) {
                 set(&mut settings, &place, &key, value)?;
             }
@@ -154,6 +156,18 @@ impl Config {
             config.data_dir.clone_from(folder);
         }
         Ok(config)
+    }
+}
+
+fn syntax(place: &str, text: &str, error: &toml::de::Error) -> Error {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    Error::Syntax {
+        place: place.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        why: error.message().lines().collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -485,6 +499,7 @@ mod tests {
             "upstream.endpoint=https://otlp.example.org:4317",
             "upstream.protocol=grpc",
             "upstream.headers=[\"authorization=Bearer abc\"]",
+            "upstream.signals=traces,metrics",
             "upstream.compression=zstd",
             "upstream.max_bytes_per_second=512KiB",
             "upstream.certificate_file=me.pem",
@@ -494,6 +509,7 @@ mod tests {
         let upstream = load(&settings, &[]).unwrap().upstream.unwrap();
         assert_eq!(upstream.client.endpoint.to_string(), "https://otlp.example.org:4317");
         assert_eq!(upstream.client.headers["authorization"], "Bearer abc");
+        assert_eq!(upstream.signals, [ingest::Signal::Traces, ingest::Signal::Metrics]);
         assert_eq!(upstream.client.timeout, Duration::from_secs(10));
         assert_eq!(upstream.client.identity, Some(("me.pem".into(), "me.key".into())));
         assert_eq!((upstream.start, upstream.max_bytes_per_second), (buffer::StartAt::Latest, 512 << 10));
@@ -503,7 +519,7 @@ mod tests {
     #[test]
     fn a_wrong_upstream_is_named_and_its_secrets_are_not() {
         let on = "upstream.endpoint=http://a:4318";
-        let cases: [(&[&str], &str); 10] = [
+        let cases: [(&[&str], &str); 18] = [
             (
                 &["upstream.endpoint=a:4318"],
                 "upstream.endpoint = \"a:4318\": write an address such as http://gateway:4318 or https://otlp.example.org",
@@ -512,6 +528,35 @@ mod tests {
                 &["upstream.endpoint=http://me:pass@a"],
                 "upstream.endpoint = …: write it without user and password, and put them into upstream.headers",
             ),
+            (
+                &["upstream.endpoint=ftp://me:pass@a"],
+                "upstream.endpoint = …: write it without user and password, and put them into upstream.headers",
+            ),
+            (
+                &["upstream.endpoint=me:pass@a:4318"],
+                "upstream.endpoint = …: write it without user and password, and put them into upstream.headers",
+            ),
+            (
+                &["upstream.endpoint=http://a b/?api-key=pass"],
+                "upstream.endpoint = …: write it without '?' or '#' and what follows; put keys into upstream.headers",
+            ),
+            (
+                &["upstream.endpoint=http://a:43l8"],
+                "upstream.endpoint = \"http://a:43l8\": write its port as a number from 1 to 65535",
+            ),
+            (
+                &["upstream.headers=[\"authorization: Bearer cGFzcw==\"]"],
+                "upstream.headers = …: write each header as name=value; a name has no spaces and no ':'",
+            ),
+            (
+                &["upstream.headers=[\"authorization=pass\\u0007\"]"],
+                "upstream.headers = …: the value of 'authorization' has characters that headers cannot have",
+            ),
+            (
+                &["upstream.signals=traces,profiles"],
+                "upstream.signals = \"traces,profiles\": write some of traces, logs, metrics",
+            ),
+            (&["upstream.signals=[]"], "upstream.signals = []: write some of traces, logs, metrics"),
             (&["upstream.headers=[\"pass\"]"], "upstream.headers = …: write each header as name=value"),
             (&["upstream.headers=[1]"], "upstream.headers = …: write each header as name=value"),
             (&["upstream.headers=te=pass"], "upstream.headers = …: 'te' is set by the protocol itself"),
@@ -534,7 +579,26 @@ mod tests {
         for (settings, expected) in cases {
             let error = load(settings, &[]).unwrap_err().to_string();
             assert_eq!(error, expected);
-            assert!(!error.contains("pass@") && !error.contains("=pass"), "{error}");
+            let shown = ["pass@", "=pass", "cGFzcw"].into_iter().find(|secret| error.contains(secret));
+            assert_eq!(shown, None, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_told_where_but_not_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (text, expected) in [
+            ("[upstream]\nheaders = [\"authorization=Bearer abc]\n", ", line 2, column "),
+            ("[upstream]\n\nheaders = Bearer abc\n", ", line 3, column 11: "),
+            ("é = é", ", line 1, column "),
+            ("a = 1\na = 2\n", ", line 2, column 1: "),
+        ] {
+            std::fs::write(file.path(), text).unwrap();
+            let args = Args { config: Some(file.path().into()), ..Args::default() };
+            let error = Config::load(&args, std::iter::empty()).unwrap_err().to_string();
+            let place = format!("read {}{expected}", file.path().display());
+            assert!(error.starts_with(&place), "{error}");
+            assert!(!error.contains("Bearer") && !error.contains("abc") && !error.contains('\n'), "{error}");
         }
     }
 

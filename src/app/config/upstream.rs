@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Error, Reader};
 use crate::buffer::StartAt;
+use crate::ingest::Signal;
 use crate::upstream::{self, Compression, Endpoint, EndpointError, Protocol};
 
 /// The other server, and how forwarding there goes.
@@ -11,6 +12,8 @@ use crate::upstream::{self, Compression, Endpoint, EndpointError, Protocol};
 pub struct Upstream {
     /// Where and how to send.
     pub client: upstream::Settings,
+    /// What is sent; the others stay here.
+    pub signals: Vec<Signal>,
     /// What is sent first, where nothing was ever forwarded.
     pub start: StartAt,
     /// The bound on bytes per second; 0 is none.
@@ -40,6 +43,7 @@ pub(super) fn read(read: &Reader<'_>) -> Result<Option<Upstream>, Error> {
         .map_err(|error| unshown("upstream.headers", error))?;
     let timeout = read.duration("upstream.timeout")?;
     let max_bytes_per_second = read.size_or_none("upstream.max_bytes_per_second")?;
+    let signals = signals(read)?;
     let (ca_file, identity) = (file(read, "upstream.ca_file")?, identity(read)?);
     let Some(endpoint) = endpoint(read, protocol)? else { return Ok(None) };
     if !endpoint.is_encrypted() && (ca_file.is_some() || identity.is_some()) {
@@ -47,7 +51,7 @@ pub(super) fn read(read: &Reader<'_>) -> Result<Option<Upstream>, Error> {
         return Err(read.wrong("upstream.endpoint", why));
     }
     let client = upstream::Settings { endpoint, headers, compression, timeout, ca_file, identity };
-    Ok(Some(Upstream { client, start, max_bytes_per_second }))
+    Ok(Some(Upstream { client, signals, start, max_bytes_per_second }))
 }
 
 fn endpoint(read: &Reader<'_>, protocol: Protocol) -> Result<Option<Endpoint>, Error> {
@@ -57,9 +61,18 @@ fn endpoint(read: &Reader<'_>, protocol: Protocol) -> Result<Option<Endpoint>, E
         return Ok(None);
     }
     Endpoint::parse(&text, protocol).map(Some).map_err(|error| match error {
-        EndpointError::Credentials => unshown(KEY, error),
+        EndpointError::Credentials | EndpointError::Query => unshown(KEY, error),
         error => read.wrong(KEY, error.to_string()),
     })
+}
+
+fn signals(read: &Reader<'_>) -> Result<Vec<Signal>, Error> {
+    const KEY: &str = "upstream.signals";
+    let wrong = || read.wrong(KEY, "write some of traces, logs, metrics");
+    let named =
+        |name: &String| Signal::ALL.into_iter().find(|signal| signal.name() == name).ok_or_else(wrong);
+    let signals: Vec<Signal> = read.texts(KEY)?.iter().map(named).collect::<Result<_, _>>()?;
+    if signals.is_empty() { Err(wrong()) } else { Ok(signals) }
 }
 
 fn identity(read: &Reader<'_>) -> Result<Option<(PathBuf, PathBuf)>, Error> {
