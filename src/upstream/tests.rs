@@ -56,16 +56,22 @@ fn server(says: Says) -> u16 {
     port
 }
 
-fn export(scheme: &str, protocol: Protocol, port: u16) -> Outcome {
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+fn client(scheme: &str, protocol: Protocol, port: u16) -> Client {
     let settings = Settings {
         endpoint: Endpoint::parse(&format!("{scheme}://127.0.0.1:{port}"), protocol).unwrap(),
         headers: HeaderMap::new(),
         compression: Compression::Gzip,
-        timeout: Duration::from_millis(400),
+        timeout: TIMEOUT,
         ca_file: None,
         identity: None,
     };
-    let client = Client::new(settings, Arc::new(Still)).unwrap();
+    Client::new(settings, Arc::new(Still)).unwrap()
+}
+
+fn export(scheme: &str, protocol: Protocol, port: u16) -> Outcome {
+    let client = client(scheme, protocol, port);
     let asked = Instant::now();
     let outcome = client.export(Signal::Logs, "abc".into());
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
@@ -193,6 +199,21 @@ fn a_grpc_answer_is_read_to_its_trailers_or_as_far_as_it_comes() {
     {
         let outcome = export("http", Protocol::Grpc, http2_server(parts));
         assert_eq!(kind(&outcome), expected, "{place}: {outcome:?}");
+    }
+}
+
+#[test]
+fn only_one_large_request_is_in_flight() {
+    for (bytes, one_by_one) in [(super::LARGE_BYTES, false), (super::LARGE_BYTES + 1, true)] {
+        let client = client("http", Protocol::Http, server(Says::Nothing));
+        let asked = Instant::now();
+        std::thread::scope(|scope| {
+            for signal in [Signal::Traces, Signal::Logs, Signal::Metrics] {
+                let client = &client;
+                scope.spawn(move || client.export(signal, vec![0; bytes].into()));
+            }
+        });
+        assert_eq!(asked.elapsed() >= 3 * TIMEOUT, one_by_one, "{bytes} {:?}", asked.elapsed());
     }
 }
 
