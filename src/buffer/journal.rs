@@ -605,6 +605,8 @@ impl Journal {
     pub(super) fn sweep_until_closed(&self) {
         let mut ledger = self.ledger.lock();
         loop {
+            // Not after what follows was looked at: it may change while the lock is given up, and nobody says so twice.
+            let has_space = MutexGuard::unlocked(&mut ledger, || self.has_space());
             let expiry = self.until_expiry(&ledger);
             if ledger.deletable().is_some() || expiry.is_some_and(|rest| rest.is_zero()) {
                 let swept = MutexGuard::unlocked(&mut ledger, || self.sweep_or_warn());
@@ -615,7 +617,6 @@ impl Journal {
             if ledger.closed {
                 return;
             }
-            let has_space = MutexGuard::unlocked(&mut ledger, || self.has_space());
             let again = (!has_space || ledger.deletable().is_some()).then_some(SWEEP_RETRY);
             match again.into_iter().chain(expiry).min() {
                 Some(rest) => drop(self.releases.wait_for(&mut ledger, rest)),
