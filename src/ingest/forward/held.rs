@@ -17,6 +17,17 @@ pub(super) struct Held {
     parts: Vec<Part>,
     /// Frames that were tried alone, see [`Held::probe`].
     probed: usize,
+    /// Whether they were gathered at once, in the order in which they are owed.
+    are_in_a_row: bool,
+}
+
+/// What there is an answer for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// Everything that was given up to this number, and on its side of a split.
+    UpTo(u64),
+    /// These, and not what was given before them.
+    Only(Vec<u64>),
 }
 
 /// One half of a request that was refused: the frames up to here that are left.
@@ -41,7 +52,7 @@ pub(super) struct Whole {
 
 impl Held {
     pub(super) fn new(frames: Vec<Frame>) -> Self {
-        Self { frames: frames.into(), parts: Vec::new(), probed: 0 }
+        Self { frames: frames.into(), parts: Vec::new(), probed: 0, are_in_a_row: true }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -82,6 +93,7 @@ impl Held {
 
     /// Newer ones than those that are held.
     pub(super) fn add(&mut self, frames: Vec<Frame>) {
+        self.are_in_a_row &= frames.is_empty();
         self.frames.extend(frames);
     }
 
@@ -92,9 +104,14 @@ impl Held {
         self.parts.push(Part { end: self.frames[middle].sequence, whole: None });
     }
 
-    /// There is an answer for these. Returns their numbers.
-    pub(super) fn take(&mut self, these: Range<usize>) -> Vec<u64> {
-        self.frames.drain(these).map(|frame| frame.sequence).collect()
+    /// There is an answer for these.
+    pub(super) fn take(&mut self, these: Range<usize>) -> Answered {
+        let is_first = these.start == 0;
+        let numbers: Vec<u64> = self.frames.drain(these).map(|frame| frame.sequence).collect();
+        match numbers.last() {
+            Some(last) if is_first && self.are_in_a_row => Answered::UpTo(*last),
+            _ => Answered::Only(numbers),
+        }
     }
 
     pub(super) fn items(&self, these: &Range<usize>) -> u64 {
@@ -136,7 +153,7 @@ mod tests {
         held.divide(&(0..8), WHOLE);
         assert_eq!(next(&held), [0, 1, 2, 3]);
         held.divide(&(0..4), WHOLE);
-        assert_eq!(held.take(0..2), [0, 1]);
+        assert_eq!(held.take(0..2), Answered::UpTo(1));
         assert_eq!(held.keep(|_| true), []);
         assert_eq!(next(&held), [2, 3]);
         // Somebody made room.
@@ -152,5 +169,15 @@ mod tests {
         let mut held = held(3);
         let mut probed = || held.probe().start;
         assert_eq!([(); 5].map(|()| probed()), [2, 1, 0, 2, 1]);
+    }
+
+    #[test]
+    fn an_answer_for_one_says_nothing_about_those_before_it() {
+        let mut held = held(4);
+        assert_eq!(held.take(2..3), Answered::Only(vec![2]));
+        assert_eq!(held.take(0..1), Answered::UpTo(0));
+        // Those may be on another side of a split.
+        held.add(vec![Frame { sequence: 9, accepted: 0, items: 1, payload: Bytes::new() }]);
+        assert_eq!(held.take(0..3), Answered::Only(vec![1, 3, 9]));
     }
 }

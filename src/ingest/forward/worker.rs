@@ -11,7 +11,7 @@ use crate::ingest::Signal;
 
 use super::aside::Aside;
 use super::backoff::{Backoff, Pace};
-use super::held::{Held, Whole};
+use super::held::{Answered, Held, Whole};
 use super::size::RequestSize;
 use super::trust::Trust;
 use super::{CONSUMER, Ending, ForwardCounts, Outcome, Refusal, Route, Throttle, Upstream, pending};
@@ -25,7 +25,7 @@ const TRY_DISK_AGAIN: Duration = Duration::from_secs(2);
 /// Requests with fresh frames before one with backlog.
 const LIVE_PER_BACKLOG: u32 = 3;
 
-/// An outage after which what is fresh does not wait even for a small backlog.
+/// An outage after which what is fresh waits neither for a small backlog nor for what came meanwhile.
 const LONG_OUTAGE: Duration = Duration::from_secs(10);
 
 /// What a thread of a [`super::Forwarder`] owns.
@@ -133,16 +133,16 @@ impl Worker {
         }
     }
 
-    /// At the start, and when the link is back. A split that has not been worked off yet stays: each new one would put
-    /// what was fresh before at the end.
+    /// At the start, and when the link is back. A hiccup leaves a backlog that is being worked off as it is: each new
+    /// split would put what was fresh before at its end.
     fn look_at_what_is_owed(&mut self) {
         let is_worth_it = match self.link {
             Link::Up | Link::Down { .. } => return,
             Link::Untried => true,
-            Link::Back { after } => {
-                self.backlog == Backlog::Nothing
-                    && (after > LONG_OUTAGE || pending(&self.buffer).bytes > self.size.bound() as u64)
+            Link::Back { after } if self.backlog == Backlog::Nothing => {
+                after > LONG_OUTAGE || pending(&self.buffer).bytes > self.size.bound() as u64
             }
+            Link::Back { after } => after > LONG_OUTAGE,
         };
         if is_worth_it {
             self.put_fresh_first();
@@ -238,7 +238,7 @@ impl Worker {
             }
             Tried::Taken => self.size.taken(),
         }
-        self.let_go(&held.take(these))
+        self.let_go(held.take(these))
     }
 
     /// When all that is held is refused, what comes meanwhile may be what the other server takes.
@@ -262,9 +262,12 @@ impl Worker {
     }
 
     /// The position is on disk before anything more is sent. Returns whether to go on.
-    fn let_go(&mut self, sequences: &[u64]) -> bool {
-        for sequence in sequences {
-            self.consumer.release_one(*sequence);
+    fn let_go(&mut self, answered: Answered) -> bool {
+        match answered {
+            Answered::UpTo(last) => self.consumer.release(last),
+            Answered::Only(numbers) => {
+                numbers.into_iter().for_each(|number| self.consumer.release_one(number));
+            }
         }
         let mut complained = false;
         while let Err(error) = self.consumer.save() {
