@@ -188,7 +188,8 @@ async fn what_is_refused_for_good_is_set_aside_and_the_rest_goes_on() {
 async fn a_server_that_refuses_everything_costs_five_requests_and_no_more() {
     let (data, stub, client) = (tempfile::tempdir().unwrap(), Stub::start(), Client::new());
     stub.reply(|_| Reply::Status(400, "x-why", "sick"));
-    let server = Server::start_with(data.path(), &[&stub.endpoint(), "log.level=off"]);
+    let log = data.path().join("log");
+    let server = Server::start_saying(data.path(), &[&stub.endpoint(), "log.level=error"], &log);
     for number in 1..=40 {
         client.post(server.otlp_http("/v1/traces"), &PROTOBUF, wire::trace("shop", number, 1)).await;
     }
@@ -205,6 +206,24 @@ async fn a_server_that_refuses_everything_costs_five_requests_and_no_more() {
     stub.until("all others arrive", |stub| stub.taken("traces").len() == 35).await;
     let told = metrics(&client, &server).await;
     assert_eq!(number(&told, "tracelodge_upstream_set_aside_items_total", &labels), 5);
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(said.matches("forwarding is blocked: it refuses everything").count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn a_warning_beside_a_yes_is_told_once() {
+    let (data, stub, client) = (tempfile::tempdir().unwrap(), Stub::start(), Client::new());
+    stub.reply(|_| Reply::TakeBut(0));
+    let log = data.path().join("log");
+    let server = Server::start_saying(data.path(), &[&stub.endpoint(), "log.level=warn"], &log);
+    for number in 1..=5 {
+        client.post(server.otlp_http("/v1/traces"), &PROTOBUF, wire::trace("shop", number, 1)).await;
+        stub.until("it is taken", |stub| stub.taken("traces").len() as u64 == number).await;
+    }
+    server.terminate();
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(said.matches("with a warning").count(), 1, "{said}");
+    assert!(said.contains("said=\"x\""), "{said}");
 }
 
 #[tokio::test]
@@ -225,7 +244,8 @@ async fn signals_that_are_left_out_stay_here() {
     for signal in ["logs", "metrics"] {
         stub.until(signal, |stub| stub.taken(signal) == numbers_of(signal, [2])).await;
     }
-    assert_eq!(client.get(server.query(&format!("/api/traces/{}", wire::trace_id(2)))).await.status, 200);
+    let stored = server.query(&format!("/api/traces/{}", wire::trace_id(2)));
+    client.until(&stored, |answer| answer.status == 200).await;
     assert_eq!(stub.taken("traces"), numbers_of("traces", [1]));
 }
 

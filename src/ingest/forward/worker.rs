@@ -333,13 +333,17 @@ impl Worker {
         let signal = self.signal.name();
         if rejected == 0 && !message.is_empty() && !self.warned {
             self.warned = true;
-            tracing::warn!(signal, message, "the upstream takes everything, with a warning (told once)");
+            tracing::warn!(
+                signal,
+                said = message,
+                "the upstream takes everything, with a warning (told once)"
+            );
         }
         if self.counts.rejected_items.add(rejected) == 0 && rejected > 0 {
             tracing::warn!(
                 signal,
                 rejected,
-                message,
+                said = message,
                 "the upstream leaves items out (told once, counted always)"
             );
         }
