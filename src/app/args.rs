@@ -12,15 +12,15 @@ use super::import::Import;
 #[command(name = "tracelodge", version, max_term_width = 100)]
 pub struct Args {
     /// A file of settings; see --print-config for all of them
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Where everything is kept
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 
     /// One setting, such as doors.ui=8080; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 
     /// Print every setting with its meaning and its default, and exit
@@ -44,4 +44,24 @@ pub enum Command {
 
     /// Send what a folder of a disk buffer holds to a running server; the folder stays as it is
     Import(Import),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+
+    use super::Args;
+
+    #[test]
+    fn settings_may_stand_before_a_command_and_after_it() {
+        for line in
+            ["tracelodge --data-dir here forget-upstream", "tracelodge forget-upstream --data-dir here"]
+        {
+            let args = Args::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(args.data_dir.as_deref(), Some(Path::new("here")));
+            assert!(args.command.is_some());
+        }
+    }
 }
