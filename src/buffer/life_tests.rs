@@ -840,6 +840,32 @@ proptest! {
 
 /// Lives that went wrong once.
 #[test]
+fn a_footer_that_found_no_space_has_its_place_in_the_folder() {
+    use Event::{Append, Come, Fail, Fill, Free, Pass};
+    let events = [
+        Append(vec![8, 937, 441, 137]),
+        Append(vec![497, 81, 129, 1_297, 833]),
+        Append(vec![281]),
+        Append(vec![1_209, 745, 473, 1_321]),
+        Append(vec![1_305, 1_033, 1_009, 929, 289]),
+        Append(vec![297, 121, 577, 537, 609]),
+        Append(vec![1_113]),
+        Append(vec![457, 113]),
+        Come(2, Start::Oldest),
+        Fill(1),
+        Pass(30_000),
+        Fail(6, Fault::PowerCut),
+        Append(vec![8; 5]),
+        Come(1, Start::Oldest),
+        Free,
+        Append(vec![1_257, 817]),
+        Append(vec![345, 873, 473]),
+        Append(vec![1_185, 81]),
+    ];
+    live_through(WhenFull::Reject, &events);
+}
+
+#[test]
 fn no_mistake_is_made_twice() {
     use Event::{Append, Backfill, Clear, Close, Come, Consume, Fail, GoLive, Leave, Save};
     use Start::{Latest, Oldest};

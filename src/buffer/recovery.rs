@@ -416,14 +416,13 @@ fn read_footer(file: &dyn DiskFile, bytes: u64, id: &StorageId) -> io::Result<Op
     Ok(Footer::decode(&footer[..read], id).filter(|footer| footer.frames > 0))
 }
 
-/// Cuts off what is not sound and says in a footer what is. Without room for the footer the file goes without: it
-/// is then read through at each start.
+/// Cuts off what is not sound and says in a footer what is; what was found, and what the file takes up. Without room for
+/// the footer the file goes without: it is then read through at each start, and its place is kept for when there is.
 fn close_off(file: &dyn DiskFile, survey: &Survey, id: &StorageId) -> io::Result<(Footer, u64)> {
     let content = Footer { recovered: true, ..survey.content };
     file.set_len(survey.sound_end)?;
     if write_all_at(file, &content.encode(id), survey.sound_end).is_err() {
         file.set_len(survey.sound_end)?;
-        return Ok((content, survey.sound_end));
     }
     Ok((content, survey.sound_end + FOOTER_BYTES as u64))
 }
