@@ -838,6 +838,22 @@ proptest! {
     }
 }
 
+#[test]
+fn numbers_are_not_given_again_when_their_floor_was_written_and_not_synced() {
+    use Event::{Append, Clear, Close, Come, Fail};
+    let events = [
+        Append(vec![8]),
+        Fail(5, Fault::Failure),
+        Clear,
+        Close,
+        Clear,
+        Fail(1, Fault::Failure),
+        Fail(0, Fault::PowerCut),
+        Come(1, Start::Oldest),
+    ];
+    live_through(WhenFull::DropForwardBacklog, &events);
+}
+
 /// Lives that went wrong once.
 #[test]
 fn a_footer_that_found_no_space_has_its_place_in_the_folder() {

@@ -151,11 +151,13 @@ fn identify(
 ) -> Result<Identity, Error> {
     let path = folder.path.join(identity::FILE_NAME);
     if let Some(known) = Identity::read(lock).map_err(failed("read", &path))? {
-        return if known.signal == signal {
-            Ok(known)
-        } else {
-            Err(Error::OtherSignal { folder: folder.path.clone(), found: known.signal, wanted: signal })
-        };
+        if known.signal != signal {
+            let (folder, found) = (folder.path.clone(), known.signal);
+            return Err(Error::OtherSignal { folder, found, wanted: signal });
+        }
+        // What is read there may not be durable: whoever wrote it was killed, or refused, before it was.
+        known.write(lock).map_err(failed("write", &path))?;
+        return Ok(known);
     }
     if read_up_to(lock, &mut [0], 0).map_err(failed("read", &path))? == 0 && is_foreign(folder, listing)? {
         return Err(Error::OtherLayout {
