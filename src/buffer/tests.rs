@@ -318,6 +318,16 @@ fn an_append_waits_for_room_where_the_settings_say_so() {
 }
 
 #[test]
+fn no_thread_misses_the_end() {
+    for _ in 0..2_000 {
+        let environment = Environment::new(Arc::new(SimulatedDisk::default()), TestClock::new());
+        let config = FileStorageConfig::appliance();
+        let (buffer, _) = Buffer::open(Path::new("/buffer"), Signal::Traces, config, environment).unwrap();
+        buffer.close();
+    }
+}
+
+#[test]
 fn what_waits_for_room_is_refused_when_the_buffer_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let when_full = WhenFull::Block(Duration::from_secs(24 * 60 * 60));

