@@ -11,9 +11,31 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, WriteTransaction};
+use redb::{
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, TableDefinition,
+    WriteTransaction,
+};
 
-use crate::store::{Error, check_format};
+use crate::store::Error;
+use crate::store::seal::{Damaged, seal, unseal};
+
+/// Bytes to bytes: the engine's own encodings are not part of our formats.
+pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// The table every file has, whatever its format.
+pub(super) const META: Definition = Definition::new("meta");
+
+/// Key of the format number in `meta`.
+pub(super) const FORMAT_KEY: &[u8] = b"format";
+
+/// What a file of ours is known by.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    /// The format that is written, and the newest that is read.
+    pub(super) format: u32,
+    /// Every table; all are made when a file is made, so that readers never miss one.
+    pub(super) tables: &'static [Definition],
+}
 
 /// Makes a handle of the file, told how many were given up before: only the first may create the file.
 type Open = Box<dyn Fn(u64) -> Result<Database, DatabaseError> + Send + Sync>;
@@ -21,6 +43,7 @@ type Open = Box<dyn Fn(u64) -> Result<Database, DatabaseError> + Send + Sync>;
 /// One redb file.
 pub(super) struct Engine {
     path: PathBuf,
+    layout: Layout,
     open: Open,
     /// `None` after a failure, until the next use.
     handle: RwLock<Option<Handle>>,
@@ -37,7 +60,7 @@ struct Handle {
 
 impl Engine {
     /// Opens the file, or makes it. Its pages take at most `cache_bytes` of memory.
-    pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, cache_bytes: usize, layout: Layout) -> Result<Self, Error> {
         let file = path.to_owned();
         let open = move |failures| {
             let mut builder = Builder::new();
@@ -48,13 +71,14 @@ impl Engine {
             // A file that vanished since is not to be taken for an empty store.
             if failures == 0 { builder.create(&file) } else { builder.open(&file) }
         };
-        Self::open_with(path, Box::new(open))
+        Self::open_with(path, layout, Box::new(open))
     }
 
     /// The same with another way to the bytes.
-    pub(super) fn open_with(path: &Path, open: Open) -> Result<Self, Error> {
+    pub(super) fn open_with(path: &Path, layout: Layout, open: Open) -> Result<Self, Error> {
         let engine = Self {
             path: path.to_owned(),
+            layout,
             open,
             handle: RwLock::new(None),
             writing: Mutex::new(()),
@@ -122,7 +146,7 @@ impl Engine {
             let refused = |source| Error::Open { path: self.path.clone(), source: Box::new(source) };
             let database = guarded(|| {
                 let database = (self.open)(generation).map_err(refused)?;
-                check_format(&database, &self.path)?;
+                check_format(&database, &self.path, self.layout)?;
                 Ok(database)
             })?;
             *slot = Some(Handle { database, generation });
@@ -188,4 +212,39 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// Refuses a file that a later version wrote, and makes the tables of a new one. Writes nothing otherwise: the
+/// disk may be full.
+fn check_format(database: &Database, path: &Path, layout: Layout) -> Result<(), Error> {
+    match stored_format(database)? {
+        Some(Ok(found)) if found > layout.format => {
+            Err(Error::NewerFormat { path: path.to_owned(), found, known: layout.format })
+        }
+        Some(Ok(_known)) => Ok(()),
+        Some(Err(Damaged)) => Err(Error::DamagedFormat { path: path.to_owned() }),
+        None => make_tables(database, layout),
+    }
+}
+
+fn stored_format(database: &Database) -> Result<Option<Result<u32, Damaged>>, Error> {
+    let table = match database.begin_read()?.open_table(META) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        table => table?,
+    };
+    Ok(table.get(FORMAT_KEY)?.map(|value| format_of(value.value())))
+}
+
+fn format_of(sealed: &[u8]) -> Result<u32, Damaged> {
+    Ok(u32::from_le_bytes(unseal(FORMAT_KEY, sealed)?.try_into().map_err(|_| Damaged)?))
+}
+
+fn make_tables(database: &Database, layout: Layout) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    for table in layout.tables {
+        transaction.open_table(*table)?;
+    }
+    let format = seal(FORMAT_KEY, layout.format.to_le_bytes().to_vec());
+    transaction.open_table(META)?.insert(FORMAT_KEY, &format[..])?;
+    Ok(transaction.commit()?)
 }

@@ -16,8 +16,9 @@ use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{SpanId, SpanKind, content_hash};
 use crate::otlp::SpanView;
-use crate::store::key::Identity;
-use crate::store::schema::{
+use crate::store::engine::{Definition, FORMAT_KEY, META};
+use crate::store::literal::key::Identity;
+use crate::store::literal::schema::{
     DEPENDENCIES, EXPIRY, Expiring, PENDING_PARENTS, SERVICE_NAME_INDEX, SPANS, START_TIME_INDEX,
 };
 
@@ -633,7 +634,7 @@ fn moody_store(folder: &TempDir) -> (Store, Arc<AtomicU8>) {
         let disk = Moody { file: FileBackend::new(file)?, mood: Arc::clone(&asked) };
         Builder::new().set_cache_size(0).create_with_backend(disk)
     };
-    let store = Store::with_engine(Engine::open_with(&path, Box::new(open)).unwrap(), &SETTINGS);
+    let store = Store::with_engine(Engine::open_with(&path, LAYOUT, Box::new(open)).unwrap(), &SETTINGS);
     store.append(&trace(1, CART), &cursor(1), BASE).unwrap();
     (store, mood)
 }

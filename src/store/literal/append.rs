@@ -5,14 +5,15 @@ use std::collections::{HashMap, HashSet};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use crate::model::{Span, SpanKind, Timestamp, TraceId};
-use crate::store::calls::Calls;
-use crate::store::key::{self, Identity};
-use crate::store::record::{self, Damaged, IndexRow, Note};
-use crate::store::schema::{
+use crate::store::literal::calls::Calls;
+use crate::store::literal::key::{self, Identity};
+use crate::store::literal::record::{self, Damaged, IndexRow, Note};
+use crate::store::literal::schema::{
     ARCHIVE, CURSOR, Definition, EXPIRY, Expiring, OPERATIONS, SERVICE_NAME_INDEX, SERVICES, SPANS,
     START_TIME_INDEX,
 };
-use crate::store::{Appended, Cursor, Error, Losses};
+use crate::store::literal::{Appended, Cursor, Error};
+use crate::store::losses::Losses;
 
 /// A table that is being written.
 pub(super) type WriteTable<'t> = Table<'t, &'static [u8], &'static [u8]>;

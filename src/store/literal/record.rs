@@ -10,11 +10,9 @@ use bytes::Bytes;
 
 use crate::model::{Origin, Resource, Scope, Span, SpanId, SpanKind, StatusCode, Timestamp};
 use crate::otlp::SpanView;
-use crate::store::key::{self, Identity, shortened};
-
-/// A row whose bytes are not what was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Damaged;
+use crate::store::literal::key::{self, Identity, shortened};
+use crate::store::seal::Cut;
+pub(super) use crate::store::seal::{Damaged, seal, unseal};
 
 /// Version of a span's row.
 const SPAN_VERSION: u8 = 1;
@@ -30,23 +28,6 @@ pub(super) const NEVER: u64 = 0;
 
 /// Distinct resources and scopes of one trace that are looked through for an equal one before it is copied.
 const INTERNED: usize = 32;
-
-/// A value with its checksum behind it.
-pub(super) fn seal(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
-    let checksum = checksum(key, &value);
-    value.extend_from_slice(&checksum.to_le_bytes());
-    value
-}
-
-/// The value without its checksum, if that is right.
-pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Damaged> {
-    let (value, stored) = sealed.split_last_chunk().ok_or(Damaged)?;
-    if checksum(key, value) == u32::from_le_bytes(*stored) { Ok(value) } else { Err(Damaged) }
-}
-
-fn checksum(key: &[u8], value: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(key), value)
-}
 
 /// A span's row.
 pub(super) fn span(span: &Span, expire_time: u64) -> Vec<u8> {
@@ -300,28 +281,5 @@ impl Note {
         let (Some(expire_time), Some(number)) = (cut.u64(), cut.u64()) else { return Err(Damaged) };
         let text = String::from_utf8(cut.0.into()).map_err(|_| Damaged)?;
         Ok(Self { expire_time, number, text })
-    }
-}
-
-/// The rest of a value, taken from the front.
-struct Cut<'a>(&'a [u8]);
-
-impl<'a> Cut<'a> {
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
     }
 }

@@ -9,12 +9,13 @@ use redb::{Range, ReadOnlyTable, ReadableTableMetadata as _};
 
 use crate::model::{Span, SpanId, SpanKind, Timestamp, TraceId};
 use crate::store::engine::Reading;
-use crate::store::key::Identity;
-use crate::store::record::{Damaged, IndexRow, Note, SpanMaker, SpanRow};
-use crate::store::schema::{
+use crate::store::literal::key::Identity;
+use crate::store::literal::record::{Damaged, IndexRow, Note, SpanMaker, SpanRow};
+use crate::store::literal::schema::{
     ARCHIVE, DEPENDENCIES, Definition, OPERATIONS, SERVICE_NAME_INDEX, SERVICES, SPANS, START_TIME_INDEX,
 };
-use crate::store::{Error, Losses, key};
+use crate::store::literal::{Error, key};
+use crate::store::losses::Losses;
 
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Rows = Range<'static, &'static [u8], &'static [u8]>;
@@ -49,7 +50,7 @@ pub struct Dependency {
 }
 
 impl Snapshot<'_> {
-    /// The names of all services, sorted; long ones [`crate::store::shortened`].
+    /// The names of all services, sorted; long ones [`crate::store::literal::shortened`].
     pub fn services(&self) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         self.each(SERVICES, &[], &[0xff], |key, value| {

@@ -12,7 +12,7 @@ use redb::{Builder, StorageBackend};
 use crate::model::sketch::{BASE, trace, trace_id};
 use crate::model::{Span, Timestamp};
 use crate::store::engine::Engine;
-use crate::store::{Cursor, Settings, Store};
+use crate::store::literal::{Cursor, LAYOUT, Settings, Store};
 
 const SETTINGS: Settings = Settings { cache_bytes: 1 << 20, max_age: Duration::from_secs(3_600) };
 const BATCHES: u64 = 4;
@@ -48,7 +48,7 @@ impl Disk {
         let open = move |_failures| {
             Builder::new().set_cache_size(SETTINGS.cache_bytes).create_with_backend(disk.clone())
         };
-        Store::with_engine(Engine::open_with(Path::new("memory"), Box::new(open)).unwrap(), &SETTINGS)
+        Store::with_engine(Engine::open_with(Path::new("memory"), LAYOUT, Box::new(open)).unwrap(), &SETTINGS)
     }
 }
 

@@ -10,11 +10,12 @@ use std::collections::HashMap;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
 
 use crate::model::{Span, SpanId, TraceId};
-use crate::store::append::{Moment, WriteTable, remind};
-use crate::store::key::{self, Identity};
-use crate::store::record::{Note, SpanRow};
-use crate::store::schema::{DEPENDENCIES, EXPIRY, Expiring, PENDING_PARENTS, SPANS};
-use crate::store::{Error, Losses};
+use crate::store::literal::Error;
+use crate::store::literal::append::{Moment, WriteTable, remind};
+use crate::store::literal::key::{self, Identity};
+use crate::store::literal::record::{Note, SpanRow};
+use crate::store::literal::schema::{DEPENDENCIES, EXPIRY, Expiring, PENDING_PARENTS, SPANS};
+use crate::store::losses::Losses;
 
 /// Rows of `jaeger.dependencies`: pairs of services that call each other, times the hours in which they do.
 /// Further calls are not counted.

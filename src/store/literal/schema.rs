@@ -17,15 +17,10 @@
 //! `StartTimeIndex` is not in DynamoDB's schema, which cannot search without a service; merging one range per
 //! service instead would open thousands of ranges where there are thousands of services. `expiry` stands for
 //! DynamoDB's own sweeper: ordered by time, so that what is due is found without looking at anything else.
-//! Keys are [`crate::store::key`]'s, values [`crate::store::record`]'s; docs/formats.md draws every byte.
+//! Keys are [`crate::store::literal::key`]'s, values [`crate::store::literal::record`]'s; docs/formats.md draws every byte.
 
-use redb::TableDefinition;
-
-/// Bytes to bytes: the engine's own encodings are not part of our format.
-pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
-
-/// The format this version writes, and the newest it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) use crate::store::engine::Definition;
+use crate::store::engine::META;
 
 pub(super) const SPANS: Definition = Definition::new("jaeger.spans");
 pub(super) const SERVICE_NAME_INDEX: Definition = Definition::new("jaeger.spans.ServiceNameIndex");
@@ -37,10 +32,6 @@ pub(super) const PENDING_PARENTS: Definition = Definition::new("jaeger.pending_p
 pub(super) const ARCHIVE: Definition = Definition::new("jaeger.archive");
 pub(super) const CURSOR: Definition = Definition::new("buffer.cursor");
 pub(super) const EXPIRY: Definition = Definition::new("expiry");
-pub(super) const META: Definition = Definition::new("meta");
-
-/// Key of the format number in `meta`.
-pub(super) const FORMAT_KEY: &[u8] = b"format";
 
 /// Every table; all are made when a file is made, so that readers never miss one.
 pub(super) const TABLES: [Definition; 11] = [

@@ -8,14 +8,15 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::model::Timestamp;
-use crate::store::append::{WriteTable, remind};
-use crate::store::key::{self, Identity};
-use crate::store::record::{Note, SpanRow};
-use crate::store::schema::{
+use crate::store::literal::append::{WriteTable, remind};
+use crate::store::literal::key::{self, Identity};
+use crate::store::literal::record::{Note, SpanRow};
+use crate::store::literal::schema::{
     DEPENDENCIES, EXPIRY, Expiring, OPERATIONS, PENDING_PARENTS, SERVICE_NAME_INDEX, SERVICES, SPANS,
     START_TIME_INDEX,
 };
-use crate::store::{Error, Expired, Losses};
+use crate::store::literal::{Error, Expired};
+use crate::store::losses::Losses;
 
 /// Reminders that one transaction handles: some 100 ms of work, for which other writers wait.
 pub(super) const REMINDERS_PER_BATCH: usize = 5_000;
