@@ -273,7 +273,7 @@ fn plain(value: any_value::Value) -> KeyValue {
 
 /// Which fields of a message are messages themselves, so that they can be scrambled too.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     Request,
     ResourceSpans,
     ScopeSpans,
@@ -302,7 +302,7 @@ impl Shape {
 
 /// The same kind of message with its fields in another order, some twice, and unknown fields among them.
 /// `dice` is used up from the end.
-pub(super) fn scrambled(message: &[u8], shape: Shape, dice: &mut Vec<u8>) -> Vec<u8> {
+pub(crate) fn scrambled(message: &[u8], shape: Shape, dice: &mut Vec<u8>) -> Vec<u8> {
     let mut fields = Fields::new(message);
     let mut pieces: Vec<Vec<u8>> = Vec::new();
     while let Some((field, value)) = fields.next() {

@@ -247,7 +247,13 @@ impl<'a> KeyValue<'a> {
 }
 
 impl<'a> AnyValue<'a> {
-    fn read(message: &'a [u8], depth: usize) -> Self {
+    /// Reads a whole value message.
+    pub fn read(message: &'a [u8]) -> Self {
+        Self::read_inside(message, 0)
+    }
+
+    /// Reads a value that stands inside `depth` lists.
+    fn read_inside(message: &'a [u8], depth: usize) -> Self {
         let mut value = Self::Empty;
         value.merge(message, depth);
         value
@@ -262,7 +268,7 @@ impl<'a> AnyValue<'a> {
                 (3, Value::Varint(number)) => *self = Self::Int(number as i64),
                 (4, Value::Fixed64(bits)) => *self = Self::Double(f64::from_bits(bits)),
                 (5, Value::Bytes(list)) if depth < MAX_VALUE_DEPTH => {
-                    let more = messages(list).map(|message| Self::read(message, depth + 1));
+                    let more = messages(list).map(|message| Self::read_inside(message, depth + 1));
                     match self {
                         Self::Array(values) => values.extend(more),
                         _ => *self = Self::Array(exactly(list, more)),

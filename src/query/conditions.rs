@@ -18,7 +18,7 @@ pub struct Conditions {
     /// The span's status.
     pub status: Option<StatusCode>,
     /// Key and value as text ([`crate::otlp::AnyValue::to_text`]): each pair must stand among the attributes of
-    /// the span, its resource, its scope or its events, or be what Jaeger shows in tags of its own
+    /// the span, its resource, its scope, its events or its links, or be what Jaeger shows in tags of its own
     /// (`error`, `span.kind`, `otel.status_code`, `otel.status_description`, `otel.scope.name`,
     /// `otel.scope.version`, `w3c.tracestate`), `event` (an event's name) and `operation` (the span's name).
     pub attributes: Vec<(String, String)>,
@@ -101,6 +101,7 @@ impl<'a> Views<'a> {
             || stands_in(&self.resource.attributes)
             || stands_in(&self.scope.attributes)
             || self.body.events.iter().any(|event| stands_in(&event.attributes))
+            || self.body.links.iter().any(|link| stands_in(&link.attributes))
             || self.derived.iter().flatten().any(is_it)
             || (key == "operation" && self.body.name == value)
             || (key == "event" && self.body.events.iter().any(|event| event.name == value))
@@ -109,8 +110,140 @@ impl<'a> Views<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use prost::Message as _;
+
     use super::*;
     use crate::model::sketch::trace;
+    use crate::otlp::arbitrary::{Shape, request, scrambled};
+    use crate::otlp::{self, Fields, Value, write};
+    use crate::store::bloom;
+    use crate::store::tags::{Tags, source_tags, tag_hash};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn a_filter_lets_pass_whatever_a_search_can_find(
+            request in request(),
+            dice in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut dice = dice;
+            let bytes = Bytes::from(scrambled(&request.encode_to_vec(), Shape::Request, &mut dice));
+            for span in otlp::spans(&bytes, &otlp::Limits::default()).unwrap() {
+                let filters = [filter(&span, |body, tags| tags.fields(body)), filter(&span, feed_in_pieces)];
+                let (keys, values) = words(&span);
+                let views = Views::of(&span);
+                for (key, value) in keys.iter().flat_map(|key| values.iter().map(move |value| (key, value))) {
+                    let hash = tag_hash(key, value);
+                    let passes = filters.iter().all(|filter| bloom::may_hold(filter, hash));
+                    prop_assert!(passes || !views.have(key, value), "{key:?} {value:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_in_any_place_of_a_span_is_found_and_let_pass() {
+        let drawing = "shop | GET /cart | server | 0-10 | n=-5 ok=true resource:zone=a scope:name=lib \
+                       scope:part=x event:level=warn !event=retry@3 !link=5 !error=refused";
+        let span = trace(1, drawing).remove(0);
+        let mut body = span.body.to_vec();
+        write::message(&mut body, 13, |link| {
+            write::message(link, 4, |pair| {
+                write::string(pair, 1, "why");
+                write::message(pair, 2, |value| write::string(value, 1, "batch"));
+            });
+        });
+        let span = Span { body: body.into(), ..span };
+        let filters = [filter(&span, |body, tags| tags.fields(body)), filter(&span, feed_in_pieces)];
+        for (key, value) in [
+            ("n", "-5"),
+            ("ok", "true"),
+            ("zone", "a"),
+            ("otel.scope.name", "lib"),
+            ("part", "x"),
+            ("level", "warn"),
+            ("event", "retry"),
+            ("why", "batch"),
+            ("span.kind", "server"),
+            ("error", "true"),
+            ("otel.status_code", "ERROR"),
+            ("otel.status_description", "refused"),
+            ("operation", "GET /cart"),
+        ] {
+            let asks = |value: &str| Conditions {
+                attributes: vec![(key.into(), value.into())],
+                ..Conditions::default()
+            };
+            assert!(asks(value).match_span(&span), "{key}={value}");
+            assert!(!asks("other").match_span(&span), "{key}");
+            for filter in &filters {
+                assert!(bloom::may_hold(filter, tag_hash(key, value)), "{key}={value}");
+                assert!(!bloom::may_hold(filter, tag_hash(key, "other")), "{key}");
+            }
+        }
+    }
+
+    /// The filter of a chunk that has this span only.
+    fn filter(span: &Span, feed: impl Fn(&[u8], &mut Tags)) -> Vec<u8> {
+        let mut tags = Tags::default();
+        tags.source(&source_tags(&span.resource, &span.scope));
+        tags.outcome(span.kind, span.status);
+        tags.name(SpanView::name_of(&span.body).as_bytes());
+        feed(&span.body, &mut tags);
+        bloom::build(tags.finish().iter().copied(), bloom::TAG_BITS)
+    }
+
+    /// As a chunk feeds a span: plain attributes one by one, whatever stands between them as it is.
+    fn feed_in_pieces(body: &[u8], tags: &mut Tags) {
+        let mut fields = Fields::new(body);
+        let mut fed = 0;
+        loop {
+            let start = fields.offset();
+            let Some(field) = fields.next() else { break };
+            if let (9, Value::Bytes(pair)) = field
+                && let Some((key, value)) = plain_pair(pair)
+            {
+                tags.fields(&body[fed..start]);
+                tags.attribute(key, value);
+                fed = fields.offset();
+            }
+        }
+        tags.fields(&body[fed..]);
+    }
+
+    fn plain_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+        let fields: Vec<_> = Fields::new(pair).collect();
+        let [(1, Value::Bytes(key)), (2, Value::Bytes(value))] = fields[..] else { return None };
+        Some((key, value))
+    }
+
+    /// The keys and values that may be asked for, all that stand anywhere in the span.
+    fn words(span: &Span) -> (Vec<Cow<'_, str>>, Vec<Cow<'_, str>>) {
+        let views = Views::of(span);
+        let SpanView { name, trace_state, status_message, attributes, events, links, .. } = views.body;
+        let (mut keys, mut values) = (Vec::new(), vec![name, trace_state, status_message]);
+        values.extend(["", "true", "OK", "ERROR", span.kind.name()].map(Cow::Borrowed));
+        values.extend([views.scope.name, views.scope.version]);
+        keys.extend(["error", "span.kind", "otel.status_code", "otel.status_description"].map(Cow::Borrowed));
+        keys.extend(["otel.scope.name", "otel.scope.version", "w3c.tracestate"].map(Cow::Borrowed));
+        keys.extend(["event", "operation"].map(Cow::Borrowed));
+        let mut pairs = [attributes, views.resource.attributes, views.scope.attributes].concat();
+        for event in events {
+            values.push(event.name);
+            pairs.extend(event.attributes);
+        }
+        pairs.extend(links.into_iter().flat_map(|link| link.attributes));
+        for pair in pairs {
+            values.push(pair.value.to_text().into_owned().into());
+            keys.push(pair.key);
+        }
+        (keys, values)
+    }
 
     #[test]
     fn a_long_operation_is_found_by_its_name_and_by_the_name_it_is_listed_by() {

@@ -1,13 +1,18 @@
 //! Spans at rest in redb.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the runs that use it come next"))]
+pub(crate) mod bloom;
 mod chunk;
 mod engine;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the runs that use it come next"))]
+mod index;
 mod key;
 pub mod literal;
 mod losses;
 mod seal;
-mod tags;
+#[cfg_attr(not(test), expect(dead_code, reason = "the runs that use it come next"))]
+pub(crate) mod tags;
 
 use std::time::Duration;
 
