@@ -1,10 +1,12 @@
 //! What a search asks of each span of one service in one run, in about four bytes a span.
 //!
-//! A row of `jaeger.spans.ServiceNameIndex` is one zstd frame (level 1, with its content size, without a checksum) of:
+//! A row of `jaeger.spans.ServiceNameIndex`, numbers little-endian:
 //!
 //! ```text
-//! row     = spans u32 ‖ classes u32 ‖ earliest start u64 ‖ class* ‖ column × 4          numbers LE
-//! class   = kind + 16 × status u8 ‖ length u16 ‖ name, `length` bytes of UTF-8          numbered from 0
+//! row     = spans u32 ‖ classes u32 ‖ earliest start u64 ‖ outcomes u32 ‖ longest duration u8 ‖ body
+//!           outcomes: bit 6 × status + kind is set when a span has both; the longest duration is a code
+//! body    = one zstd frame (level 1, with its content size, without a checksum) of class* ‖ column × 4
+//! class   = 6 × status + kind u8 ‖ length u16 ‖ name, `length` bytes of UTF-8            numbered from 0
 //!           length 65 535: the name is not said, and none follows
 //! column  = width u8 ‖ plane × width      one value a span, `width` bytes; width 0: all are 0
 //! plane   = one byte of every value, in the order of the spans; the least significant bytes are the first plane
@@ -19,14 +21,18 @@
 //!           249                        2^41 ns (37 minutes) and above
 //! ```
 //!
-//! Every plane is a block of the frame's own: each has statistics of its own to be packed by.
+//! Every plane is a block of the frame's own: each has statistics of its own to be packed by. What stands before the
+//! frame tells of most rows that a search for long or failed spans need not unpack them.
 //!
-//! Limits: [`MAX_SPANS`] a row, and [`MAX_NAMES_BYTES`] of classes: those beyond are kept without their names. A row is
-//! never longer than [`MAX_ROW_BYTES`] when it is unpacked, whatever its bytes.
+//! Limits: [`MAX_SPANS`] a row, and [`MAX_NAMES_BYTES`] of classes: those beyond are kept without their names. A body is
+//! never longer than [`MAX_BODY_BYTES`] when it is unpacked, whatever its bytes.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::{SpanKind, StatusCode, Timestamp};
 use crate::store::key::MAX_NAME_BYTES;
@@ -35,8 +41,8 @@ use crate::store::seal::{Cut, Damaged};
 /// The most spans of a row, hence of a run.
 pub(super) const MAX_SPANS: usize = 2 << 20;
 
-/// The longest row, unpacked.
-const MAX_ROW_BYTES: usize = 64 << 20;
+/// The longest body, unpacked.
+const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// How many bytes of classes a row takes before it keeps further ones without their names.
 const MAX_NAMES_BYTES: usize = 16 << 20;
@@ -44,7 +50,10 @@ const MAX_NAMES_BYTES: usize = 16 << 20;
 /// The widest columns: ordinals, classes, starts, durations.
 const WIDEST: [usize; 4] = [4, 4, 6, 1];
 
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 21;
+
+/// How many kinds of span there are.
+const KINDS: u8 = 6;
 
 /// A kind and a status, and no name.
 const NAMELESS_BYTES: usize = 3;
@@ -52,15 +61,14 @@ const NAMELESS_BYTES: usize = 3;
 /// The length of a name that is not said.
 const NO_NAME: u16 = u16::MAX;
 
-/// What is written can be read: with every column at its widest and no more nameless classes than there are.
+/// What is written can be read: with every column at its widest, and every nameless class there can be.
 const _: () = {
     let columns = 4 + MAX_SPANS * (WIDEST[0] + WIDEST[1] + WIDEST[2] + WIDEST[3]);
     let classes = MAX_NAMES_BYTES + NAMELESS_BYTES + MAX_NAME_BYTES + 256 * NAMELESS_BYTES;
-    assert!(HEAD_BYTES + classes + columns <= MAX_ROW_BYTES);
+    assert!(classes + columns <= MAX_BODY_BYTES);
     assert!(MAX_NAME_BYTES < NO_NAME as usize);
 };
 
-/// Between two starts there are fewer than 2^45 of them.
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// What spans of one service often have in common.
@@ -74,19 +82,31 @@ pub(super) struct Class<'a> {
     pub(super) status: StatusCode,
 }
 
+impl Class<'_> {
+    fn write(self, bytes: &mut Vec<u8>, is_named: bool) {
+        let name = if is_named { self.operation } else { "" };
+        let length = if is_named { name.len() as u16 } else { NO_NAME };
+        bytes.clear();
+        bytes.push(outcome(self.kind, self.status));
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+    }
+}
+
+fn outcome(kind: SpanKind, status: StatusCode) -> u8 {
+    KINDS * status as u8 + kind as u8
+}
+
 /// A row in the making.
 #[derive(Debug, Default)]
 pub(super) struct IndexBuilder {
-    /// The number of each class, by its bytes.
-    numbers: HashMap<Box<[u8]>, u32>,
-    /// The classes' bytes, in the order of their numbers.
-    classes: Vec<u8>,
+    classes: Classes,
     spans: Vec<Written>,
     next_ordinal: u32,
     earliest: Option<Timestamp>,
     latest: Timestamp,
-    /// Room for the bytes of a class.
-    class: Vec<u8>,
+    outcomes: u32,
+    longest: u8,
 }
 
 #[derive(Debug)]
@@ -102,26 +122,13 @@ impl IndexBuilder {
     pub(super) fn add(&mut self, ordinal: u32, class: Class<'_>, start: Timestamp, duration: Duration) {
         debug_assert!(ordinal >= self.next_ordinal && self.spans.len() < MAX_SPANS, "{ordinal}");
         let gap = ordinal.wrapping_sub(self.next_ordinal);
-        let class = self.number(class);
+        let duration = duration_code(duration);
         self.next_ordinal = ordinal.wrapping_add(1);
         self.earliest = Some(self.earliest.map_or(start, |earliest| earliest.min(start)));
         self.latest = self.latest.max(start);
-        self.spans.push(Written { start, gap, class, duration: duration_code(duration) });
-    }
-
-    fn number(&mut self, class: Class<'_>) -> u32 {
-        write_class(&mut self.class, class, class.operation.len() <= MAX_NAME_BYTES);
-        if let Some(number) = self.numbers.get(&self.class[..]) {
-            return *number;
-        }
-        if self.classes.len() >= MAX_NAMES_BYTES {
-            write_class(&mut self.class, class, false);
-        }
-        let next = self.numbers.len() as u32;
-        *self.numbers.entry(self.class[..].into()).or_insert_with(|| {
-            self.classes.extend_from_slice(&self.class);
-            next
-        })
+        self.outcomes |= 1 << outcome(class.kind, class.status);
+        self.longest = self.longest.max(duration);
+        self.spans.push(Written { start, gap, class: self.classes.number(class), duration });
     }
 
     /// Whether no span was taken.
@@ -137,11 +144,12 @@ impl IndexBuilder {
     /// The row.
     pub(super) fn finish(self) -> Vec<u8> {
         let earliest = self.earliest.unwrap_or_default();
-        let mut head = Vec::with_capacity(HEAD_BYTES + self.classes.len());
-        head.extend_from_slice(&(self.spans.len() as u32).to_le_bytes());
-        head.extend_from_slice(&(self.numbers.len() as u32).to_le_bytes());
-        head.extend_from_slice(&earliest.nanos().to_le_bytes());
-        head.extend_from_slice(&self.classes);
+        let mut row = Vec::with_capacity(HEAD_BYTES + self.classes.bytes.len() + 4 * self.spans.len());
+        row.extend_from_slice(&(self.spans.len() as u32).to_le_bytes());
+        row.extend_from_slice(&(self.classes.numbers.len() as u32).to_le_bytes());
+        row.extend_from_slice(&earliest.nanos().to_le_bytes());
+        row.extend_from_slice(&self.outcomes.to_le_bytes());
+        row.push(self.longest);
         let columns = [
             column(&self.spans, |span| u64::from(span.gap)),
             column(&self.spans, |span| u64::from(span.class)),
@@ -149,17 +157,8 @@ impl IndexBuilder {
             // Never left out, so that a row of n spans has n bytes at least, whatever its head says.
             vec![self.spans.iter().map(|span| span.duration).collect()],
         ];
-        pack(&head, &columns).expect("memory takes what is written to it")
+        pack(row, &self.classes.bytes, &columns).expect("memory takes what is written to it")
     }
-}
-
-fn write_class(bytes: &mut Vec<u8>, class: Class<'_>, is_named: bool) {
-    let name = if is_named { class.operation } else { "" };
-    let length = if is_named { name.len() as u16 } else { NO_NAME };
-    bytes.clear();
-    bytes.push(class.kind as u8 | (class.status as u8) << 4);
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(name.as_bytes());
 }
 
 /// A column's planes.
@@ -169,11 +168,12 @@ fn column(spans: &[Written], value: impl Fn(&Written) -> u64) -> Vec<Vec<u8>> {
     (0..width).map(|byte| spans.iter().map(|span| (value(span) >> (8 * byte)) as u8).collect()).collect()
 }
 
-fn pack(head: &[u8], columns: &[Vec<Vec<u8>>]) -> io::Result<Vec<u8>> {
+/// The row whose head is given, with its body.
+fn pack(head: Vec<u8>, classes: &[u8], columns: &[Vec<Vec<u8>>]) -> io::Result<Vec<u8>> {
     let planes = columns.iter().flatten().map(Vec::len).sum::<usize>();
-    let mut frame = zstd::stream::write::Encoder::new(Vec::new(), 1)?;
-    frame.set_pledged_src_size(Some((head.len() + columns.len() + planes) as u64))?;
-    frame.write_all(head)?;
+    let mut frame = zstd::stream::write::Encoder::new(head, 1)?;
+    frame.set_pledged_src_size(Some((classes.len() + columns.len() + planes) as u64))?;
+    frame.write_all(classes)?;
     for column in columns {
         frame.write_all(&[column.len() as u8])?;
         for plane in column {
@@ -182,6 +182,52 @@ fn pack(head: &[u8], columns: &[Vec<Vec<u8>>]) -> io::Result<Vec<u8>> {
         }
     }
     frame.finish()
+}
+
+/// The classes of a row and their numbers.
+#[derive(Debug, Default)]
+struct Classes {
+    /// All of them as they are written, in the order of their numbers.
+    bytes: Vec<u8>,
+    numbers: HashMap<Box<[u8]>, u32>,
+    /// Where those stand that were asked for last, by a hash of their bytes: most spans are of few classes, and this
+    /// is found faster than a number in a map that no sender can slow down.
+    recent: Vec<(Range<usize>, u32)>,
+    /// Room for the bytes of one.
+    class: Vec<u8>,
+}
+
+impl Classes {
+    const RECENT: usize = 128;
+
+    fn number(&mut self, class: Class<'_>) -> u32 {
+        class.write(&mut self.class, class.operation.len() <= MAX_NAME_BYTES);
+        if self.recent.is_empty() {
+            self.recent.resize(Self::RECENT, (0..0, 0));
+        }
+        let slot = xxh3_64(&self.class) as usize % Self::RECENT;
+        let (place, number) = &self.recent[slot];
+        if self.bytes[place.clone()] == self.class {
+            return *number;
+        }
+        if let Some(number) = self.numbers.get(&self.class[..]) {
+            return *number;
+        }
+        self.enter(class, slot)
+    }
+
+    fn enter(&mut self, class: Class<'_>, slot: usize) -> u32 {
+        if self.bytes.len() >= MAX_NAMES_BYTES {
+            class.write(&mut self.class, false);
+        }
+        let next = self.numbers.len() as u32;
+        *self.numbers.entry(self.class[..].into()).or_insert_with(|| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&self.class);
+            self.recent[slot] = (start..self.bytes.len(), next);
+            next
+        })
+    }
 }
 
 fn duration_code(duration: Duration) -> u8 {
@@ -202,12 +248,62 @@ fn shortest(code: u8) -> Duration {
     Duration::from_nanos(u64::from(8 + step % 8) << (step / 8 + 7))
 }
 
+/// The longest duration of a code.
+fn longest(code: u8) -> Duration {
+    if code >= TOP_CODE { Duration::MAX } else { shortest(code + 1) - Duration::from_nanos(1) }
+}
+
+/// What a row says of all its spans at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// How many spans.
+    pub(super) spans: usize,
+    /// When the first of them started.
+    pub(super) earliest: Timestamp,
+    classes: usize,
+    outcomes: u32,
+    longest: u8,
+}
+
+impl Head {
+    /// Reads only the start of a row.
+    pub(super) fn read(row: &[u8]) -> Result<Self, Damaged> {
+        Self::cut(&mut Cut(row)).ok_or(Damaged)
+    }
+
+    fn cut(cut: &mut Cut<'_>) -> Option<Self> {
+        let (spans, classes) = (cut.u32()? as usize, cut.u32()? as usize);
+        let (earliest, outcomes, [longest]) = (Timestamp(cut.u64()?), cut.u32()?, cut.array()?);
+        let is_sound = classes <= spans && spans <= MAX_SPANS;
+        is_sound.then_some(Self { spans, earliest, classes, outcomes, longest })
+    }
+
+    /// None lasted longer.
+    pub(super) fn duration_at_most(&self) -> Duration {
+        longest(self.longest)
+    }
+
+    /// Whether there is a span of this kind, where one is given, that ended like this, where that is given.
+    pub(super) fn has(&self, kind: Option<SpanKind>, status: Option<StatusCode>) -> bool {
+        let mut all = (0..3 * KINDS).filter(|outcome| self.outcomes >> outcome & 1 == 1).map(read_outcome);
+        all.any(|(has_kind, has_status)| {
+            kind.is_none_or(|kind| kind == has_kind) && status.is_none_or(|status| status == has_status)
+        })
+    }
+}
+
+fn read_outcome(outcome: u8) -> (SpanKind, StatusCode) {
+    let (kind, status) = (outcome % KINDS, outcome / KINDS);
+    (SpanKind::from_number(kind.into()), StatusCode::from_number(status.into()))
+}
+
 /// A row as it is asked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ServiceRow {
     /// Name, kind and status that its spans have; without the name where too many were different.
     pub(super) classes: Vec<(Option<String>, SpanKind, StatusCode)>,
-    spans: Vec<Indexed>,
+    /// Its spans, by their ordinals.
+    pub(super) spans: Vec<Indexed>,
 }
 
 /// A span of a row.
@@ -239,84 +335,95 @@ impl Indexed {
 
     /// It did not last longer.
     pub(super) fn duration_at_most(&self) -> Duration {
-        if self.duration >= TOP_CODE {
-            return Duration::MAX;
-        }
-        shortest(self.duration + 1) - Duration::from_nanos(1)
+        longest(self.duration)
     }
 }
 
 impl ServiceRow {
-    /// Reads a row.
-    pub(super) fn read(row: &[u8]) -> Result<Self, Damaged> {
-        let row = zstd::bulk::decompress(row, MAX_ROW_BYTES).map_err(|_| Damaged)?;
-        Self::read_unpacked(Cut(&row)).ok_or(Damaged)
-    }
-
-    fn read_unpacked(mut cut: Cut<'_>) -> Option<Self> {
-        let (count, classes, earliest) = (cut.u32()? as usize, cut.u32()? as usize, cut.u64()?);
-        if classes > count || count > MAX_SPANS {
+    fn read_body(head: &Head, mut cut: Cut<'_>) -> Option<Self> {
+        let classes = (0..head.classes).map(|_| read_class(&mut cut)).collect::<Option<Vec<_>>>()?;
+        let columns = Columns::cut(&mut cut, head.spans)?;
+        if !cut.0.is_empty() || columns.classes.iter().any(|class| *class >= head.classes as u64) {
             return None;
         }
-        let classes = (0..classes).map(|_| read_class(&mut cut)).collect::<Option<Vec<_>>>()?;
-        let [ordinals, numbers, starts, durations] = columns(&mut cut, count)?;
-        if !cut.0.is_empty() || durations.width() != 1 {
-            return None;
-        }
-        let mut next_ordinal = 0;
-        let span = |place| {
-            let ordinal = u32::try_from(next_ordinal + ordinals.value(place)).ok()?;
-            next_ordinal = u64::from(ordinal) + 1;
-            let class = numbers.value(place) as u32;
-            let since = Duration::from_nanos(starts.value(place).saturating_mul(NANOS_PER_MILLI));
-            let (start, duration) = (Timestamp(earliest).plus(since), durations.value(place) as u8);
-            ((class as usize) < classes.len()).then_some(Indexed { ordinal, class, start, duration })
-        };
-        let spans = (0..count).map(span).collect::<Option<Vec<_>>>()?;
-        Some(Self { classes, spans })
+        Some(Self { classes, spans: columns.spans(head.earliest)? })
     }
+}
 
-    /// Its spans, by their ordinals.
-    pub(super) fn spans(&self) -> &[Indexed] {
-        &self.spans
+/// Reads rows, with memory that is made once for all of them.
+#[derive(Default)]
+pub(super) struct Reader {
+    unpacker: zstd::bulk::Decompressor<'static>,
+}
+
+impl Reader {
+    /// Reads a whole row.
+    pub(super) fn read(&mut self, row: &[u8]) -> Result<ServiceRow, Damaged> {
+        let mut cut = Cut(row);
+        let head = Head::cut(&mut cut).ok_or(Damaged)?;
+        let body = self.unpacker.decompress(cut.0, MAX_BODY_BYTES).map_err(|_| Damaged)?;
+        ServiceRow::read_body(&head, Cut(&body)).ok_or(Damaged)
     }
 }
 
 fn read_class(cut: &mut Cut<'_>) -> Option<(Option<String>, SpanKind, StatusCode)> {
-    let [numbers] = cut.array()?;
+    let [outcome] = cut.array()?;
     let name = match u16::from_le_bytes(cut.array()?) {
         NO_NAME => None,
         length => Some(str::from_utf8(cut.bytes(length.into())?).ok()?.to_owned()),
     };
-    let (kind, status) = (u64::from(numbers & 0xf), u64::from(numbers >> 4));
-    Some((name, SpanKind::from_number(kind), StatusCode::from_number(status)))
+    let (kind, status) = read_outcome(outcome);
+    Some((name, kind, status))
 }
 
-/// A column as it stands in an unpacked row.
-struct Column<'a> {
-    planes: &'a [u8],
-    count: usize,
+/// A body's columns, a value for each span in each.
+struct Columns<'a> {
+    gaps: Vec<u64>,
+    classes: Vec<u64>,
+    starts: Vec<u64>,
+    durations: &'a [u8],
 }
 
-impl Column<'_> {
-    fn width(&self) -> usize {
-        self.planes.len().checked_div(self.count).unwrap_or(1)
+impl<'a> Columns<'a> {
+    fn cut(cut: &mut Cut<'a>, count: usize) -> Option<Self> {
+        // The durations alone are that long; nothing is made room for that cannot be there.
+        if cut.0.len() < count {
+            return None;
+        }
+        let [gaps, classes, starts, _] = WIDEST;
+        let [gaps, classes, starts] =
+            [column_of(cut, count, gaps)?, column_of(cut, count, classes)?, column_of(cut, count, starts)?];
+        let [1] = cut.array()? else { return None };
+        Some(Self { gaps, classes, starts, durations: cut.bytes(count)? })
     }
 
-    fn value(&self, place: usize) -> u64 {
-        let planes = self.planes.chunks_exact(self.count).rev();
-        planes.fold(0, |value, plane| value << 8 | u64::from(plane[place]))
+    fn spans(&self, earliest: Timestamp) -> Option<Vec<Indexed>> {
+        let mut spans = Vec::with_capacity(self.durations.len());
+        let mut next_ordinal = 0;
+        let columns = self.gaps.iter().zip(&self.classes).zip(&self.starts).zip(self.durations);
+        for (((gap, class), start), duration) in columns {
+            let ordinal = u32::try_from(next_ordinal + gap).ok()?;
+            next_ordinal = u64::from(ordinal) + 1;
+            let since = start.saturating_mul(NANOS_PER_MILLI);
+            let start = Timestamp(earliest.nanos().saturating_add(since));
+            spans.push(Indexed { ordinal, class: *class as u32, start, duration: *duration });
+        }
+        Some(spans)
     }
 }
 
-fn columns<'a>(cut: &mut Cut<'a>, count: usize) -> Option<[Column<'a>; 4]> {
-    let mut column = |widest| {
-        let [width] = cut.array()?;
-        let planes = cut.bytes(usize::from(width) * count)?;
-        (usize::from(width) <= widest).then_some(Column { planes, count })
-    };
-    let [ordinals, classes, starts, durations] = WIDEST;
-    Some([column(ordinals)?, column(classes)?, column(starts)?, column(durations)?])
+fn column_of(cut: &mut Cut<'_>, count: usize, widest: usize) -> Option<Vec<u64>> {
+    let [width] = cut.array()?;
+    if usize::from(width) > widest {
+        return None;
+    }
+    let mut values = vec![0; count];
+    for byte in 0..width {
+        for (value, plane) in values.iter_mut().zip(cut.bytes(count)?) {
+            *value |= u64::from(*plane) << (8 * byte);
+        }
+    }
+    Some(values)
 }
 
 #[cfg(test)]
@@ -358,16 +465,31 @@ mod tests {
         (builder.finish(), latest)
     }
 
+    fn read(row: &[u8]) -> Result<ServiceRow, Damaged> {
+        Reader::default().read(row)
+    }
+
+    /// The row without its packing, and back.
+    fn unpacked(row: &[u8]) -> Vec<u8> {
+        let body = zstd::bulk::decompress(&row[HEAD_BYTES..], MAX_BODY_BYTES).unwrap();
+        [&row[..HEAD_BYTES], &body].concat()
+    }
+
+    fn packed(row: &[u8]) -> Vec<u8> {
+        let (head, body) = row.split_at(row.len().min(HEAD_BYTES));
+        [head, &zstd::bulk::compress(body, 1).unwrap()].concat()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
         fn a_row_gives_back_its_spans_within_bounds(given in given()) {
             let (row, latest) = row(&given);
-            let read = ServiceRow::read(&row).unwrap();
-            prop_assert_eq!(read.spans().len(), given.len());
+            let read = read(&row).unwrap();
+            prop_assert_eq!(read.spans.len(), given.len());
             prop_assert_eq!(latest, given.iter().map(|given| given.4).max().unwrap_or_default());
-            for (span, (ordinal, name, kind, status, start, duration)) in read.spans().iter().zip(given) {
+            for (span, (ordinal, name, kind, status, start, duration)) in read.spans.iter().zip(given) {
                 let class = class(name, kind, status);
                 prop_assert_eq!(span.ordinal, ordinal);
                 prop_assert_eq!(
@@ -381,26 +503,44 @@ mod tests {
         }
 
         #[test]
+        fn the_start_of_a_row_speaks_for_all_its_spans(given in given()) {
+            let head = Head::read(&row(&given).0).unwrap();
+            prop_assert_eq!(head.spans, given.len());
+            prop_assert_eq!(head.earliest, given.iter().map(|given| given.4).min().unwrap_or_default());
+            prop_assert!(given.iter().all(|given| given.5 <= head.duration_at_most()));
+            let kinds = || (0..6).map(SpanKind::from_number).map(Some).chain([None]);
+            let statuses = || (0..3).map(StatusCode::from_number).map(Some).chain([None]);
+            for (kind, status) in kinds().flat_map(|kind| statuses().map(move |status| (kind, status))) {
+                let has = given.iter().map(|given| class(given.1, given.2, given.3)).any(|class| {
+                    kind.is_none_or(|kind| kind == class.kind)
+                        && status.is_none_or(|status| status == class.status)
+                });
+                prop_assert_eq!(head.has(kind, status), has, "{:?} {:?}", kind, status);
+            }
+        }
+
+        #[test]
         fn any_bytes_are_a_row_or_damage(
             given in given(),
             damages in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
             cut in any::<prop::sample::Index>(),
         ) {
-            let mut unpacked = zstd::bulk::decompress(&row(&given).0, MAX_ROW_BYTES).unwrap();
+            let sound = row(&given).0;
+            let mut damaged = unpacked(&sound);
             for (place, byte) in damages {
-                let place = place.index(unpacked.len());
-                unpacked[place] = byte;
+                let place = place.index(damaged.len());
+                damaged[place] = byte;
             }
-            let shorter = &unpacked[..cut.index(unpacked.len())];
-            for row in [&unpacked[..], shorter] {
-                let Ok(read) = ServiceRow::read(&zstd::bulk::compress(row, 1).unwrap()) else { continue };
-                for span in read.spans() {
+            let shorter = &damaged[..cut.index(damaged.len())];
+            for row in [&damaged[..], shorter] {
+                let Ok(read) = read(&packed(row)) else { continue };
+                for span in &read.spans {
                     prop_assert!((span.class as usize) < read.classes.len());
                     prop_assert!(span.start_at_least() <= span.start_at_most());
                     prop_assert!(span.duration_at_least() <= span.duration_at_most());
                 }
             }
-            prop_assert!(ServiceRow::read(shorter).is_err());
+            prop_assert_eq!(read(&sound[..cut.index(sound.len())]), Err(Damaged));
         }
     }
 
@@ -438,9 +578,9 @@ mod tests {
         }
         builder.add(most, class("0".repeat(1_000).as_str(), 2, 0), Timestamp(7), Duration::ZERO);
         builder.add(most + 1, class("0".repeat(2_000).as_str(), 3, 2), Timestamp(7), Duration::ZERO);
-        let read = ServiceRow::read(&builder.finish()).unwrap();
+        let read = read(&builder.finish()).unwrap();
         let name = |ordinal: u32| {
-            let class = read.spans()[ordinal as usize].class;
+            let class = read.spans[ordinal as usize].class;
             read.classes[class as usize].0.as_deref().map(|name| name.parse::<u32>().unwrap())
         };
         assert_eq!([name(0), name(most - 3)], [Some(0), Some(most - 3)]);
@@ -451,24 +591,42 @@ mod tests {
 
     #[test]
     fn a_head_that_promises_too_much_is_refused() {
-        let unpacked = |spans: u32, classes: u32, rest: &[u8]| {
-            [&spans.to_le_bytes()[..], &classes.to_le_bytes(), &[0; 8], rest].concat()
+        let row = |spans: u32, classes: u32, body: &[u8]| {
+            [&spans.to_le_bytes()[..], &classes.to_le_bytes(), &[0; 13], body].concat()
         };
         let columns = [0, 0, 0, 1, 5, 5];
         let one_class = [&[0x02, 0, 0][..], &columns].concat();
+        let most = MAX_SPANS as u32;
         for (row, is_sound) in [
-            (unpacked(2, 1, &one_class), true),
-            (unpacked(2, 0, &columns), false),
-            (unpacked(u32::MAX, 1, &one_class), false),
-            (unpacked(2, u32::MAX, &one_class), false),
-            (unpacked(3, 1, &one_class), false),
-            (unpacked(2, 1, &[&one_class[..], &[0]].concat()), false),
-            (unpacked(0, 0, &[0, 0, 0, 1]), true),
+            (row(2, 1, &one_class), true),
+            (row(2, 0, &columns), false),
+            (row(u32::MAX, 1, &one_class), false),
+            (row(most, 1, &one_class), false),
+            (row(most, most, &one_class), false),
+            (row(2, 2, &one_class), false),
+            (row(2, 3, &one_class), false),
+            (row(3, 1, &one_class), false),
+            (row(1, 1, &one_class), false),
+            (row(0, 0, &[0, 0, 0, 1]), true),
+            (row(0, 0, &[0, 0, 0, 0]), false),
         ] {
-            let read = ServiceRow::read(&zstd::bulk::compress(&row, 1).unwrap());
-            assert_eq!(read.is_ok(), is_sound, "{row:02x?}");
+            assert_eq!(read(&packed(&row)).is_ok(), is_sound, "{row:02x?}");
         }
-        let bomb = zstd::bulk::compress(&vec![0; MAX_ROW_BYTES + 1], 1).unwrap();
-        assert_eq!(ServiceRow::read(&bomb), Err(Damaged));
+        let bomb = row(2, 1, &vec![0; MAX_BODY_BYTES + 1]);
+        assert_eq!(read(&packed(&bomb)), Err(Damaged));
+    }
+
+    #[test]
+    fn the_bytes_of_a_row_stay_where_they_are() {
+        let second = Timestamp(1_000_000_000);
+        let given = [
+            (3, "a", 2, 2, second.plus(Duration::from_millis(0x102)), Duration::from_nanos(1_024)),
+            (0x203, "b", 1, 0, second, Duration::ZERO),
+            (0x204, "a", 2, 2, second.plus(Duration::from_millis(1)), Duration::from_secs(3_600)),
+        ];
+        let head = [3, 0, 0, 0, 2, 0, 0, 0, 0, 0xca, 0x9a, 0x3b, 0, 0, 0, 0, 2, 0x40, 0, 0, 249];
+        let classes = [14, 1, 0, b'a', 1, 1, 0, b'b'];
+        let columns = [&[2, 3, 0xff, 0, 0, 1, 0][..], &[1, 0, 1, 0], &[2, 2, 0, 1, 1, 0, 0], &[1, 1, 0, 249]];
+        assert_eq!(unpacked(&row(&given).0), [&head[..], &classes, &columns.concat()].concat());
     }
 }
