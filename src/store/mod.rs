@@ -2,14 +2,17 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the runs that use it come next"))]
 pub(crate) mod bloom;
+mod calls;
 mod chunk;
 mod engine;
 mod error;
+mod histogram;
 #[cfg_attr(not(test), expect(dead_code, reason = "the runs that use it come next"))]
 mod index;
 mod key;
 pub mod literal;
 mod losses;
+mod red;
 mod seal;
 #[cfg_attr(not(test), expect(dead_code, reason = "the runs that use it come next"))]
 pub(crate) mod tags;

@@ -1,0 +1,123 @@
+//! Requests, errors and durations of each operation, minute by minute.
+//!
+//! Key: service ‖ 00 ‖ operation ‖ 00 ‖ kind u8 ‖ minute u32; value: [`Stats`], sealed.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
+
+use crate::model::{SpanKind, Timestamp};
+use crate::store::Error;
+use crate::store::calls::{Counted, add_to_table};
+use crate::store::engine::Definition;
+use crate::store::histogram::Stats;
+use crate::store::key;
+use crate::store::losses::Losses;
+use crate::store::seal::{Damaged, unseal};
+
+/// The table.
+pub(super) const RED: Definition = Definition::new("jaeger.red");
+
+/// Rows of one file: operations times the minutes in which they ran. Further ones are not counted.
+const MAX_ROWS: u64 = 100_000;
+
+/// Minutes of operations that one question reads.
+const MAX_READ: usize = 200_000;
+
+/// Whole minutes since the epoch.
+pub fn minute(time: Timestamp) -> u32 {
+    // The last moment a timestamp can say is in minute 307 445 734.
+    (time.nanos() / 60_000_000_000) as u32
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Of which services; their names as they stand in keys ([`crate::store::shortened`]).
+    pub services: &'a [&'a str],
+    /// Spans of which kinds.
+    pub kinds: &'a [SpanKind],
+    /// Which minutes, see [`minute`].
+    pub minutes: RangeInclusive<u32>,
+    /// Whether each operation of a service is told apart; all stand under "" otherwise.
+    pub by_operation: bool,
+}
+
+/// The answer: by service and operation, and by minute.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Red {
+    /// Of each service and operation what was counted in each minute.
+    pub series: BTreeMap<(String, String), BTreeMap<u32, Stats>>,
+    /// Whether there was more than one question reads.
+    pub is_cut: bool,
+    read: usize,
+}
+
+impl Red {
+    /// Adds what was counted of an operation in a minute; nothing more once it is full.
+    pub fn add(&mut self, service: &str, operation: &str, minute: u32, stats: &Stats) {
+        let minutes = self.series.entry((service.to_owned(), operation.to_owned())).or_default();
+        if self.read < MAX_READ || minutes.contains_key(&minute) {
+            let known = minutes.len();
+            minutes.entry(minute).or_default().merge(stats);
+            self.read += minutes.len() - known;
+        } else {
+            self.is_cut = true;
+        }
+    }
+}
+
+/// Adds what a batch counted.
+pub(super) fn write(transaction: &WriteTransaction, counted: &Counted, losses: &Losses) -> Result<(), Error> {
+    let mut table = transaction.open_table(RED)?;
+    let rows =
+        counted.red().map(|(red, stats)| (row_key(red.service, red.operation, red.kind, red.minute), stats));
+    add_to_table((RED, &mut table), rows.collect(), MAX_ROWS, losses)
+}
+
+/// Adds to `into` what one file has.
+pub(super) fn read(
+    transaction: &ReadTransaction,
+    wanted: &Wanted<'_>,
+    losses: &Losses,
+    into: &mut Red,
+) -> Result<(), Error> {
+    let table = transaction.open_table(RED)?;
+    for service in wanted.services {
+        // A name ends with 00, and no operation begins with 0xff: UTF-8 has no such byte.
+        let first = key::name(service);
+        let last = [&first[..], &[0xff]].concat();
+        for row in table.range::<&[u8]>(&first[..]..=&last[..])? {
+            let (key, value) = row?;
+            losses.step_over(RED, take(key.value(), value.value(), wanted, into));
+            if into.is_cut {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn take(key: &[u8], value: &[u8], wanted: &Wanted<'_>, into: &mut Red) -> Result<(), Damaged> {
+    let (service, operation, kind, minute) = split_row_key(key).ok_or(Damaged)?;
+    if wanted.kinds.contains(&kind) && wanted.minutes.contains(&minute) {
+        let stats = Stats::read(unseal(key, value)?).ok_or(Damaged)?;
+        into.add(&service, if wanted.by_operation { &operation } else { "" }, minute, &stats);
+    }
+    Ok(())
+}
+
+fn row_key(service: &str, operation: &str, kind: SpanKind, minute: u32) -> Vec<u8> {
+    let mut key = key::operation(service, operation, kind);
+    key.extend_from_slice(&minute.to_be_bytes());
+    key
+}
+
+fn split_row_key(key: &[u8]) -> Option<(String, String, SpanKind, u32)> {
+    let (service, rest) = key::split_name(key)?;
+    let (operation, rest) = key::split_name(rest)?;
+    let (&kind, minute) = rest.split_first()?;
+    let minute = u32::from_be_bytes(minute.try_into().ok()?);
+    Some((service, operation, SpanKind::from_number(kind.into()), minute))
+}
