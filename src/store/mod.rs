@@ -3,6 +3,7 @@
 #[cfg_attr(not(test), expect(dead_code, reason = "the runs that use it come next"))]
 pub(crate) mod bloom;
 mod calls;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the runs that use it come next"))]
 mod chunk;
 mod engine;
 mod error;
@@ -21,6 +22,8 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
+#[doc(hidden)]
+pub use chunk::read_any;
 pub use error::Error;
 pub use key::{Identity, MAX_NAME_BYTES, shortened};
 pub use literal::{Dependency, IndexRow, Newest, Snapshot, Spans, Store, TraceRows};

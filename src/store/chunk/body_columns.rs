@@ -1,0 +1,195 @@
+//! The spans' bodies on their way into a chunk: a column for each attribute key, one for the rest.
+
+use crate::model::Span;
+use crate::otlp::write;
+use crate::store::chunk::dictionary::{Dictionary, Entry, Index};
+use crate::store::chunk::parts::{Part, Parts, Told};
+use crate::store::chunk::{FIRST_KEY, FORMER_NAMES, MAX_KEYS, REST};
+use crate::store::tags::Tags;
+
+/// The number of the dictionary of keys; columns have the numbers below.
+const KEYS: u32 = FIRST_KEY + MAX_KEYS;
+
+/// The first number that no dictionary here has.
+pub(super) const FIRST_OTHER_DICTIONARY: u32 = KEYS + 1;
+
+/// One column.
+#[derive(Debug, Default)]
+struct Column {
+    /// For each value: 0 if it is the next new one, otherwise its number in the dictionary plus one.
+    ids: Vec<u8>,
+    dictionary: Dictionary,
+    /// The key that came after this column's when it was met last: senders write attributes in one order.
+    follower: u32,
+}
+
+/// All columns, and the room of former ones.
+#[derive(Debug, Default)]
+pub(super) struct BodyColumns {
+    keys: Dictionary,
+    columns: Vec<Column>,
+    /// Values in all columns.
+    values: u64,
+}
+
+/// One body as it is walked.
+struct Walk<'a, 'o> {
+    body: &'a [u8],
+    /// The body's ops, two bytes each, behind what the shape holds already.
+    shape: &'o mut Vec<u8>,
+    index: &'o mut Index,
+    tags: &'o mut Tags,
+    /// Where the rest that is not yet put away starts.
+    rest: Option<usize>,
+    /// The column of the attribute before.
+    before: u32,
+    /// The name that was met last.
+    name: &'a [u8],
+    /// The plain name, the field it came in, and where its op stands.
+    plain_name: Option<(&'a [u8], &'a [u8], usize)>,
+}
+
+impl Walk<'_, '_> {
+    #[inline]
+    fn push(&mut self, op: u16) {
+        self.shape.extend_from_slice(&op.to_le_bytes());
+    }
+}
+
+impl BodyColumns {
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        for column in &mut self.columns {
+            column.ids.clear();
+            column.dictionary.clear();
+        }
+        let kept = (FIRST_KEY as usize).max(self.columns.len());
+        self.columns.resize_with(kept, Column::default);
+        self.values = 0;
+    }
+
+    /// Puts a span's body away; appends its ops to `shape`, and says the name that a reader of the body finds.
+    pub(super) fn span<'a>(
+        &mut self,
+        span: &'a Span,
+        shape: &mut Vec<u8>,
+        index: &mut Index,
+        tags: &mut Tags,
+    ) -> &'a [u8] {
+        let mut walk = Walk {
+            body: &span.body,
+            shape,
+            index,
+            tags,
+            rest: None,
+            before: REST,
+            name: b"",
+            plain_name: None,
+        };
+        let mut parts = Parts::of(span);
+        while let Some((part, place)) = parts.next_part() {
+            if let Part::Name { name, .. } = part {
+                walk.name = name;
+            }
+            let Some(op) = self.op(part, &mut walk) else {
+                walk.rest.get_or_insert(place.start);
+                continue;
+            };
+            self.put_rest_away(&mut walk, place.start);
+            if op == Told::Name as u16 {
+                walk.plain_name = Some((walk.name, &walk.body[place], walk.shape.len()));
+            }
+            walk.push(op);
+        }
+        self.put_rest_away(&mut walk, span.body.len());
+        self.keep_former_name(&mut walk);
+        walk.name
+    }
+
+    /// What a part becomes; none for the rest.
+    #[inline]
+    fn op(&mut self, part: Part<'_>, walk: &mut Walk<'_, '_>) -> Option<u16> {
+        match part {
+            Part::Attribute { key, value } => {
+                let column = self.column(walk.before, key, walk.index)?;
+                walk.before = column;
+                if self.put(column, value, walk.index).is_new {
+                    walk.tags.attribute(key, value);
+                }
+                Some(Told::COUNT + column as u16)
+            }
+            Part::Told(told) => Some(told as u16),
+            Part::Name { is_plain, .. } => is_plain.then_some(Told::Name as u16),
+            Part::Other => None,
+        }
+    }
+
+    #[inline]
+    fn put_rest_away(&mut self, walk: &mut Walk<'_, '_>, end: usize) {
+        let Some(start) = walk.rest.take() else { return };
+        let rest = &walk.body[start..end];
+        if self.put(REST, rest, walk.index).is_new {
+            walk.tags.fields(rest);
+        }
+        walk.push(Told::COUNT + REST as u16);
+    }
+
+    /// A plain name that a later field replaced is not the span's: it gets a column of its own.
+    fn keep_former_name(&mut self, walk: &mut Walk<'_, '_>) {
+        let Some((name, field, at)) = walk.plain_name else { return };
+        if name != walk.name {
+            self.put(FORMER_NAMES, field, walk.index);
+            walk.shape[at..at + 2].copy_from_slice(&(Told::COUNT + FORMER_NAMES as u16).to_le_bytes());
+        }
+    }
+
+    /// The column of a key; none for a new key when there are enough.
+    #[inline]
+    fn column(&mut self, before: u32, key: &[u8], index: &mut Index) -> Option<u32> {
+        let likely = self.columns[before as usize].follower;
+        if likely < self.keys.len() && self.keys.get(likely) == key {
+            return Some(FIRST_KEY + likely);
+        }
+        let Entry { id, is_new } = index.intern_below(MAX_KEYS, KEYS, &mut self.keys, key)?;
+        self.columns[before as usize].follower = id;
+        let column = FIRST_KEY + id;
+        if is_new && column as usize == self.columns.len() {
+            self.columns.push(Column::default());
+        }
+        Some(column)
+    }
+
+    #[inline]
+    fn put(&mut self, column: u32, value: &[u8], index: &mut Index) -> Entry {
+        let Column { ids, dictionary, .. } = &mut self.columns[column as usize];
+        let entry = index.intern(column, dictionary, value);
+        write::varint(ids, if entry.is_new { 0 } else { u64::from(entry.id) + 1 });
+        self.values += 1;
+        entry
+    }
+
+    /// The columns that have been used since they were cleared.
+    fn used(&self) -> &[Column] {
+        &self.columns[..(FIRST_KEY + self.keys.len()) as usize]
+    }
+
+    /// Values in all columns, and distinct ones.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let distinct = self.used().iter().map(|column| u64::from(column.dictionary.len())).sum();
+        (self.values, distinct)
+    }
+
+    /// Appends the columns.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        write::varint(out, u64::from(self.keys.len()));
+        self.keys.write_lengths(out);
+        out.extend_from_slice(self.keys.bytes());
+        for column in self.used() {
+            write::varint(out, column.ids.len() as u64);
+            write::varint(out, u64::from(column.dictionary.len()));
+        }
+        self.used().iter().for_each(|column| out.extend_from_slice(&column.ids));
+        self.used().iter().for_each(|column| column.dictionary.write_lengths(out));
+        self.used().iter().for_each(|column| out.extend_from_slice(column.dictionary.bytes()));
+    }
+}

@@ -1,0 +1,133 @@
+//! Packs spans into a chunk.
+
+use std::hint::black_box;
+
+use zstd::bulk::Compressor;
+
+use crate::model::{Span, SpanKind, StatusCode};
+use crate::otlp::write;
+use crate::store::chunk::body_columns::BodyColumns;
+use crate::store::chunk::dictionary::Index;
+use crate::store::chunk::head_columns::HeadColumns;
+use crate::store::chunk::{Item, MAX_BODY_BYTES, MAX_SPANS, VERSION};
+use crate::store::tags::Tags;
+
+/// The bodies are in columns already: a thorough search for repetitions finds little more.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Spans whose bodies are called for at once, before the first of them is walked: they lie all over a batch.
+const AHEAD: usize = 16;
+
+/// Bytes that come into the processor's cache together.
+const CACHE_LINE: usize = 64;
+
+/// Packs chunk after chunk in the same memory.
+pub(in crate::store) struct Encoder {
+    index: Index,
+    head: HeadColumns,
+    body: BodyColumns,
+    /// The shape of the present span.
+    shape: Vec<u8>,
+    /// Kinds and statuses that the tags have, a bit for each pair.
+    outcomes: u32,
+    raw: Vec<u8>,
+    compressor: Compressor<'static>,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    pub(in crate::store) fn new() -> Self {
+        Self {
+            index: Index::new(),
+            head: HeadColumns::default(),
+            body: BodyColumns::default(),
+            shape: Vec::new(),
+            outcomes: 0,
+            raw: Vec::new(),
+            compressor: Compressor::new(ZSTD_LEVEL).expect("zstd has this level"),
+        }
+    }
+
+    /// A chunk of these spans, sorted by trace id and span id, within the limits of [`super`]; what they can be
+    /// searched by goes into `tags`, except for what their sources bring.
+    pub(in crate::store) fn encode(&mut self, items: &[Item<'_>], tags: &mut Tags) -> Vec<u8> {
+        debug_assert!(items.len() <= MAX_SPANS);
+        debug_assert!(items.is_sorted_by_key(|item| (item.span.trace_id, item.span.span_id)));
+        debug_assert!(items.iter().map(|item| item.span.body.len()).sum::<usize>() <= MAX_BODY_BYTES);
+        self.index.clear();
+        self.head.clear();
+        self.body.clear();
+        self.outcomes = 0;
+        for trace in items.chunk_by(|one, next| one.span.trace_id == next.span.trace_id) {
+            self.head.trace(trace, &mut self.index);
+            for some in trace.chunks(AHEAD) {
+                call_for_bodies(some);
+                some.iter().for_each(|item| self.span(item.span, tags));
+            }
+        }
+        self.pack(items.len())
+    }
+
+    fn span(&mut self, span: &Span, tags: &mut Tags) {
+        self.shape.clear();
+        self.shape.extend_from_slice(&[span.kind as u8, span.status as u8, span.origin as u8]);
+        self.shape.extend_from_slice(&span.flags.to_le_bytes());
+        let name = self.body.span(span, &mut self.shape, &mut self.index, tags);
+        let (is_new_name, is_new_shape) = self.head.class(&self.shape, name, &mut self.index);
+        if is_new_name {
+            tags.name(name);
+        }
+        if is_new_shape {
+            self.outcome(span.kind, span.status, tags);
+        }
+    }
+
+    fn outcome(&mut self, kind: SpanKind, status: StatusCode, tags: &mut Tags) {
+        let bit = 1 << (4 * kind as u32 + status as u32);
+        if self.outcomes & bit == 0 {
+            self.outcomes |= bit;
+            tags.outcome(kind, status);
+        }
+    }
+
+    fn pack(&mut self, spans: usize) -> Vec<u8> {
+        self.raw.clear();
+        self.head.write(&mut self.raw);
+        let head_bytes = self.raw.len();
+        let head = pack(&mut self.compressor, &self.raw);
+        self.raw.clear();
+        self.head.write_ops(&mut self.raw);
+        self.body.write(&mut self.raw);
+        let body = pack(&mut self.compressor, &self.raw);
+        let ids = [&self.head.trace_ids, &self.head.span_ids, &self.head.foreign_parents];
+        let length = head.len() + body.len() + ids.map(Vec::len).iter().sum::<usize>();
+        // A little more: the numbers in front, and the checksum that comes behind.
+        let mut chunk = Vec::with_capacity(length + 64);
+        chunk.push(VERSION);
+        let (values, distinct) = self.body.counts();
+        let numbers = [spans, self.head.trace_ids.len() / 16, self.head.foreign_parents.len() / 8];
+        numbers.into_iter().for_each(|number| write::varint(&mut chunk, number as u64));
+        [values, distinct].into_iter().for_each(|number| write::varint(&mut chunk, number));
+        let lengths = [head_bytes, head.len(), self.raw.len()];
+        lengths.into_iter().for_each(|length| write::varint(&mut chunk, length as u64));
+        ids.into_iter().for_each(|ids| chunk.extend_from_slice(ids));
+        chunk.extend_from_slice(&head);
+        chunk.extend_from_slice(&body);
+        chunk
+    }
+}
+
+/// Reads a byte of each cache line of the bodies, so that the lines come while earlier ones are still on their way.
+fn call_for_bodies(items: &[Item<'_>]) {
+    let lines = items.iter().flat_map(|item| item.span.body.iter().step_by(CACHE_LINE).take(16));
+    black_box(lines.fold(0, |all, byte| all ^ byte));
+}
+
+fn pack(compressor: &mut Compressor<'_>, raw: &[u8]) -> Vec<u8> {
+    compressor.compress(raw).expect("zstd was given room for the worst case")
+}
