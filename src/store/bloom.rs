@@ -71,7 +71,7 @@ pub(crate) fn may_hold(filter: &[u8], hash: u64) -> bool {
 
 /// Less than `blocks`, whatever the hash.
 fn place(hash: u64, blocks: usize) -> usize {
-    (u128::from(hash >> 32) * blocks as u128 >> 32) as usize
+    ((u128::from(hash >> 32) * blocks as u128) >> 32) as usize
 }
 
 fn bit(hash: u64, salt: u32) -> u32 {
