@@ -69,8 +69,9 @@ fn query_reasons(report: &Report) -> Vec<String> {
             "the store does not take what is safe in the buffer: the newest spans are not shown".to_owned(),
         );
     }
-    if report.set_aside > 0 {
-        reasons.push(format!("{} damaged store(s) were set aside in quarantine", report.set_aside));
+    let set_aside = report.query.status().set_aside;
+    if set_aside > 0 {
+        reasons.push(format!("{set_aside} damaged file(s) of the store were set aside in quarantine"));
     }
     reasons
 }

@@ -14,7 +14,6 @@ mod forwarding;
 mod health;
 mod import;
 mod listen;
-mod quarantine;
 mod telemetry;
 
 use std::ffi::OsString;
@@ -33,6 +32,7 @@ use crate::query::Query;
 use crate::receive;
 use crate::serve::http::{About, Answers};
 use crate::serve::{self};
+use crate::store::Store;
 
 pub use args::{Args, Command};
 pub use clock::SystemClock;
@@ -207,9 +207,8 @@ impl App {
         folder.introduce(page.as_deref()).context("write who holds the data folder")?;
 
         let clock = Arc::new(SystemClock);
-        let store = Arc::new(quarantine::open_store(&folder, &config.store, clock.as_ref())?);
+        let store = Arc::new(Store::open(&folder.join(""), &config.store, clock.now())?);
         let buffers = forwarding::open_buffers(config, &folder, &clock)?;
-        let set_aside = quarantine::count(&folder);
         let counts = Arc::new(DrainCounts::default());
         let now: Arc<dyn Clock> = clock;
         let drain = Drain::start(&buffers.traces, Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))?;
@@ -227,7 +226,6 @@ impl App {
             drain: counts,
             forwarded,
             clock: Arc::clone(&now),
-            set_aside,
             query: Arc::clone(&query),
         });
         let listed = doors.listed();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{Span, SpanKind, StatusCode, Timestamp};
 use crate::otlp::{KeyValue, ResourceView, ScopeView, SpanView, derived_attributes};
-use crate::store::{IndexRow, shortened};
+use crate::store::{Filter, shortened, tag_hash};
 
 /// The conditions of a search. A trace is found when one of its spans fulfils all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,18 +55,29 @@ impl Default for Conditions {
 impl Conditions {
     /// Whether the span fulfils every condition.
     pub fn match_span(&self, span: &Span) -> bool {
-        self.match_row(&IndexRow::of(span)) && self.match_attributes(span)
+        let named = |wanted: &String, name: &str| shortened(wanted) == shortened(name);
+        (self.start..=self.end).contains(&span.start)
+            && self.service.as_ref().is_none_or(|service| named(service, &span.resource.service))
+            && self.kind.is_none_or(|kind| kind == span.kind)
+            && self.status.is_none_or(|status| status == span.status)
+            && self.min_duration.is_none_or(|shortest| span.duration() >= shortest)
+            && self.max_duration.is_none_or(|longest| span.duration() <= longest)
+            && self.operation.as_ref().is_none_or(|name| named(name, &SpanView::name_of(&span.body)))
+            && self.match_attributes(span)
     }
 
-    /// All that an index row can tell: everything except attributes.
-    pub(super) fn match_row(&self, row: &IndexRow) -> bool {
-        (self.start..=self.end).contains(&row.start)
-            && self.service.as_ref().is_none_or(|service| shortened(service) == row.service)
-            && self.operation.as_ref().is_none_or(|operation| shortened(operation) == row.operation)
-            && self.kind.is_none_or(|kind| kind == row.kind)
-            && self.status.is_none_or(|status| status == row.status)
-            && self.min_duration.is_none_or(|shortest| row.duration >= shortest)
-            && self.max_duration.is_none_or(|longest| row.duration <= longest)
+    /// All that indexes and filters can tell.
+    pub(super) fn filter(&self) -> Filter {
+        let shortened = |name: &String| shortened(name).into_owned();
+        Filter {
+            service: self.service.as_ref().map(shortened),
+            operation: self.operation.as_ref().map(shortened),
+            kind: self.kind,
+            status: self.status,
+            tags: self.attributes.iter().map(|(key, value)| tag_hash(key, value)).collect(),
+            starts: self.start..=self.end,
+            durations: self.min_duration.unwrap_or_default()..=self.max_duration.unwrap_or(Duration::MAX),
+        }
     }
 
     fn match_attributes(&self, span: &Span) -> bool {

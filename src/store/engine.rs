@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -37,15 +38,15 @@ pub(super) struct Layout {
     pub(super) tables: &'static [Definition],
 }
 
-/// Makes a handle of the file, told how many were given up before: only the first may create the file.
-type Open = Box<dyn Fn(u64) -> Result<Database, DatabaseError> + Send + Sync>;
+/// Makes a handle of the file, told whether it may make the file too: only once, when the engine is made.
+type Open = Box<dyn Fn(bool) -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// One redb file.
 pub(super) struct Engine {
     path: PathBuf,
     layout: Layout,
     open: Open,
-    /// `None` after a failure, until the next use.
+    /// `None` after a failure or while it is not used, until the next use.
     handle: RwLock<Option<Handle>>,
     /// Held while a write transaction lives, so that no handle is dropped or opened beside one.
     writing: Mutex<()>,
@@ -56,35 +57,37 @@ struct Handle {
     database: Database,
     /// The failures before it was opened: a late error of an older handle does not take this one down.
     generation: u64,
+    /// Held by every view of it.
+    in_use: Arc<()>,
 }
 
 impl Engine {
     /// Opens the file, or makes it. Its pages take at most `cache_bytes` of memory.
-    pub(super) fn open(path: &Path, cache_bytes: usize, layout: Layout) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, cache_bytes: usize, layout: Layout) -> Result<Arc<Self>, Error> {
         let file = path.to_owned();
-        let open = move |failures| {
+        let open = move |may_make| {
             let mut builder = Builder::new();
             let repaired = file.clone();
             builder.set_cache_size(cache_bytes).set_repair_callback(move |repair| {
                 tracing::info!(file = %repaired.display(), progress = repair.progress(), "repairing the span store");
             });
             // A file that vanished since is not to be taken for an empty store.
-            if failures == 0 { builder.create(&file) } else { builder.open(&file) }
+            if may_make { builder.create(&file) } else { builder.open(&file) }
         };
         Self::open_with(path, layout, Box::new(open))
     }
 
     /// The same with another way to the bytes.
-    pub(super) fn open_with(path: &Path, layout: Layout, open: Open) -> Result<Self, Error> {
-        let engine = Self {
+    pub(super) fn open_with(path: &Path, layout: Layout, open: Open) -> Result<Arc<Self>, Error> {
+        let engine = Arc::new(Self {
             path: path.to_owned(),
             layout,
             open,
             handle: RwLock::new(None),
             writing: Mutex::new(()),
             failures: AtomicU64::new(0),
-        };
-        drop(engine.handle()?);
+        });
+        *engine.handle.write() = Some(engine.open_handle(true)?);
         Ok(engine)
     }
 
@@ -121,13 +124,15 @@ impl Engine {
     }
 
     /// A view of the last commit that no later one changes. Never waits for a writer.
-    pub(super) fn begin_read(&self) -> Result<Reading<'_>, Error> {
+    pub(super) fn begin_read(self: &Arc<Self>) -> Result<Reading, Error> {
         let handle = self.handle()?;
-        let generation = handle.generation;
+        let (generation, in_use) = (handle.generation, Arc::clone(&handle.in_use));
         let begun = guarded(|| Ok(handle.database.begin_read()?));
         drop(handle);
         match begun {
-            Ok(transaction) => Ok(Reading { engine: self, transaction, generation }),
+            Ok(transaction) => {
+                Ok(Reading { engine: Arc::clone(self), transaction, generation, _in_use: in_use })
+            }
             Err(error) => {
                 self.give_up_after(&error, generation, &self.writing.lock());
                 Err(error)
@@ -142,17 +147,65 @@ impl Engine {
         }
         let mut slot = self.handle.write();
         if slot.is_none() {
-            let generation = self.failures();
-            let refused = |source| Error::Open { path: self.path.clone(), source: Box::new(source) };
-            let database = guarded(|| {
-                let database = (self.open)(generation).map_err(refused)?;
-                check_format(&database, &self.path, self.layout)?;
-                Ok(database)
-            })?;
-            *slot = Some(Handle { database, generation });
+            *slot = Some(self.open_handle(false)?);
         }
         let slot = RwLockWriteGuard::downgrade(slot);
         Ok(RwLockReadGuard::map(slot, |slot| slot.as_ref().expect("it was filled under the same lock")))
+    }
+
+    fn open_handle(&self, may_make: bool) -> Result<Handle, Error> {
+        let refused = |source| Error::Open { path: self.path.clone(), source: Box::new(source) };
+        let database = guarded(|| {
+            let database = (self.open)(may_make).map_err(refused)?;
+            check_format(&database, &self.path, self.layout)?;
+            Ok(database)
+        })?;
+        Ok(Handle { database, generation: self.failures(), in_use: Arc::default() })
+    }
+
+    /// Whether the file is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.handle.read().is_some()
+    }
+
+    /// Opens the file now, so that it can be read even when its name goes.
+    pub(super) fn keep_open(&self) -> Result<(), Error> {
+        self.handle().map(drop)
+    }
+
+    /// Closes the file until the next use, unless somebody uses it.
+    pub(super) fn close_if_idle(&self) {
+        let Some(_alone) = self.writing.try_lock() else { return };
+        let mut slot = self.handle.write();
+        if let Some(handle) = slot.take_if(|handle| Arc::strong_count(&handle.in_use) == 1) {
+            self.close(handle);
+        }
+    }
+
+    /// Runs `work` on the whole file while nobody else uses it; `None` when somebody does.
+    pub(super) fn alone<T>(
+        &self,
+        work: impl FnOnce(&mut Database) -> Result<T, Error>,
+    ) -> Option<Result<T, Error>> {
+        let alone = self.writing.try_lock()?;
+        drop(self.handle().ok()?);
+        let mut slot = self.handle.write();
+        let handle = slot.as_mut().filter(|handle| Arc::strong_count(&handle.in_use) == 1)?;
+        let generation = handle.generation;
+        let done = guarded(|| work(&mut handle.database));
+        drop(slot);
+        Some(done.inspect_err(|error| self.give_up_after(error, generation, &alone)))
+    }
+
+    /// Closing what is broken may fail or panic too; nothing depends on it.
+    fn close(&self, handle: Handle) {
+        let closed = guarded(move || {
+            drop(handle);
+            Ok(())
+        });
+        if let Err(error) = closed {
+            tracing::warn!(%error, file = %self.path.display(), "could not close a file of the span store");
+        }
     }
 
     /// Drops the handle if the error means that redb will not go on with it.
@@ -163,14 +216,7 @@ impl Engine {
         let mut slot = self.handle.write();
         if let Some(handle) = slot.take_if(|handle| handle.generation == generation) {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            // Closing what is broken may fail or panic too; the error at hand is the one to tell.
-            let closed = guarded(move || {
-                drop(handle);
-                Ok(())
-            });
-            if let Err(error) = closed {
-                tracing::warn!(%error, file = %self.path.display(), "could not close the span store after a failure");
-            }
+            self.close(handle);
         }
     }
 }
@@ -183,13 +229,14 @@ impl fmt::Debug for Engine {
 
 /// A read transaction.
 #[derive(Debug)]
-pub(super) struct Reading<'e> {
-    engine: &'e Engine,
+pub(super) struct Reading {
+    engine: Arc<Engine>,
     transaction: ReadTransaction,
     generation: u64,
+    _in_use: Arc<()>,
 }
 
-impl Reading<'_> {
+impl Reading {
     /// Runs `work` on the transaction; everything that touches the engine's pages goes through here.
     pub(super) fn read<T>(
         &self,

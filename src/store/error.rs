@@ -116,4 +116,4 @@ macro_rules! from_engine {
     };
 }
 
-from_engine!(StorageError, TableError, TransactionError, CommitError);
+from_engine!(StorageError, TableError, TransactionError, CommitError, CompactionError);

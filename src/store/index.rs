@@ -141,6 +141,23 @@ impl IndexBuilder {
         self.latest
     }
 
+    /// Names and kinds of the spans, a pair once for each status; classes that are kept without their names have none.
+    pub(super) fn names(&self) -> Vec<(&str, SpanKind)> {
+        let (mut names, mut rest) = (Vec::new(), &self.classes.bytes[..]);
+        while let Some(([outcome, low, high], behind)) = rest.split_first_chunk() {
+            let length = u16::from_le_bytes([*low, *high]);
+            let bytes = if length == NO_NAME { 0 } else { usize::from(length) };
+            let (name, behind) = behind.split_at(bytes);
+            if length != NO_NAME
+                && let Ok(name) = str::from_utf8(name)
+            {
+                names.push((name, SpanKind::from_number((outcome % KINDS).into())));
+            }
+            rest = behind;
+        }
+        names
+    }
+
     /// The row.
     pub(super) fn finish(self) -> Vec<u8> {
         let earliest = self.earliest.unwrap_or_default();

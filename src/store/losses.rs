@@ -9,7 +9,8 @@ use crate::store::seal::Damaged;
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     pub(super) damaged_rows: AtomicU64,
-    left_out: AtomicU64,
+    pub(super) left_out: AtomicU64,
+    pub(super) unchecked: AtomicU64,
 }
 
 impl Losses {
@@ -31,6 +32,23 @@ impl Losses {
         if count.is_power_of_two() {
             let table = redb::TableHandle::name(&table);
             tracing::warn!(table, most, count, "left out a name or a call: its table is full");
+        }
+    }
+
+    /// A block could not be read.
+    pub(super) fn damaged_block(&self, block: &str, error: &crate::store::Error) {
+        let count = self.damaged_rows.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            let error = error as &(dyn std::error::Error + 'static);
+            tracing::warn!(block, count, error, "left out what a damaged part of the span store holds");
+        }
+    }
+
+    /// A trace was not looked for in a run, because too much was read for its batch.
+    pub(super) fn leave_unchecked(&self) {
+        let count = self.unchecked.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::warn!(count, "did not look whether the spans of a trace are stored already");
         }
     }
 }

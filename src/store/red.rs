@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
+use redb::{ReadTransaction, WriteTransaction};
 
 use crate::model::{SpanKind, Timestamp};
 use crate::store::Error;

@@ -16,7 +16,7 @@ use crate::model::{Resource, Scope, SpanKind, StatusCode};
 use crate::otlp::{AnyValue, Fields, KeyValue, ResourceView, ScopeView, SpanView, Value};
 
 /// The hash by which a pair is looked for; stored, hence fixed for ever.
-pub(crate) fn tag_hash(key: &str, value: &str) -> u64 {
+pub fn tag_hash(key: &str, value: &str) -> u64 {
     xxh3_64_with_seed(value.as_bytes(), xxh3_64(key.as_bytes()))
 }
 

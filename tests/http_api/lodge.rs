@@ -73,8 +73,13 @@ pub(crate) fn trace_ids(answer: &Answer) -> Vec<String> {
 impl Lodge {
     pub(crate) fn holding(requests: &[ExportTraceServiceRequest]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { cache_bytes: 1 << 20, max_age: Duration::from_secs(7 * 24 * 3_600) };
-        let store = Store::open(folder.path(), &settings).unwrap();
+        let settings = Settings {
+            cache_bytes: 1 << 20,
+            max_age: Duration::from_secs(7 * 24 * 3_600),
+            max_bytes: Some(1 << 30),
+            min_free_bytes: 0,
+        };
+        let store = Store::open(folder.path(), &settings, Still.now()).unwrap();
         for (request, sequence) in requests.iter().zip(1..) {
             let request = Bytes::from(request.encode_to_vec());
             let spans = otlp::spans(&request, &otlp::Limits::default()).unwrap();

@@ -252,10 +252,12 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         allowed_origins: read.texts("receive.allowed_origins")?,
         buffer,
         upstream: upstream::read(&read)?,
-        reserve_size: read.size_or_off("buffer.reserve_size")?,
+        reserve_size: read.size_or("buffer.reserve_size", "off")?,
         store: crate::store::Settings {
             cache_bytes: read.size("store.cache_bytes")? as usize,
             max_age: read.duration("store.max_age")?,
+            max_bytes: read.size_or("store.max_bytes", "auto")?,
+            min_free_bytes: read.size("store.min_free_bytes")?,
         },
         log_level: read.text("log.level")?,
         log_json: read.one_of("log.format", &["text", "json"])? == "json",
@@ -363,13 +365,13 @@ impl Reader<'_> {
         }
     }
 
-    fn size_or_off(&self, key: &str) -> Result<Option<u64>, Error> {
-        match self.value(key).as_str() {
-            Some("off") => Ok(None),
-            _ => self.size(key).map(Some).map_err(|_no_size| {
-                self.wrong(key, "write a size such as 512KiB, 20MiB or 2GiB, or \"off\"")
-            }),
+    /// A size; `None` where the other word stands.
+    fn size_or(&self, key: &str, other: &str) -> Result<Option<u64>, Error> {
+        if self.value(key).as_str() == Some(other) {
+            return Ok(None);
         }
+        let expected = || format!("write a size such as 512KiB, 20MiB or 2GiB, or \"{other}\"");
+        self.size(key).map(Some).map_err(|_no_size| self.wrong(key, expected()))
     }
 
     fn duration(&self, key: &str) -> Result<Duration, Error> {

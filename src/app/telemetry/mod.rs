@@ -54,8 +54,6 @@ pub(super) struct Report {
     pub forwarded: ForwardingCounts,
     /// Tells how old things are.
     pub clock: Arc<dyn Clock>,
-    /// Damaged stores in quarantine when the program started.
-    pub set_aside: usize,
     /// What is stored.
     pub query: Arc<Query>,
 }
@@ -127,23 +125,14 @@ impl Report {
     }
 
     fn stored(&self, text: &mut Text) {
-        let status = match self.query.status() {
-            Ok(status) => status,
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &(dyn std::error::Error + 'static),
-                    "the store did not say how much it holds"
-                );
-                return;
-            }
-        };
+        let status = self.query.status();
         let columns = [
             ("bytes", "gauge", "Bytes of the store's file.", status.data_bytes),
             ("stored_spans", "gauge", "Spans in the store.", status.spans),
             ("pinned_traces", "gauge", "Traces kept for good.", status.traces_pinned),
             ("damaged_rows_total", "counter", "Damaged rows met and left out.", status.damaged_rows),
             ("engine_failures_total", "counter", "Times the file was opened again.", status.engine_failures),
-            ("set_aside", "gauge", "Damaged stores in quarantine.", self.set_aside as u64),
+            ("set_aside", "gauge", "Damaged stores in quarantine.", status.set_aside),
         ];
         for (name, kind, help, value) in columns {
             text.single(&format!("tracelodge_store_{name}"), kind, help, &[], value);

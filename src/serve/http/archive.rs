@@ -15,7 +15,7 @@ pub(super) async fn pin(
 ) -> Result<Reply, JaegerError> {
     let id = parameters::trace_id("traceID", &id)?;
     let reply = desk.ask(move |answers| {
-        if !answers.query.pin(id)? {
+        if !answers.query.pin(id, answers.clock.now())? {
             return Err(Error::NoSuchTrace);
         }
         let nothing: [(); 0] = [];

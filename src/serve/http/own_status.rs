@@ -28,7 +28,7 @@ struct Door<'a> {
 /// `GET /api/a1/status`.
 pub(super) async fn status(State(desk): State<Desk>, asked: Asked) -> Result<Reply, OwnError> {
     let reply = desk.ask(move |answers| {
-        let status = answers.query.status()?;
+        let status = answers.query.status();
         let about = &answers.about;
         let page = Page {
             version: &about.version,

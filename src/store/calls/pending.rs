@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
+use redb::{ReadTransaction, WriteTransaction};
 
 use super::EdgeKind;
 use super::counting::Counted;
@@ -155,6 +155,26 @@ pub(super) fn write_row(transaction: &WriteTransaction, run: u32, counted: &Coun
         transaction.open_table(PENDING_PARENTS)?.insert(&key[..], &row[..])?;
     }
     Ok(())
+}
+
+impl Pending {
+    /// Writes all who wait into a new file, as if they were of runs that nothing else is of.
+    pub(in crate::store) fn write_all(
+        &self,
+        transaction: &WriteTransaction,
+        mut new_run: impl FnMut() -> u32,
+    ) -> Result<(), Error> {
+        let mut waiting: Vec<&(u64, Waiting)> = self.waiting.values().flatten().collect();
+        waiting.sort_unstable_by_key(|(order, _)| *order);
+        let mut table = transaction.open_table(PENDING_PARENTS)?;
+        for group in waiting.chunk_by(|(_, one), (_, other)| one.since == other.since) {
+            let key = new_run().to_be_bytes();
+            let waiting: Vec<Waiting> = group.iter().map(|(_, waiting)| waiting.clone()).collect();
+            let row = seal(&key, to_bytes(&waiting, group[0].1.since));
+            table.insert(&key[..], &row[..])?;
+        }
+        Ok(())
+    }
 }
 
 /// Which run each of a file's rows is of, and who waited then; those whose time is over by `now` are left out.

@@ -15,6 +15,7 @@ use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{Span, StatusCode, TraceId, content_hash};
 use crate::otlp::write as wire;
+use crate::store::Cursor;
 use crate::store::chunk::Item;
 use crate::store::engine::Definition;
 use crate::store::histogram::Stats;
@@ -22,7 +23,6 @@ use crate::store::key::{self, Identity};
 use crate::store::literal;
 use crate::store::losses::Losses;
 use crate::store::red::{self, RED, Red, Wanted};
-use crate::store::{Cursor, Settings};
 
 const ALL_KINDS: [SpanKind; 6] = [
     SpanKind::Unspecified,
@@ -544,7 +544,7 @@ proptest! {
     #[test]
     fn hops_to_parents_are_those_that_the_literal_store_counts(spans in batches()) {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { cache_bytes: 1 << 20, max_age: Duration::from_secs(3_600) };
+        let settings = literal::Settings { cache_bytes: 1 << 20, max_age: Duration::from_secs(3_600) };
         let oracle = literal::Store::open(folder.path(), &settings).unwrap();
         let mut shelf = Shelf::new();
         for batch in 0..3 {

@@ -31,6 +31,7 @@ mod tests;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -40,7 +41,33 @@ use crate::store::literal::append::Moment;
 use crate::store::literal::schema::{CURSOR, TABLES};
 use crate::store::losses::Losses;
 
-pub use crate::store::{Appended, Cursor, Error, Expired, Settings, Status};
+pub use crate::store::{Appended, Cursor, Error, Expired};
+
+/// How it is run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Memory for pages of the file, read and written.
+    pub cache_bytes: usize,
+    /// How long a span is kept after it was stored.
+    pub max_age: Duration,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    /// Stored spans, pinned copies not counted.
+    pub spans: u64,
+    /// Traces that are kept for good.
+    pub traces_pinned: u64,
+    /// What the file takes on the disk, in bytes.
+    pub data_bytes: u64,
+    /// The earliest start of a stored span; spans without one are not asked.
+    pub oldest: Option<Timestamp>,
+    /// How often a damaged row was met since the program started.
+    pub damaged_rows: u64,
+    /// How often the engine failed and was given up since the program started.
+    pub engine_failures: u64,
+}
 
 pub use key::{Identity, MAX_NAME_BYTES, shortened};
 pub use record::IndexRow;
@@ -55,7 +82,7 @@ const LAYOUT: Layout = Layout { format: 1, tables: &TABLES };
 /// All stored spans. Share it by reference or `Arc`; one caller writes at a time, readers wait for nobody.
 #[derive(Debug)]
 pub struct Store {
-    engine: Engine,
+    engine: Arc<Engine>,
     losses: Losses,
     max_age: Duration,
 }
@@ -73,7 +100,7 @@ impl Store {
         Ok(Self::with_engine(engine, settings))
     }
 
-    fn with_engine(engine: Engine, settings: &Settings) -> Self {
+    fn with_engine(engine: Arc<Engine>, settings: &Settings) -> Self {
         Self { engine, losses: Losses::default(), max_age: settings.max_age }
     }
 
@@ -122,6 +149,21 @@ impl Store {
             return Ok(Expired::default());
         }
         self.engine.write(|transaction| expiry::expire(transaction, &self.losses, now))
+    }
+
+    /// So many spans at most, in the order of their identities, from behind one of them.
+    pub fn spans_after(&self, after: Option<Identity>, count: usize) -> Result<Vec<Span>, Error> {
+        self.ask(|snapshot| snapshot.spans_after(schema::SPANS, after, count))
+    }
+
+    /// So many pinned spans at most, in the same order.
+    pub fn pinned_after(&self, after: Option<Identity>, count: usize) -> Result<Vec<Span>, Error> {
+        self.ask(|snapshot| snapshot.spans_after(schema::ARCHIVE, after, count))
+    }
+
+    /// Every buffer's cursor.
+    pub fn cursors(&self) -> Result<Vec<Cursor>, Error> {
+        self.ask(|snapshot| snapshot.cursors())
     }
 
     /// How much there is.

@@ -45,7 +45,7 @@ impl Disk {
 
     fn open(&self) -> Store {
         let disk = self.clone();
-        let open = move |_failures| {
+        let open = move |_may_make| {
             Builder::new().set_cache_size(SETTINGS.cache_bytes).create_with_backend(disk.clone())
         };
         Store::with_engine(Engine::open_with(Path::new("memory"), LAYOUT, Box::new(open)).unwrap(), &SETTINGS)

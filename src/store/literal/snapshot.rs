@@ -12,9 +12,10 @@ use crate::store::engine::Reading;
 use crate::store::literal::key::Identity;
 use crate::store::literal::record::{Damaged, IndexRow, Note, SpanMaker, SpanRow};
 use crate::store::literal::schema::{
-    ARCHIVE, DEPENDENCIES, Definition, OPERATIONS, SERVICE_NAME_INDEX, SERVICES, SPANS, START_TIME_INDEX,
+    ARCHIVE, CURSOR, DEPENDENCIES, Definition, OPERATIONS, SERVICE_NAME_INDEX, SERVICES, SPANS,
+    START_TIME_INDEX,
 };
-use crate::store::literal::{Error, key};
+use crate::store::literal::{Cursor, Error, key};
 use crate::store::losses::Losses;
 
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -23,7 +24,7 @@ type Rows = Range<'static, &'static [u8], &'static [u8]>;
 /// The store as it stood when the snapshot was taken. Pages it can see are not reused while it lives: keep it short.
 #[derive(Debug)]
 pub struct Snapshot<'s> {
-    pub(super) reading: Reading<'s>,
+    pub(super) reading: Reading,
     pub(super) losses: &'s Losses,
 }
 
@@ -192,6 +193,44 @@ impl Snapshot<'_> {
             let table: Table = transaction.open_table(definition)?;
             Ok(table.range(first..=last)?)
         })
+    }
+
+    /// So many spans at most, in the order of their keys, from behind one of them.
+    pub(super) fn spans_after(
+        &self,
+        definition: Definition,
+        after: Option<Identity>,
+        count: usize,
+    ) -> Result<Vec<Span>, Error> {
+        let behind = after.map(Identity::to_key);
+        let first = behind.as_ref().map_or(Unbounded, |key| Excluded(&key[..]));
+        let (mut spans, mut maker) = (Vec::new(), SpanMaker::default());
+        self.reading.read(|transaction| {
+            let table: Table = transaction.open_table(definition)?;
+            for row in table.range::<&[u8]>((first, Unbounded))? {
+                let (key, value) = row?;
+                let span = SpanRow::read(key.value(), value.value()).map(|row| maker.span(&row));
+                spans.extend(self.losses.step_over(definition, span));
+                if spans.len() >= count {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(spans)
+    }
+
+    /// Every buffer's cursor.
+    pub(super) fn cursors(&self) -> Result<Vec<Cursor>, Error> {
+        let mut cursors = Vec::new();
+        self.each(CURSOR, &[], &[0xff; 18], |key, value| {
+            let (buffer, signal) = key.split_first_chunk().ok_or(Damaged)?;
+            let [signal] = signal else { return Err(Damaged) };
+            let sequence = super::append::cursor_of(key, value)?;
+            cursors.push(Cursor { buffer: *buffer, signal: *signal, sequence });
+            Ok(true)
+        })?;
+        Ok(cursors)
     }
 
     /// How many spans there are, pinned ones not counted.

@@ -628,8 +628,7 @@ fn moody_store(folder: &TempDir) -> (Store, Arc<AtomicU8>) {
     let path = folder.path().join(FILE);
     let mood = Arc::new(AtomicU8::new(WELL));
     let (file, asked) = (path.clone(), Arc::clone(&mood));
-    let open = move |failures| {
-        let is_first = failures == 0;
+    let open = move |is_first| {
         let file = OpenOptions::new().read(true).write(true).create(is_first).truncate(false).open(&file)?;
         let disk = Moody { file: FileBackend::new(file)?, mood: Arc::clone(&asked) };
         Builder::new().set_cache_size(0).create_with_backend(disk)

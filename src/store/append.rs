@@ -1,0 +1,348 @@
+//! Writing a batch: its spans as runs, what is counted from them, and the cursor, all in one commit.
+
+use std::sync::Arc;
+
+use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
+
+use crate::model::{Span, Timestamp, TraceId};
+use crate::store::block::{Block, Runs};
+use crate::store::calls::{self, Counted, Counting, KnownSpan, Pending};
+use crate::store::chunk::Item;
+use crate::store::known::{Asked, Earlier, Known};
+use crate::store::names::Names;
+use crate::store::pack::{MAX_RUN_SPANS, Packed, Packer};
+use crate::store::schema::{CURSOR, RESOURCES};
+use crate::store::seal::{Damaged, seal, unseal};
+use crate::store::sources::SourceTable;
+use crate::store::{Appended, Cursor, Error, Store, bloom, key, red};
+
+/// What the writer keeps in memory of what is on the disk, and its working memory.
+#[derive(Debug, Default)]
+pub(super) struct Appender {
+    /// The block that `state` is of, by its sequence; `None` when it is to be read from the disk.
+    block: Option<u64>,
+    /// A commit failed, and it is not known whether it is on the disk.
+    in_doubt: bool,
+    /// Commits in a row that failed for damage.
+    damaged: u32,
+    names: Names,
+    sources: Option<SourceTable>,
+    pending: Pending,
+    known: Known,
+    packer: Packer,
+}
+
+/// A batch, sorted, each span once and none that is stored already.
+struct Batch<'b> {
+    items: Vec<Item<'b>>,
+    duplicates: u64,
+    earlier: Earlier,
+}
+
+impl Appender {
+    pub(super) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// Runs of a block were merged.
+    pub(super) fn merged(&mut self, block: u64, before: &[u32], into: u32) {
+        self.known.merged(block, before, into);
+    }
+
+    /// Stores a batch.
+    pub(super) fn append(
+        &mut self,
+        store: &Store,
+        spans: &[Span],
+        cursor: Option<&Cursor>,
+        now: Timestamp,
+    ) -> Result<Appended, Error> {
+        let appended = self.try_append(store, spans, cursor, now);
+        match &appended {
+            Ok(_) => self.damaged = 0,
+            Err(error) => {
+                (self.block, self.in_doubt) = (None, true);
+                self.damaged += u32::from(error.is_damage());
+            }
+        }
+        appended
+    }
+
+    fn try_append(
+        &mut self,
+        store: &Store,
+        spans: &[Span],
+        cursor: Option<&Cursor>,
+        now: Timestamp,
+    ) -> Result<Appended, Error> {
+        let block = self.block(store, now)?;
+        if let Some(cursor) = cursor.filter(|_| self.in_doubt)
+            && read_cursor(store, &block, cursor)?.is_some_and(|applied| applied >= cursor.sequence)
+        {
+            // The commit that failed was made all the same.
+            self.in_doubt = false;
+            return Ok(Appended { new: spans.len() as u64, duplicates: 0 });
+        }
+        let batch = self.batch(store, spans)?;
+        let appended = Appended { new: batch.items.len() as u64, duplicates: batch.duplicates };
+        let counted = self.count(store, &batch, now)?;
+        let expire_time = now.plus(store.blocks.settings().max_age);
+        let runs = self.pack(&block, &batch.items, expire_time);
+        for (service, operation, kind) in runs.iter().flat_map(|packed| &packed.names) {
+            self.names.add(service, operation, *kind, &store.losses);
+        }
+        block.commit(&store.losses, |transaction, before| {
+            let write = Write { store, transaction, now };
+            write.batch(self, &runs, &counted)?;
+            if let Some(cursor) = cursor {
+                write_cursor(transaction, cursor)?;
+            }
+            Ok(((), with_runs(before, &runs)))
+        })?;
+        self.committed(&block, &batch.items, &runs, counted);
+        Ok(appended)
+    }
+
+    /// The block to write to, with what is kept of it in memory.
+    fn block(&mut self, store: &Store, now: Timestamp) -> Result<Arc<Block>, Error> {
+        if let Some(active) = store.blocks.active()
+            && self.block != Some(active.sequence)
+        {
+            self.load(store, &active, now)?;
+        }
+        // A block that fails for damage again and again is left as it is.
+        if store.blocks.is_roll_due(now) || self.damaged > 1 {
+            self.roll(store, now)?;
+        }
+        Ok(store.blocks.active().expect("one was begun if there was none"))
+    }
+
+    /// Begins a new block, which takes over what only the newest block knows.
+    pub(super) fn roll(&mut self, store: &Store, now: Timestamp) -> Result<(), Error> {
+        let cursors = match store.blocks.active() {
+            Some(before) => store.step_over(&before, read_cursors)?.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let pending = &self.pending;
+        let block = store.blocks.roll(&store.losses, now, |block, transaction| {
+            let mut table = transaction.open_table(CURSOR)?;
+            for (key, value) in &cursors {
+                table.insert(&key[..], &value[..])?;
+            }
+            pending.write_all(transaction, || block.new_run())
+        })?;
+        (self.names, self.sources) = (Names::default(), Some(SourceTable::new(0)));
+        (self.block, self.damaged) = (Some(block.sequence), 0);
+        store.blocks.retain(now).map(drop)
+    }
+
+    /// Reads what is kept in memory of the active block.
+    fn load(&mut self, store: &Store, block: &Arc<Block>, now: Timestamp) -> Result<(), Error> {
+        let view = block.view(&store.losses)?;
+        (self.names, self.sources) = view.reading.read(|transaction| {
+            let next = SourceTable::next_in(&transaction.open_table(RESOURCES)?)?;
+            Ok((Names::read(transaction)?, Some(SourceTable::new(next))))
+        })?;
+        let waiting =
+            view.reading.read(|transaction| calls::read_waiting(transaction, now, &store.losses))?;
+        self.pending = Pending::default();
+        for (run, waiting) in waiting {
+            for child in waiting {
+                if !store.came_after(&view, run, (child.trace_id, child.span_id))? {
+                    self.pending.add(child);
+                }
+            }
+        }
+        self.known = Known::default();
+        self.block = Some(block.sequence);
+        Ok(())
+    }
+
+    /// Sorts a batch and takes out what is there twice, in it or in the store.
+    fn batch<'b>(&mut self, store: &Store, spans: &'b [Span]) -> Result<Batch<'b>, Error> {
+        let sources = self.sources.as_mut().expect("it is loaded with the block");
+        sources.trim();
+        let mut order: Vec<(u128, u64, u32)> = (0..)
+            .zip(spans)
+            .map(|(place, span)| {
+                (u128::from_be_bytes(span.trace_id.0), u64::from_be_bytes(span.span_id.0), place)
+            })
+            .collect();
+        order.sort_unstable();
+        let mut items: Vec<Item<'b>> = Vec::with_capacity(spans.len());
+        for (_, _, place) in order {
+            let span = &spans[place as usize];
+            items.push(Item { span, source: sources.number(&span.resource, &span.scope) });
+        }
+        sort_shared_ids(&mut items);
+        items.dedup_by_key(|item| (item.span.trace_id, item.span.span_id, item.span.content_hash));
+        let traces = items.chunk_by(|one, other| one.span.trace_id == other.span.trace_id);
+        let asked = Asked::new(traces.map(|trace| trace[0].span.trace_id));
+        let mut earlier = Earlier::new();
+        let snapshot = store.snapshot()?;
+        self.known.find(store, &snapshot, &asked, &mut earlier)?;
+        if !earlier.is_empty() {
+            items.retain(|item| {
+                let known = earlier.get(&item.span.trace_id).is_some_and(|spans| is_among(spans, item.span));
+                !known
+            });
+        }
+        let duplicates = (spans.len() - items.len()) as u64;
+        Ok(Batch { items, duplicates, earlier })
+    }
+
+    fn count(&self, store: &Store, batch: &Batch<'_>, now: Timestamp) -> Result<Counted, Error> {
+        let mut counting = Counting::new(&self.pending, &store.losses, now);
+        let traces = || batch.items.chunk_by(|one, other| one.span.trace_id == other.span.trace_id);
+        for trace in traces() {
+            let earlier = batch.earlier.get(&trace[0].span.trace_id).map_or(&[][..], Vec::as_slice);
+            counting.trace(trace, earlier);
+        }
+        let linked: Vec<TraceId> = counting.foreign_links().map(|(trace_id, _)| trace_id).collect();
+        if !linked.is_empty() {
+            let mut earlier = Earlier::new();
+            let snapshot = store.snapshot()?;
+            self.known.find(store, &snapshot, &Asked::new(linked.into_iter()), &mut earlier)?;
+            let notes = self.sources.as_ref().expect("it is loaded with the block").notes();
+            counting.resolve_links(|trace_id| {
+                let mut spans = earlier.remove(&trace_id).unwrap_or_default();
+                let start = batch.items.partition_point(|item| item.span.trace_id < trace_id);
+                let own = batch.items[start..].iter().take_while(|item| item.span.trace_id == trace_id);
+                spans.extend(own.map(|item| KnownSpan {
+                    span_id: item.span.span_id,
+                    content_hash: item.span.content_hash,
+                    service: Arc::clone(&notes[&item.source].service),
+                    kind: item.span.kind,
+                    start: item.span.start,
+                }));
+                Ok::<_, Error>(spans)
+            })?;
+        }
+        Ok(counting.finish())
+    }
+
+    fn pack(&mut self, block: &Block, items: &[Item<'_>], expire_time: Timestamp) -> Vec<Packed> {
+        let notes = self.sources.as_ref().expect("it is loaded with the block").notes();
+        let packer = &mut self.packer;
+        items
+            .chunks(MAX_RUN_SPANS)
+            .map(|items| packer.pack(block.new_run(), items, notes, expire_time))
+            .collect()
+    }
+
+    fn committed(&mut self, block: &Block, items: &[Item<'_>], runs: &[Packed], counted: Counted) {
+        self.names.committed();
+        self.pending.apply(counted);
+        let sources = self.sources.as_mut().expect("it is loaded with the block");
+        sources.committed();
+        for (packed, items) in runs.iter().zip(items.chunks(MAX_RUN_SPANS)) {
+            self.known.remember((block.sequence, packed.run.id), items, sources.notes());
+        }
+        self.in_doubt = false;
+    }
+}
+
+/// Puts the spans that share an id into the order of their contents.
+fn sort_shared_ids(items: &mut [Item<'_>]) {
+    let same = |one: &Item<'_>, other: &Item<'_>| {
+        (one.span.trace_id, one.span.span_id) == (other.span.trace_id, other.span.span_id)
+    };
+    for shared in items.chunk_by_mut(same).filter(|shared| shared.len() > 1) {
+        shared.sort_unstable_by_key(|item| item.span.content_hash);
+    }
+}
+
+fn is_among(spans: &[KnownSpan], span: &Span) -> bool {
+    spans.iter().any(|known| known.span_id == span.span_id && known.content_hash == span.content_hash)
+}
+
+fn with_runs(before: &Runs, packed: &[Packed]) -> Runs {
+    before.iter().cloned().chain(packed.iter().map(|packed| Arc::new(packed.run.clone()))).collect()
+}
+
+/// One batch's transaction.
+struct Write<'w> {
+    store: &'w Store,
+    transaction: &'w WriteTransaction,
+    now: Timestamp,
+}
+
+impl Write<'_> {
+    fn batch(&self, appender: &Appender, runs: &[Packed], counted: &Counted) -> Result<(), Error> {
+        for packed in runs {
+            packed.write(self.transaction)?;
+        }
+        appender.sources.as_ref().expect("it is loaded with the block").write(self.transaction)?;
+        appender.names.write(self.transaction, self.now)?;
+        // Who waits, waits from the last run on: what it waits for is looked for in later ones.
+        if let Some(last) = runs.last() {
+            calls::write(self.transaction, last.run.id, counted, &self.store.losses)?;
+        }
+        red::write(self.transaction, counted, &self.store.losses)
+    }
+}
+
+/// Moves a buffer's cursor forward.
+fn write_cursor(transaction: &WriteTransaction, cursor: &Cursor) -> Result<(), Error> {
+    let key = key::cursor(cursor.buffer, cursor.signal);
+    let mut table = transaction.open_table(CURSOR)?;
+    let stored = table.get(&key[..])?.and_then(|value| cursor_of(&key, value.value()).ok());
+    if stored.is_none_or(|stored| stored < cursor.sequence) {
+        table.insert(&key[..], &seal(&key, cursor.sequence.to_le_bytes().to_vec())[..])?;
+    }
+    Ok(())
+}
+
+fn cursor_of(key: &[u8], sealed: &[u8]) -> Result<u64, Damaged> {
+    Ok(u64::from_le_bytes(unseal(key, sealed)?.try_into().map_err(|_| Damaged)?))
+}
+
+fn read_cursor(store: &Store, block: &Arc<Block>, cursor: &Cursor) -> Result<Option<u64>, Error> {
+    store.cursor_in(block, cursor.buffer, cursor.signal)
+}
+
+/// All cursors of a block, as they are stored.
+fn read_cursors(transaction: &ReadTransaction) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    let mut cursors = Vec::new();
+    for row in transaction.open_table(CURSOR)?.iter()? {
+        let (key, value) = row?;
+        cursors.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    Ok(cursors)
+}
+
+impl Store {
+    /// The last applied frame of a buffer's signal, as a block has it.
+    pub(super) fn cursor_in(
+        &self,
+        block: &Arc<Block>,
+        buffer: [u8; 16],
+        signal: u8,
+    ) -> Result<Option<u64>, Error> {
+        let key = key::cursor(buffer, signal);
+        let read = block.view(&self.losses)?.reading.read(|transaction| {
+            let table = transaction.open_table(CURSOR)?;
+            Ok(table.get(&key[..])?.map(|value| cursor_of(&key, value.value())))
+        })?;
+        Ok(read.and_then(|sequence| self.losses.step_over(CURSOR, sequence)))
+    }
+
+    /// Whether a run later than this one brought the span: who waited for it was counted then.
+    fn came_after(
+        &self,
+        view: &crate::store::block::View,
+        run: u32,
+        (trace_id, span_id): (TraceId, crate::model::SpanId),
+    ) -> Result<bool, Error> {
+        let hash = bloom::trace_hash(trace_id);
+        for later in view.runs.iter().filter(|later| later.id > run) {
+            for (number, entry) in later.chunks_of(trace_id, hash) {
+                let Some(chunk) = self.chunk(view, later, number, entry)? else { continue };
+                if !chunk.find(trace_id, span_id).is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}

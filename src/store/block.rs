@@ -1,0 +1,326 @@
+//! One redb file of the store: runs of spans and what is derived from them.
+//!
+//! A block is written by one caller at a time and read by any number. What a reader sees is one commit: the rows of
+//! its transaction and the directory in memory carry the same generation.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
+
+use crate::model::Timestamp;
+use crate::store::Error;
+use crate::store::directory::Run;
+use crate::store::engine::{Engine, META, Reading};
+use crate::store::files::Files;
+use crate::store::losses::Losses;
+use crate::store::schema::{GENERATION_KEY, LAYOUT, RUNS};
+use crate::store::seal::{Damaged, seal, unseal};
+
+/// The runs of a block as of one commit.
+pub(super) type Runs = Arc<[Arc<Run>]>;
+
+/// How often a reader that came between a commit and its publication looks again before it waits for the writer.
+const LOOKS: usize = 64;
+
+/// One file.
+pub(super) struct Block {
+    /// Its place among the blocks; later ones are newer. The archive has none.
+    pub(super) sequence: u64,
+    /// When it was made.
+    pub(super) opened: Timestamp,
+    name: String,
+    engine: Arc<Engine>,
+    /// For the next time it is opened.
+    cache_bytes: Arc<AtomicUsize>,
+    files: Arc<dyn Files>,
+    state: RwLock<State>,
+    /// Held from before a commit until its runs are published.
+    publishing: Mutex<()>,
+    next_run: AtomicU32,
+    /// The larger, the later it was read.
+    last_read: AtomicU64,
+    /// Whether nothing is left to be merged in it, now that it is written to no more.
+    tidy: AtomicBool,
+    /// Runs that cannot be read whole.
+    unreadable: Mutex<HashSet<u32>>,
+}
+
+/// What is known of a block in memory.
+#[derive(Debug, Clone, Default)]
+struct State {
+    /// `None` when it is not in memory, or a commit's outcome is not known.
+    runs: Option<Runs>,
+    generation: u64,
+    summary: Summary,
+}
+
+/// What a block holds, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Summary {
+    /// Spans, duplicates in different runs included.
+    pub(super) spans: u64,
+    /// The earliest start that is not zero.
+    pub(super) earliest: Option<Timestamp>,
+    /// The latest start.
+    pub(super) latest: Timestamp,
+    /// When the last of its spans has its time over.
+    pub(super) expire_time: Timestamp,
+    /// Runs.
+    pub(super) runs: usize,
+    /// What the file takes on the disk.
+    pub(super) bytes: u64,
+}
+
+impl Summary {
+    fn of(runs: &[Arc<Run>], bytes: u64) -> Self {
+        let starts = runs.iter().map(|run| *run.starts.start()).filter(|start| start.nanos() > 0);
+        Self {
+            spans: runs.iter().map(|run| u64::from(run.spans)).sum(),
+            earliest: starts.min(),
+            latest: runs.iter().map(|run| *run.starts.end()).max().unwrap_or_default(),
+            expire_time: runs.iter().map(|run| run.expire_time).max().unwrap_or_default(),
+            runs: runs.len(),
+            bytes,
+        }
+    }
+}
+
+/// A block as of one commit.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) block: Arc<Block>,
+    pub(super) reading: Reading,
+    pub(super) runs: Runs,
+}
+
+impl Block {
+    /// Opens a file, or makes it where that is allowed.
+    pub(super) fn open(
+        files: &Arc<dyn Files>,
+        name: &str,
+        (sequence, opened): (u64, Timestamp),
+        cache_bytes: usize,
+        losses: &Losses,
+    ) -> Result<Arc<Self>, Error> {
+        let (opener, file) = (Arc::clone(files), name.to_owned());
+        let cache = Arc::new(AtomicUsize::new(cache_bytes));
+        let bytes = Arc::clone(&cache);
+        let open = move |may_make| opener.open(&file, may_make, bytes.load(Ordering::Relaxed));
+        let block = Arc::new(Self {
+            sequence,
+            opened,
+            name: name.to_owned(),
+            engine: Engine::open_with(&files.path(name), LAYOUT, Box::new(open))?,
+            cache_bytes: cache,
+            files: Arc::clone(files),
+            state: RwLock::default(),
+            publishing: Mutex::new(()),
+            next_run: AtomicU32::new(0),
+            last_read: AtomicU64::new(0),
+            tidy: AtomicBool::new(false),
+            unreadable: Mutex::default(),
+        });
+        block.view(losses)?;
+        Ok(block)
+    }
+
+    /// The file's name among the store's.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        self.state.read().summary
+    }
+
+    /// Whether not even its first commit, which takes over what the block before it knew, was made.
+    pub(super) fn was_never_committed(&self) -> bool {
+        let state = self.state.read();
+        state.generation == 0 && state.summary.runs == 0
+    }
+
+    /// When it was read last, in reads of any block.
+    pub(super) fn last_read(&self) -> u64 {
+        self.last_read.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn mark_read(&self, turn: u64) {
+        self.last_read.store(turn, Ordering::Relaxed);
+    }
+
+    /// A number that no run of this block has.
+    pub(super) fn new_run(&self) -> u32 {
+        self.next_run.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// From now on it is read only now and then: with less memory, once it is opened again.
+    pub(super) fn rest(&self, cache_bytes: usize) {
+        self.cache_bytes.store(cache_bytes, Ordering::Relaxed);
+        self.engine.close_if_idle();
+    }
+
+    /// Memory that the directory takes.
+    pub(super) fn bytes_in_memory(&self) -> usize {
+        let state = self.state.read();
+        state.runs.iter().flat_map(|runs| runs.iter()).map(|run| run.bytes_in_memory()).sum()
+    }
+
+    /// Forgets the directory until the block is read again.
+    pub(super) fn forget_runs(&self) {
+        self.state.write().runs = None;
+    }
+
+    /// The block as of its last commit.
+    pub(super) fn view(self: &Arc<Self>, losses: &Losses) -> Result<View, Error> {
+        for _look in 0..LOOKS {
+            if let Some(view) = self.look(losses)? {
+                return Ok(view);
+            }
+            std::thread::yield_now();
+        }
+        // Whoever commits has published when this lock is free, so now both must agree.
+        let _published = self.publishing.lock();
+        match self.look(losses)? {
+            Some(view) => Ok(view),
+            None => self.load(self.engine.begin_read()?, losses),
+        }
+    }
+
+    /// `None` when a commit came between.
+    fn look(self: &Arc<Self>, losses: &Losses) -> Result<Option<View>, Error> {
+        let (runs, generation) = {
+            let state = self.state.read();
+            (state.runs.clone(), state.generation)
+        };
+        let reading = self.engine.begin_read()?;
+        match runs {
+            None => self.load(reading, losses).map(Some),
+            Some(runs) => {
+                let current = reading.read(generation_of)? == generation;
+                Ok(current.then(|| View { block: Arc::clone(self), reading, runs }))
+            }
+        }
+    }
+
+    /// Reads the directory from the disk.
+    fn load(self: &Arc<Self>, reading: Reading, losses: &Losses) -> Result<View, Error> {
+        let (runs, generation) =
+            reading.read(|transaction| Ok((runs_of(transaction, losses)?, generation_of(transaction)?)))?;
+        let bytes = self.bytes_on_disk();
+        let mut state = self.state.write();
+        if state.runs.is_none() {
+            let last = runs.iter().map(|run| run.id + 1).max().unwrap_or(0);
+            self.next_run.fetch_max(last, Ordering::Relaxed);
+            let summary = Summary::of(&runs, bytes);
+            *state = State { runs: Some(Arc::clone(&runs)), generation, summary };
+        }
+        drop(state);
+        Ok(View { block: Arc::clone(self), reading, runs })
+    }
+
+    /// Commits `work`, and the runs it leaves when those of the last commit are given to it. With an error it is not
+    /// known whether the work is there: look at the disk.
+    pub(super) fn commit<T>(
+        self: &Arc<Self>,
+        losses: &Losses,
+        work: impl FnOnce(&WriteTransaction, &Runs) -> Result<(T, Runs), Error>,
+    ) -> Result<T, Error> {
+        let _publishing = self.publishing.lock();
+        let (runs, generation) = {
+            let state = self.state.read();
+            (state.runs.clone(), state.generation)
+        };
+        let (runs, generation) = match runs {
+            Some(runs) => (runs, generation),
+            None => {
+                let view = self.load(self.engine.begin_read()?, losses)?;
+                (view.runs, self.state.read().generation)
+            }
+        };
+        let next = generation + 1;
+        let committed = self.engine.write(|transaction| {
+            let done = work(transaction, &runs)?;
+            let value = seal(GENERATION_KEY, next.to_le_bytes().to_vec());
+            transaction.open_table(META)?.insert(GENERATION_KEY, &value[..])?;
+            Ok(done)
+        });
+        let bytes = self.bytes_on_disk();
+        let mut state = self.state.write();
+        match committed {
+            Ok((done, runs)) => {
+                let summary = Summary::of(&runs, bytes);
+                *state = State { runs: Some(runs), generation: next, summary };
+                Ok(done)
+            }
+            Err(error) => {
+                state.runs = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// What the file takes on the disk; as it was last known when the disk does not say.
+    fn bytes_on_disk(&self) -> u64 {
+        self.files.bytes(&self.name).unwrap_or_else(|_| self.state.read().summary.bytes)
+    }
+
+    /// Whether it was compacted.
+    pub(super) fn is_tidy(&self) -> bool {
+        self.tidy.load(Ordering::Relaxed)
+    }
+
+    /// Gives back the space that is free at the end of the file, if nobody reads it.
+    pub(super) fn compact(&self) -> Result<(), Error> {
+        if let Some(done) = self.engine.alone(|database| Ok(database.compact()?)) {
+            done?;
+            self.tidy.store(true, Ordering::Relaxed);
+            let bytes = self.bytes_on_disk();
+            self.state.write().summary.bytes = bytes;
+        }
+        Ok(())
+    }
+
+    /// Whether a part of the run turned out to be damaged.
+    pub(super) fn is_unreadable(&self, run: u32) -> bool {
+        self.unreadable.lock().contains(&run)
+    }
+
+    pub(super) fn mark_unreadable(&self, run: u32) {
+        self.unreadable.lock().insert(run);
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn runs_of(transaction: &ReadTransaction, losses: &Losses) -> Result<Runs, Error> {
+    let mut runs = Vec::new();
+    for row in transaction.open_table(RUNS)?.iter()? {
+        let (key, value) = row?;
+        runs.extend(losses.step_over(RUNS, Run::read(key.value(), value.value())).map(Arc::new));
+    }
+    Ok(runs.into())
+}
+
+/// How many commits changed the block. A damaged number reads as none: then the directory is read from the disk.
+fn generation_of(transaction: &ReadTransaction) -> Result<u64, Error> {
+    let stored =
+        transaction.open_table(META)?.get(GENERATION_KEY)?.map(|value| read_generation(value.value()));
+    Ok(stored.and_then(Result::ok).unwrap_or(0))
+}
+
+fn read_generation(sealed: &[u8]) -> Result<u64, Damaged> {
+    let bytes = unseal(GENERATION_KEY, sealed)?.try_into().map_err(|_| Damaged)?;
+    Ok(u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,73 @@
+//! What the first format's file holds, taken over: once, when a newer version starts.
+
+use std::path::PathBuf;
+
+use crate::model::Timestamp;
+use crate::store::files::BLOCKS;
+use crate::store::{Cursor, Error, Store, literal};
+
+/// The first format's file.
+const OLD: &str = "blocks/spans.redb";
+
+/// The buffer that its batches seem to come from, so that a start that was cut off is gone on with.
+const CONVERSION: [u8; 16] = *b"format 1 to 2 \0\0";
+
+/// Memory for its pages.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Spans of one batch.
+const BATCH: usize = 10_000;
+
+impl Store {
+    /// Stores what an old file holds, as if it came now, and removes the file. A damaged one is set aside.
+    pub(super) fn take_over_format_1(&self, now: Timestamp) -> Result<(), Error> {
+        if !self.blocks.files().exists(OLD) {
+            return Ok(());
+        }
+        tracing::info!("taking over the spans that the first format's file holds");
+        match self.convert(now) {
+            Ok(spans) => {
+                tracing::info!(spans, "took over the first format's file");
+                let removed = self.blocks.files().remove(OLD);
+                removed.map_err(|source| Error::File { path: self.old_path(), source })
+            }
+            Err(error) if error.is_damage() => self.blocks.set_aside(OLD, &error, now),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn old_path(&self) -> PathBuf {
+        self.blocks.files().path(OLD)
+    }
+
+    fn convert(&self, now: Timestamp) -> Result<u64, Error> {
+        let settings =
+            literal::Settings { cache_bytes: CACHE_BYTES, max_age: self.blocks.settings().max_age };
+        let old = literal::Store::open(&self.blocks.files().path(BLOCKS), &settings)?;
+        let done = self.cursor(CONVERSION, 0)?.unwrap_or(0);
+        let (mut sequence, mut after, mut spans) = (0, None, 0);
+        loop {
+            let batch = old.spans_after(after, BATCH)?;
+            let Some(last) = batch.last() else { break };
+            after = Some(literal::Identity::of(last));
+            sequence += 1;
+            spans += batch.len() as u64;
+            if sequence > done {
+                self.append(&batch, &Cursor { buffer: CONVERSION, signal: 0, sequence }, now)?;
+            }
+        }
+        let mut after = None;
+        loop {
+            let batch = old.pinned_after(after, BATCH)?;
+            let Some(last) = batch.last() else { break };
+            after = Some(literal::Identity::of(last));
+            for trace in batch.chunk_by(|one, other| one.trace_id == other.trace_id) {
+                self.archive.add(&self.snapshot()?, trace.to_vec(), Some((trace[0].trace_id, now)))?;
+            }
+        }
+        for cursor in old.cursors()? {
+            self.append(&[], &cursor, now)?;
+        }
+        Ok(spans)
+    }
+}

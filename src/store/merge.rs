@@ -1,0 +1,191 @@
+//! Merging: many small runs become one, so that reading stays quick however slowly spans come in.
+//!
+//! Reading and packing happen beside the writer; only the commit takes its turn with it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::model::{Span, Timestamp};
+use crate::store::block::{Block, View};
+use crate::store::chunk::Item;
+use crate::store::directory::Run;
+use crate::store::pack::{self, Packer};
+use crate::store::schema::{RESOURCES, index_key};
+use crate::store::seal::Damaged;
+use crate::store::sources::{self, SourceNotes};
+use crate::store::{Error, Store, shortened};
+
+/// A run with fewer spans is small.
+const SMALL: u32 = 5_000;
+
+/// Small runs that are merged in the active block once there are so many, or so many spans in them.
+const MANY_RUNS: usize = 64;
+const MANY_SPANS: u32 = 25_000;
+
+/// The most that is merged at once: runs, and spans, which are in memory meanwhile.
+const MAX_RUNS: usize = 256;
+const MAX_SPANS: u32 = 30_000;
+
+/// What merging did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Merged {
+    /// Runs that became fewer.
+    pub runs: usize,
+    /// Their spans, those that were stored twice counted twice.
+    pub spans: u64,
+    /// Spans that were stored twice.
+    pub duplicates: u64,
+}
+
+/// A run, read.
+struct Read {
+    run: Arc<Run>,
+    /// Each with its source.
+    spans: Vec<(Span, u32)>,
+}
+
+impl Store {
+    /// Merges small runs of one block, if there are enough of them; of a block that is written to no more, all of
+    /// them, and then gives back what space it has free at its end. `None` when there is nothing to do.
+    pub fn merge(&self) -> Result<Option<Merged>, Error> {
+        let _alone = self.merging.lock();
+        for block in self.blocks.sealed() {
+            if block.is_tidy() {
+                continue;
+            }
+            if let Some(merged) = self.merge_block(&block, 2, 0)? {
+                return Ok(Some(merged));
+            }
+            block.compact()?;
+        }
+        for block in self.blocks.active().iter().chain([&self.archive.block]) {
+            if let Some(merged) = self.merge_block(block, MANY_RUNS, MANY_SPANS)? {
+                return Ok(Some(merged));
+            }
+        }
+        Ok(None)
+    }
+
+    fn merge_block(
+        &self,
+        block: &Arc<Block>,
+        enough_runs: usize,
+        enough_spans: u32,
+    ) -> Result<Option<Merged>, Error> {
+        let view = block.view(&self.losses)?;
+        let small = self.small_runs(&view);
+        let spans: u32 = small.iter().map(|run| run.spans).sum();
+        if small.len() < 2 || (small.len() < enough_runs && (enough_spans == 0 || spans < enough_spans)) {
+            return Ok(None);
+        }
+        let read: Vec<Read> = small
+            .into_iter()
+            .filter_map(|run| self.read_run(&view, run).transpose())
+            .collect::<Result<_, _>>()?;
+        if read.len() < 2 {
+            // What cannot be read whole stays as it is; looking again would find the same.
+            return Ok(None);
+        }
+        self.replace(&view, &read).map(Some)
+    }
+
+    /// Small runs whose time ends at about the same time, so that none is kept much longer for the others.
+    fn small_runs(&self, view: &View) -> Vec<Arc<Run>> {
+        let slack = self.blocks.settings().max_age / 48;
+        let mut chosen: Vec<Arc<Run>> = Vec::new();
+        let mut spans = 0;
+        let is_small = |run: &&Arc<Run>| run.spans < SMALL && !view.block.is_unreadable(run.id);
+        for run in view.runs.iter().filter(is_small) {
+            let first = chosen.first().map_or(run.expire_time, |first| first.expire_time);
+            let apart = run.expire_time.since(first).max(first.since(run.expire_time));
+            if chosen.len() >= MAX_RUNS || spans + run.spans > MAX_SPANS {
+                break;
+            }
+            if apart > slack {
+                if chosen.len() > 1 {
+                    break;
+                }
+                // Alone in its time.
+                (chosen, spans) = (Vec::new(), 0);
+            }
+            spans += run.spans;
+            chosen.push(Arc::clone(run));
+        }
+        chosen
+    }
+
+    /// `None` when a part of it is damaged.
+    fn read_run(&self, view: &View, run: Arc<Run>) -> Result<Option<Read>, Error> {
+        let snapshot = self.snapshot()?;
+        let mut spans = Vec::with_capacity(run.spans as usize);
+        for (number, entry) in (0..).zip(&run.chunks) {
+            let Some(chunk) = self.chunk(view, &run, number, entry)? else {
+                view.block.mark_unreadable(run.id);
+                return Ok(None);
+            };
+            for place in 0..chunk.len() {
+                let Some(span) = snapshot.span_of(view, &chunk, place)? else {
+                    view.block.mark_unreadable(run.id);
+                    return Ok(None);
+                };
+                spans.push((span, chunk.source(place)));
+            }
+        }
+        Ok(Some(Read { run, spans }))
+    }
+
+    fn replace(&self, view: &View, read: &[Read]) -> Result<Merged, Error> {
+        let notes = self.notes(view, read)?;
+        let all = read.iter().flat_map(|read| &read.spans);
+        let mut items: Vec<Item<'_>> = all.map(|(span, source)| Item { span, source: *source }).collect();
+        let before = items.len() as u64;
+        items.sort_by_key(|item| (item.span.trace_id, item.span.span_id, item.span.content_hash));
+        items.dedup_by_key(|item| (item.span.trace_id, item.span.span_id, item.span.content_hash));
+        let duplicates = before - items.len() as u64;
+        let expire_time = read.iter().map(|read| read.run.expire_time).max().unwrap_or_default();
+        let packed = Packer::default().pack(view.block.new_run(), &items, &notes, expire_time);
+        view.block.commit(&self.losses, |transaction, current| {
+            for read in read {
+                pack::remove(transaction, &read.run, &index_keys(read))?;
+            }
+            packed.write(transaction)?;
+            let is_merged = |run: &&Arc<Run>| read.iter().any(|read| read.run.id == run.id);
+            let left = current.iter().filter(|run| !is_merged(run)).cloned();
+            Ok(((), left.chain([Arc::new(packed.run.clone())]).collect()))
+        })?;
+        let merged: Vec<u32> = read.iter().map(|read| read.run.id).collect();
+        self.appender.lock().merged(view.block.sequence, &merged, packed.run.id);
+        Ok(Merged { runs: read.len(), spans: before, duplicates })
+    }
+
+    fn notes(&self, view: &View, read: &[Read]) -> Result<HashMap<u32, SourceNotes>, Error> {
+        let mut notes = HashMap::new();
+        view.reading.read(|transaction| {
+            let table = transaction.open_table(RESOURCES)?;
+            for (_, source) in read.iter().flat_map(|read| &read.spans) {
+                if !notes.contains_key(source) {
+                    let found = sources::read(&table, *source)?.unwrap_or(Err(Damaged));
+                    // The spans were read with it just now.
+                    if let Some(found) = self.losses.step_over(RESOURCES, found) {
+                        notes.insert(*source, SourceNotes::of(&found));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        Ok(notes)
+    }
+}
+
+/// The keys of a run's rows of the index.
+fn index_keys(read: &Read) -> Vec<Vec<u8>> {
+    let mut latest: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for (span, _) in &read.spans {
+        let latest = latest.entry(&span.resource.service).or_default();
+        *latest = span.start.max(*latest);
+    }
+    // Two long names may be one when they are shortened, but not with the same hash of the whole.
+    let key =
+        |(service, latest): (&str, Timestamp)| index_key(&shortened(service), latest.nanos(), read.run.id);
+    latest.into_iter().map(key).collect()
+}

@@ -1,0 +1,197 @@
+//! Resources and scopes, each pair once in a block: what spans call by a number.
+//!
+//! A row of `jaeger.resources`, numbers least significant byte first; its key is the number, most significant first:
+//!
+//! ```text
+//! version u8 = 1
+//! of each: length u32 ‖ bytes: service name, resource's schema URL, resource, scope's schema URL, scope
+//! ```
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{ReadableTable, WriteTransaction};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::model::{Resource, Scope};
+use crate::store::Error;
+use crate::store::schema::RESOURCES;
+use crate::store::seal::{Cut, Damaged, seal, unseal};
+use crate::store::tags::source_tags;
+
+const VERSION: u8 = 1;
+
+/// Sources that are known by their bytes before they are forgotten, and given new numbers when they come again.
+const MAX_KNOWN: usize = 20_000;
+
+/// A resource and a scope.
+pub(super) type Source = (Arc<Resource>, Arc<Scope>);
+
+/// What is made of a source once and needed for every span of it.
+#[derive(Debug, Clone)]
+pub(super) struct SourceNotes {
+    /// The service, [`crate::store::shortened`].
+    pub(super) service: Arc<str>,
+    /// [`source_tags`].
+    pub(super) tags: Arc<[u64]>,
+}
+
+impl SourceNotes {
+    pub(super) fn of(source: &Source) -> Self {
+        Self {
+            service: crate::store::shortened(&source.0.service).into(),
+            tags: source_tags(&source.0, &source.1).into(),
+        }
+    }
+}
+
+/// Gives the sources of the active block their numbers.
+#[derive(Debug)]
+pub(super) struct SourceTable {
+    /// Of this process alone, so that nobody can make two sources that are taken for one.
+    seed: u64,
+    known: HashMap<u128, u32>,
+    notes: HashMap<u32, SourceNotes>,
+    next: u32,
+    /// Those that were looked up last: spans of one source come in a row.
+    last: Option<(Source, u32)>,
+    /// Not written yet.
+    fresh: Vec<(u32, Source)>,
+}
+
+impl SourceTable {
+    /// For a block whose numbers below `next` are given.
+    pub(super) fn new(next: u32) -> Self {
+        Self {
+            seed: RandomState::new().hash_one(0u8),
+            known: HashMap::new(),
+            notes: HashMap::new(),
+            next,
+            last: None,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// The first number that is not given in this table.
+    pub(super) fn next_in(table: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Result<u32, Error> {
+        let last =
+            table.last()?.and_then(|(key, _value)| key.value().try_into().ok().map(u32::from_be_bytes));
+        Ok(last.map_or(0, |last| last.saturating_add(1)))
+    }
+
+    /// Before a batch: forgets everything when there is too much of it.
+    pub(super) fn trim(&mut self) {
+        if self.known.len() > MAX_KNOWN {
+            self.known.clear();
+            self.notes.clear();
+            self.last = None;
+        }
+    }
+
+    /// The number of a source; a new one when it is not known.
+    pub(super) fn number(&mut self, resource: &Arc<Resource>, scope: &Arc<Scope>) -> u32 {
+        if let Some(((known_resource, known_scope), number)) = &self.last
+            && Arc::ptr_eq(known_resource, resource)
+            && Arc::ptr_eq(known_scope, scope)
+        {
+            return *number;
+        }
+        let source = (Arc::clone(resource), Arc::clone(scope));
+        let hash = self.hash(&source);
+        let number = match self.known.get(&hash) {
+            Some(number) => *number,
+            None => self.add(hash, &source),
+        };
+        self.last = Some((source, number));
+        number
+    }
+
+    fn add(&mut self, hash: u128, source: &Source) -> u32 {
+        let number = self.next;
+        self.next = self.next.checked_add(1).expect("a block is full long before four billion sources");
+        self.known.insert(hash, number);
+        self.notes.insert(number, SourceNotes::of(source));
+        self.fresh.push((number, source.clone()));
+        number
+    }
+
+    /// The notes of a source that was given its number here.
+    pub(super) fn notes(&self) -> &HashMap<u32, SourceNotes> {
+        &self.notes
+    }
+
+    /// Writes those that are new.
+    pub(super) fn write(&self, transaction: &WriteTransaction) -> Result<u64, Error> {
+        let (mut table, mut written) = (transaction.open_table(RESOURCES)?, 0);
+        for (number, source) in &self.fresh {
+            let key = number.to_be_bytes();
+            let value = to_value(&key, source);
+            table.insert(&key[..], &value[..])?;
+            written += value.len() as u64;
+        }
+        Ok(written)
+    }
+
+    /// They are written.
+    pub(super) fn committed(&mut self) {
+        self.fresh.clear();
+    }
+
+    fn hash(&self, (resource, scope): &Source) -> u128 {
+        let mut hasher = Xxh3::with_seed(self.seed);
+        for part in parts(resource, scope) {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.digest128()
+    }
+}
+
+fn parts<'a>(resource: &'a Resource, scope: &'a Scope) -> [&'a [u8]; 5] {
+    [
+        resource.service.as_bytes(),
+        resource.schema_url.as_bytes(),
+        &resource.bytes,
+        scope.schema_url.as_bytes(),
+        &scope.bytes,
+    ]
+}
+
+fn to_value(key: &[u8], (resource, scope): &Source) -> Vec<u8> {
+    let mut value = vec![VERSION];
+    for part in parts(resource, scope) {
+        let length = u32::try_from(part.len()).expect("a part of a request is far below 4 GiB");
+        value.extend_from_slice(&length.to_le_bytes());
+        value.extend_from_slice(part);
+    }
+    seal(key, value)
+}
+
+/// The source of this number; `None` when there is no such row.
+pub(super) fn read(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    number: u32,
+) -> Result<Option<Result<Source, Damaged>>, Error> {
+    let key = number.to_be_bytes();
+    Ok(table.get(&key[..])?.map(|value| from_value(&key, value.value())))
+}
+
+fn from_value(key: &[u8], sealed: &[u8]) -> Result<Source, Damaged> {
+    let mut cut = Cut(unseal(key, sealed)?);
+    let mut read = || {
+        let [VERSION] = cut.array::<1>()? else { return None };
+        let mut part = || {
+            let length = cut.u32()? as usize;
+            cut.bytes(length)
+        };
+        let service = str::from_utf8(part()?).ok()?.to_owned();
+        let schema_url = str::from_utf8(part()?).ok()?.to_owned();
+        let resource = Resource { service, schema_url, bytes: Bytes::copy_from_slice(part()?) };
+        let schema_url = str::from_utf8(part()?).ok()?.to_owned();
+        let scope = Scope { schema_url, bytes: Bytes::copy_from_slice(part()?) };
+        Some((Arc::new(resource), Arc::new(scope)))
+    };
+    read().ok_or(Damaged)
+}
