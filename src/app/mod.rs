@@ -26,7 +26,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use rustix::fs::Mode;
 
-use crate::ingest::{Buffers, Drain, DrainCounts, Ingest};
+use crate::ingest::{Buffers, Drain, DrainCounts, Ingest, Upkeep};
 use crate::model::Clock;
 use crate::query::Query;
 use crate::receive;
@@ -158,6 +158,7 @@ pub struct App {
     ingest: Arc<Ingest>,
     buffers: Buffers,
     drain: Drain,
+    upkeep: Upkeep,
     forwarding: Forwarding,
     serving: Serving,
     doors: Vec<(&'static str, Vec<SocketAddr>)>,
@@ -212,6 +213,8 @@ impl App {
         let counts = Arc::new(DrainCounts::default());
         let now: Arc<dyn Clock> = clock;
         let drain = Drain::start(&buffers.traces, Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))?;
+        let upkeep = Upkeep::start(Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))
+            .context("start the store's upkeep")?;
         let (forwarding, forwarded) =
             Forwarding::start(config.upstream.as_ref(), &buffers, &folder, &doors.otlp_addresses()).await?;
         let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
@@ -240,7 +243,7 @@ impl App {
         };
         let answers = Answers { query, clock: now, about, allowed_hosts: config.allowed_hosts.clone() };
         let serving = serve_all(config, doors, &ingest, otlp, answers, report);
-        Ok(Self { ingest, buffers, drain, forwarding, serving, doors: listed, page, _folder: folder })
+        Ok(Self { ingest, buffers, drain, upkeep, forwarding, serving, doors: listed, page, _folder: folder })
     }
 
     /// One line per door; the page's address last, where a reader's eye ends.
@@ -268,12 +271,13 @@ impl App {
         if !self.serving.finish(ANSWER_WITHIN).await {
             tracing::warn!("some connections did not end in time and are cut");
         }
-        let (buffers, drain, forwarding) = (self.buffers, self.drain, self.forwarding);
+        let (buffers, drain, upkeep, forwarding) = (self.buffers, self.drain, self.upkeep, self.forwarding);
         let carried = tokio::task::spawn_blocking(move || {
             buffers.each().for_each(|(_, buffer)| buffer.close());
             forwarding.close();
             let deadline = Instant::now() + DRAIN_WITHIN;
             let stored = drain.finish(DRAIN_WITHIN);
+            drop(upkeep);
             (stored, forwarding.finish(deadline))
         });
         let (stored, forwarded) = carried.await.unwrap_or((false, false));

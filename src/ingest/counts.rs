@@ -57,6 +57,8 @@ pub struct DrainCounts {
     pub failed_commits: Counter,
     /// Whether the last try to commit or to read the buffer failed.
     pub failing: AtomicBool,
-    /// Spans removed because their time was over.
+    /// Runs of the store that became parts of others.
+    pub merged_runs: Counter,
+    /// Spans of blocks that were dropped.
     pub expired_spans: Counter,
 }

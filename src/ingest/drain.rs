@@ -1,8 +1,8 @@
 //! Carries what is safe in the buffer into the store, batch by batch, each span once.
 //!
 //! One thread. The buffer's position is written in the store's own transaction, so a crash at any moment
-//! repeats nothing and skips nothing. While one batch is committed the next one gathers, so batches grow with
-//! the load and an idle server commits at once.
+//! repeats nothing and skips nothing. After a silence a batch is committed at once; while spans keep coming it gathers
+//! for a moment, so that the store has few large runs and not many small ones.
 
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -17,9 +17,14 @@ use crate::store::{self, Cursor, Store};
 
 use super::DrainCounts;
 
-/// The most one commit takes, unless one frame alone is more: a row-per-span commit of this size takes a tenth
-/// of a second or two.
-const BATCH: Take = Take { max_frames: 4_096, max_bytes: 16 << 20, max_items: 10_000 };
+/// The most one commit takes, unless one frame alone is more: one run of the store, packed in a twentieth of a second.
+const BATCH: Take = Take { max_frames: 4_096, max_bytes: 32 << 20, max_items: 50_000 };
+
+/// How long after the last commit the next one follows while spans keep coming and do not fill a batch.
+const GATHER: Duration = Duration::from_millis(150);
+
+/// A batch that comes this long after the last commit is not made to wait.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// How long the thread sleeps at most before it looks whether it should stop.
 const WAIT: Duration = Duration::from_millis(100);
@@ -27,9 +32,6 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Waits after a failed commit, doubling from the first to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// How often spans whose time is over are looked for.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// The signal's number in the store's cursor; the buffer's segment headers have the same.
 const TRACES: u8 = 1;
@@ -74,6 +76,7 @@ impl Drain {
             clock,
             counts,
             stop: Arc::clone(&stop),
+            committed: None,
         };
         let thread = std::thread::Builder::new().name("drain".into()).spawn(move || worker.run())?;
         Ok(Self { stop, thread: Some(thread) })
@@ -110,16 +113,14 @@ struct Worker {
     clock: Arc<dyn Clock>,
     counts: Arc<DrainCounts>,
     stop: Arc<AtomicBool>,
+    /// When the last commit was made.
+    committed: Option<Instant>,
 }
 
 impl Worker {
     fn run(mut self) {
-        let mut expire_at = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
-            if Instant::now() >= expire_at && !self.expire() {
-                expire_at = Instant::now() + EXPIRE_EVERY;
-            }
-            match self.consumer.next(BATCH, WAIT) {
+            match self.gather() {
                 Ok(frames) => self.apply(&frames),
                 Err(buffer::Error::Closed) => break,
                 Err(error) => {
@@ -134,12 +135,34 @@ impl Worker {
         }
     }
 
+    /// The frames of the next batch.
+    fn gather(&mut self) -> Result<Vec<Frame>, buffer::Error> {
+        let mut frames = self.consumer.next(BATCH, WAIT)?;
+        let Some(until) = self.committed.filter(|at| at.elapsed() < SILENCE).map(|at| at + GATHER) else {
+            return Ok(frames);
+        };
+        let mut room = BATCH;
+        let mut added = frames.len();
+        while added > 0 && take_out(&mut room, &frames[frames.len() - added..]) {
+            match self.consumer.next(room, until.saturating_duration_since(Instant::now())) {
+                Ok(more) => {
+                    added = more.len();
+                    frames.extend(more);
+                }
+                // What was gathered is applied first; the next call says it again.
+                Err(_) => break,
+            }
+        }
+        Ok(frames)
+    }
+
     fn apply(&mut self, frames: &[Frame]) {
         let Some(last) = frames.last() else { return };
         let spans: Vec<Span> = frames.iter().flat_map(|frame| self.spans(frame)).collect();
         let cursor = Cursor { buffer: self.buffer, signal: TRACES, sequence: last.sequence };
         if self.commit(&spans, &cursor) {
             self.consumer.release(last.sequence);
+            self.committed = Some(Instant::now());
         }
     }
 
@@ -199,20 +222,27 @@ impl Worker {
         }
     }
 
-    /// One bounded batch; returns whether more may be due. What came in meanwhile goes first.
-    fn expire(&self) -> bool {
+    fn expire(&self) {
         match self.store.expire(self.clock.now()) {
-            Ok(expired) => {
-                self.counts.expired_spans.add(expired.spans);
-                expired.more
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &(dyn std::error::Error + 'static),
-                    "expired spans could not be removed"
-                );
-                false
-            }
+            Ok(expired) => drop(self.counts.expired_spans.add(expired.spans)),
+            Err(error) => tracing::error!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "expired spans could not be removed"
+            ),
         }
     }
+}
+
+/// Takes from the room what the frames need; false when there is none left.
+fn take_out(room: &mut Take, frames: &[Frame]) -> bool {
+    let bytes = frames.iter().map(|frame| frame.payload.len()).sum();
+    let items = frames.iter().map(|frame| u64::from(frame.items)).sum();
+    let left = (
+        room.max_frames.checked_sub(frames.len()),
+        room.max_bytes.checked_sub(bytes),
+        room.max_items.checked_sub(items),
+    );
+    let (Some(max_frames), Some(max_bytes), Some(max_items)) = left else { return false };
+    *room = Take { max_frames, max_bytes, max_items };
+    max_frames > 0 && max_bytes > 0 && max_items > 0
 }

@@ -15,6 +15,7 @@ mod budget;
 mod counts;
 mod drain;
 pub mod forward;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,7 @@ use crate::otlp;
 pub use budget::{Budget, Reservation};
 pub use counts::{Counter, DoorCounts, DrainCounts, SignalCounts};
 pub use drain::{Drain, DrainError};
+pub use upkeep::Upkeep;
 
 /// What OTLP carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
