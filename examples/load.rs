@@ -1,6 +1,7 @@
-//! Drives a whole server over OTLP and proves that every span it acknowledged can be read.
+//! Drives a whole server over OTLP, waits for its store, and proves that every span it acknowledged can be read.
 //!
-//! `cargo run --release --example load -- --help` lists the knobs. The server runs in a process of its own, in
+//! `cargo run --release --example load -- --help` lists the knobs. What counts is the sustained rate: all spans by the
+//! time from the first request until the store has the last of them. The server runs in a process of its own, in
 //! a folder that is removed afterwards, on the machine's own disk unless `--data-dir` says otherwise.
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
@@ -31,6 +32,9 @@ const SPANS_PER_TRACE: u64 = 8;
 
 /// Traces asked for at once when everything is read back.
 const TRACES_PER_QUESTION: usize = 100;
+
+/// How long the store may take, after the last request, until it has everything.
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 #[derive(Debug, Clone, Parser)]
 struct Knobs {
@@ -97,11 +101,12 @@ async fn measure(knobs: &Knobs, transport: Transport) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir()?;
     let data = knobs.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     let server = Server::start(&data)?;
-    let before = server.usage();
+    let before = [server.usage(), Usage::of("self")];
     let template = Arc::new(Template::new(knobs.batch));
     let numbers = Arc::new(AtomicU64::new(1));
     let started = Instant::now();
     let until = started + Duration::from_secs(knobs.seconds);
+    let watch = tokio::spawn(tell_every_second(server.admin.clone(), started));
     let senders: Vec<_> = (0..knobs.connections)
         .map(|_| {
             let sender = Sender { transport, otlp: server.otlp.clone(), template: Arc::clone(&template) };
@@ -112,10 +117,79 @@ async fn measure(knobs: &Knobs, transport: Transport) -> anyhow::Result<()> {
     for sender in senders {
         sent.add(sender.await??);
     }
-    let elapsed = started.elapsed().as_secs_f64();
-    let after = server.usage();
-    report(knobs, &sent, elapsed, &before, &after);
+    let acknowledged = started.elapsed();
+    let spans = sent.acknowledged.len() as u64 * knobs.batch;
+    wait_until_stored(&server.admin, spans).await?;
+    let times = Times { acknowledged, stored: started.elapsed() };
+    watch.abort();
+    let used = [server.usage().since(&before[0]), Usage::of("self").since(&before[1])];
+    report(spans, &sent, times, &used);
     read_back(&server, knobs, &sent).await
+}
+
+/// How long it took from the first request until all spans had come so far.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    acknowledged: Duration,
+    stored: Duration,
+}
+
+/// How far the server is, by its own numbers.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    acknowledged: u64,
+    stored: u64,
+}
+
+impl Progress {
+    async fn ask(client: &HttpClient, admin: &str) -> anyhow::Result<Self> {
+        let request =
+            Request::builder().uri(format!("http://{admin}/metrics")).body(Full::<Bytes>::default())?;
+        let body = client.request(request).await?.into_body().collect().await?.to_bytes();
+        let text = std::str::from_utf8(&body)?;
+        Ok(Self {
+            acknowledged: sum_of(text, "otelcol_receiver_accepted_spans"),
+            stored: sum_of(text, "tracelodge_store_spans_total"),
+        })
+    }
+}
+
+/// All samples of a metric in Prometheus' text format, added up.
+fn sum_of(text: &str, name: &str) -> u64 {
+    let samples = text.lines().filter_map(|line| line.strip_prefix(name));
+    let values = samples
+        .filter(|rest| rest.starts_with(['{', ' ']))
+        .filter_map(|rest| rest.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()));
+    values.sum()
+}
+
+async fn tell_every_second(admin: String, started: Instant) {
+    let client = client(false);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Ok(Progress { acknowledged, stored }) = Progress::ask(&client, &admin).await {
+            println!(
+                "  after {:>4.0} s: {acknowledged:>12} acknowledged, {stored:>12} stored, {:>12} behind",
+                started.elapsed().as_secs_f64(),
+                acknowledged.saturating_sub(stored),
+            );
+        }
+    }
+}
+
+async fn wait_until_stored(admin: &str, spans: u64) -> anyhow::Result<()> {
+    let client = client(false);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let stored = Progress::ask(&client, admin).await?.stored;
+        if stored >= spans {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "the store has {stored} of {spans} acknowledged spans");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// What the senders saw.
@@ -134,8 +208,36 @@ impl Sent {
     }
 }
 
-fn report(knobs: &Knobs, sent: &Sent, elapsed: f64, before: &Usage, after: &Usage) {
-    let spans = sent.acknowledged.len() as u64 * knobs.batch;
+fn report(spans: u64, sent: &Sent, times: Times, [server, client]: &[Usage; 2]) {
+    let per_second = |time: Duration| spans as f64 / time.as_secs_f64();
+    let per_span = |used: &Usage| used.cpu_seconds * 1e6 / spans.max(1) as f64;
+    println!(
+        "  acknowledged on disk   {:>12.0} spans/s ({spans} spans, {} requests refused)",
+        per_second(times.acknowledged),
+        sent.refused
+    );
+    println!(
+        "  stored, sustained      {:>12.0} spans/s (all of them {:.1} s after the start, {:.1} s after the last answer)",
+        per_second(times.stored),
+        times.stored.as_secs_f64(),
+        (times.stored - times.acknowledged).as_secs_f64()
+    );
+    report_latencies(sent);
+    println!(
+        "  server's processor     {:>12.1} s, {:.2} µs a span, {:.0} % of one core",
+        server.cpu_seconds,
+        per_span(server),
+        server.cpu_seconds / times.stored.as_secs_f64() * 100.0
+    );
+    println!("  client's processor     {:>12.1} s, {:.2} µs a span", client.cpu_seconds, per_span(client));
+    println!(
+        "  server's memory        {:>8} MiB resident, {} MiB at most",
+        server.resident >> 20,
+        server.peak >> 20
+    );
+}
+
+fn report_latencies(sent: &Sent) {
     let mut latencies = sent.latencies.clone();
     latencies.sort_unstable();
     let at = |share: f64| {
@@ -144,28 +246,12 @@ fn report(knobs: &Knobs, sent: &Sent, elapsed: f64, before: &Usage, after: &Usag
             .get(place.min(latencies.len().saturating_sub(1)))
             .map_or(0.0, |taken| taken.as_secs_f64() * 1e3)
     };
-    let cpu = after.cpu_seconds - before.cpu_seconds;
-    println!(
-        "  acknowledged on disk   {:>12.0} spans/s ({spans} spans, {} requests refused)",
-        spans as f64 / elapsed,
-        sent.refused
-    );
     println!(
         "  acknowledged after     p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
         at(0.5),
         at(0.9),
         at(0.99),
         at(1.0)
-    );
-    println!(
-        "  server's processor     {:.2} µs a span, {:.0} % of one core",
-        cpu * 1e6 / spans.max(1) as f64,
-        cpu / elapsed * 100.0
-    );
-    println!(
-        "  server's memory        {} MiB resident, {} MiB at most",
-        after.resident >> 20,
-        after.peak >> 20
     );
 }
 
@@ -385,10 +471,11 @@ impl Sender {
 struct Server {
     child: Child,
     otlp: [String; 2],
+    admin: String,
     page: String,
 }
 
-/// What the server's process used.
+/// What a process used.
 #[derive(Debug, Default)]
 struct Usage {
     cpu_seconds: f64,
@@ -420,16 +507,21 @@ impl Server {
                 break;
             }
         }
-        let [grpc, http, _admin, page, _] = <[String; 5]>::try_from(addresses)
+        let [grpc, http, admin, page, _] = <[String; 5]>::try_from(addresses)
             .map_err(|_few| anyhow::anyhow!("the server did not say where it listens"))?;
-        Ok(Self { child, otlp: [grpc, http], page })
+        Ok(Self { child, otlp: [grpc, http], admin, page })
     }
 
-    /// From Linux' /proc; zeros elsewhere.
     fn usage(&self) -> Usage {
-        let read = |file: &str| {
-            std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default()
-        };
+        Usage::of(&self.child.id().to_string())
+    }
+}
+
+impl Usage {
+    /// From Linux' /proc; zeros elsewhere.
+    fn of(process: &str) -> Self {
+        let read =
+            |file: &str| std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
         let stat = read("stat");
         let after_name = stat.rsplit(") ").next().unwrap_or_default();
         let ticks: f64 =
@@ -442,11 +534,16 @@ impl Server {
                 .unwrap_or(0)
         };
         // Linux counts in hundredths of a second on every architecture that it tells programs about.
-        Usage {
+        Self {
             cpu_seconds: ticks / 100.0,
             resident: kilobytes("VmRSS") << 10,
             peak: kilobytes("VmHWM") << 10,
         }
+    }
+
+    /// The same with the processor time of an interval.
+    fn since(self, before: &Self) -> Self {
+        Self { cpu_seconds: self.cpu_seconds - before.cpu_seconds, ..self }
     }
 }
 

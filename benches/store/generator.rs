@@ -19,7 +19,7 @@ use crate::random::Random;
 use crate::services;
 
 /// The first span's start.
-const EPOCH_NANOS: u64 = 1_780_000_000_000_000_000;
+pub(crate) const EPOCH: Timestamp = Timestamp(1_780_000_000_000_000_000);
 
 /// Between two spans: 20 000 spans a second.
 const NANOS_PER_SPAN: u64 = 50_000;
@@ -157,7 +157,7 @@ impl Generator {
 
     /// The time of day when the last batch had arrived.
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp(EPOCH_NANOS + self.planned_spans * NANOS_PER_SPAN)
+        Timestamp(EPOCH.nanos() + self.planned_spans * NANOS_PER_SPAN)
     }
 
     pub(crate) fn model(&self) -> &Model {
@@ -230,7 +230,7 @@ impl Generator {
         let trace_id = (u128::from(random.next()) << 64 | u128::from(random.next() | 1)).to_be_bytes();
         let user = random.below(USERS) as u32;
         let instance = random.index(INSTANCES);
-        let start = EPOCH_NANOS + self.planned_spans * NANOS_PER_SPAN + random.below(NANOS_PER_SPAN);
+        let start = EPOCH.nanos() + self.planned_spans * NANOS_PER_SPAN + random.below(NANOS_PER_SPAN);
         self.drafts.clear();
         for step in &self.steps {
             let operation = &self.model.operations[step.operation];

@@ -46,8 +46,12 @@ impl Row {
         self.commits.push(cost);
     }
 
-    pub(crate) fn end_turn(&mut self, disk_bytes: u64) {
+    pub(crate) fn set_disk_bytes(&mut self, disk_bytes: u64) {
         self.disk_bytes = disk_bytes;
+    }
+
+    /// Its turn is over; the next neighbor's begins.
+    pub(crate) fn end_turn(&mut self) {
         self.turns.push(std::mem::take(&mut self.turn));
     }
 
@@ -67,7 +71,7 @@ impl Row {
         let total = self.total();
         let took: Vec<_> = self.commits.iter().map(|commit| commit.wall).collect();
         println!(
-            "{:<28}{:>10}{:>12.0}{:>10.0}{:>10.1}{:>10.1}{:>10.3}{:>10.1} /{:>6.1}",
+            "{:<28}{:>10}{:>12.0}{:>10.0}{:>10.1}{:>10.1}{:>10.3}{:>12.1} /{:>8.1}",
             self.name,
             total.spans,
             total.spans_per_second(),
@@ -122,7 +126,7 @@ pub(crate) struct Yardsticks<'f> {
 impl<'f> Yardsticks<'f> {
     pub(crate) fn new(folder: &'f Path, commit: usize) -> Self {
         let store = |name: &str, place: &'static str, open: fn(&Path) -> Arm, commit: usize| {
-            (Row::new(format!("{name}, {commit}")), place, open(&folder.join(place)), commit)
+            (Row::new(format!("{name} {commit}")), place, open(&folder.join(place)), commit)
         };
         Self {
             folder,
@@ -144,7 +148,8 @@ impl<'f> Yardsticks<'f> {
                 self.sequence += 1;
                 row.commit(spans, || store.append(spans, self.sequence, now));
             }
-            row.end_turn(allocated_bytes(&self.folder.join(*place)));
+            row.set_disk_bytes(allocated_bytes(&self.folder.join(*place)));
+            row.end_turn();
         }
         let bodies: Vec<u8> = batch.iter().flat_map(|span| &span.body[..]).copied().collect();
         self.compress(batch, &bodies);
@@ -160,7 +165,8 @@ impl<'f> Yardsticks<'f> {
                 bytes += compressor.compress_to_buffer(piece, &mut out).expect("the bound holds") as u64;
             }
         });
-        self.zstd.end_turn(self.zstd.disk_bytes + bytes);
+        self.zstd.set_disk_bytes(self.zstd.disk_bytes + bytes);
+        self.zstd.end_turn();
     }
 
     fn append_raw(&mut self, batch: &[Span], bodies: &[u8]) {
@@ -170,8 +176,8 @@ impl<'f> Yardsticks<'f> {
             file.write_all(bodies).expect("the disk has room");
             file.sync_data().expect("the disk works");
         });
-        let bytes = file.metadata().expect("it is open").len();
-        self.raw.end_turn(bytes);
+        self.raw.set_disk_bytes(file.metadata().expect("it is open").len());
+        self.raw.end_turn();
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row> {
@@ -182,16 +188,18 @@ impl<'f> Yardsticks<'f> {
 /// What storing cost, and how many times better the packed store is than everything else.
 pub(crate) fn print(packed: &Row, yardsticks: &Yardsticks<'_>) {
     println!(
-        "{:<28}{:>10}{:>12}{:>10}{:>10}{:>10}{:>10}{:>18}",
+        "{:<28}{:>10}{:>12}{:>10}{:>10}{:>10}{:>10}{:>22}",
         "storing", "spans", "spans/s", "cpu ns", "B/span", "raw/disk", "written", "commit p50 / p99 ms"
     );
     packed.print();
-    yardsticks.rows().for_each(Row::print);
-    println!(
-        "\n{:<28}{:>24}{:>24}{:>10}{:>10}",
-        "times better than", "spans/s (each turn)", "cpu (each turn)", "disk", "written"
-    );
-    yardsticks.rows().for_each(|row| packed.print_beside(row));
+    if yardsticks.sequence > 0 {
+        yardsticks.rows().for_each(Row::print);
+        println!(
+            "\n{:<28}{:>24}{:>24}{:>10}{:>10}",
+            "times better than", "spans/s (each turn)", "cpu (each turn)", "disk", "written"
+        );
+        yardsticks.rows().for_each(|row| packed.print_beside(row));
+    }
     print_tenths(packed);
 }
 

@@ -20,15 +20,16 @@ mod services;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use tracelodge::model::Span;
-use tracelodge::otlp::SpanView;
+use tracelodge::otlp::{self, SpanView, write};
 
 use crate::arm::{Arm, open_packed};
 use crate::generator::{Data, Generator, Shape};
 use crate::ingest::{Row, Yardsticks};
-use crate::measure::{allocated_bytes, peak_resident_bytes};
+use crate::measure::{allocated_bytes, peak_resident_bytes, timed};
 use crate::questions::Rounds;
 
 #[derive(Debug, Clone, Parser)]
@@ -39,7 +40,7 @@ struct Knobs {
     /// Spans a commit
     #[arg(long, default_value_t = 50_000)]
     commit: usize,
-    /// Spans that everything it is compared with takes
+    /// Spans that everything it is compared with takes; 0 for no comparison
     #[arg(long, default_value_t = 200_000)]
     beside: u64,
     /// Ask when so many spans are stored; several numbers with commas, 0 for never
@@ -123,17 +124,20 @@ fn grow(knobs: &Knobs, folder: &Path) {
     let mut packed = Row::new(format!("packed, by {}", knobs.commit));
     let commit = knobs.commit as u64;
     let batches = (knobs.spans / commit).max(1);
-    let turns = (knobs.beside / commit).clamp(1, batches);
+    let turns = (knobs.beside / commit).min(batches);
+    let mut making = Duration::ZERO;
     for number in 1..=batches {
-        let batch = generator.batch(knobs.commit);
+        let (made, batch) = timed(|| generator.batch(knobs.commit));
+        making += made;
         if number == 1 {
+            assert_as_scanned(&batch[..batch.len().min(2_000)]);
             describe(&batch);
         }
         let arm = Arm::Packed(Arc::clone(&store));
         packed.commit(&batch, || arm.append(&batch, number, generator.now()));
         drop(arm);
         if number * turns / batches > (number - 1) * turns / batches {
-            packed.end_turn(allocated_bytes(&store_folder));
+            packed.end_turn();
             yardsticks.take(&batch, generator.now());
         }
         let stored = (number - 1) * commit + 1..=number * commit;
@@ -142,13 +146,33 @@ fn grow(knobs: &Knobs, folder: &Path) {
             store = questions::ask(store, &store_folder, &generator, rounds);
         }
     }
+    packed.set_disk_bytes(allocated_bytes(&store_folder));
     println!(
-        "\n{:.1} spans a trace, {} MiB resident at most\n",
+        "\n{:.1} spans a trace, made in {:.0} ns each (not counted); {} MiB resident at most\n",
         generator.spans_per_trace(),
+        making.as_nanos() as f64 / (batches * commit) as f64,
         peak_resident_bytes() >> 20
     );
     ingest::print(&packed, &yardsticks);
     life::expire(&store, &store_folder, &generator);
+}
+
+/// The records are what the scan makes of the same bytes, sent.
+fn assert_as_scanned(batch: &[Span]) {
+    let mut request = Vec::new();
+    for span in batch {
+        write::message(&mut request, 1, |out| {
+            write::bytes(out, 1, &span.resource.bytes);
+            write::message(out, 2, |out| {
+                write::bytes(out, 1, &span.scope.bytes);
+                write::bytes(out, 2, &span.body);
+                write::string(out, 3, &span.scope.schema_url);
+            });
+            write::string(out, 3, &span.resource.schema_url);
+        });
+    }
+    let scanned = otlp::spans(&request.into(), &otlp::Limits::default()).expect("the request is sound");
+    assert!(scanned == batch, "every span is as the scan makes it");
 }
 
 /// What the spans are like.

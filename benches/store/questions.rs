@@ -8,7 +8,7 @@ use tracelodge::model::{SpanKind, Timestamp};
 use tracelodge::query::{Conditions, Query};
 
 use crate::arm::{Packed, open_packed};
-use crate::generator::{Generator, Remembered, USERS};
+use crate::generator::{EPOCH, Generator, Remembered, USERS};
 use crate::measure::{evict, millis, percentile, timed};
 
 /// A kind of question, asked many times about different things.
@@ -86,6 +86,7 @@ struct Subjects {
     services: Vec<String>,
     /// Service and name of operations that clients call.
     operations: Vec<(String, String)>,
+    since: Timestamp,
     now: Timestamp,
 }
 
@@ -98,6 +99,7 @@ impl Subjects {
             operations: served
                 .map(|operation| (model.services[operation.service].clone(), operation.name.clone()))
                 .collect(),
+            since: EPOCH,
             now: generator.now(),
         }
     }
@@ -140,9 +142,11 @@ fn questions(generator: &Generator) -> Vec<Question> {
         },
         find("newest 20 of a service", "10 / 50", Subjects::of_service),
         find("newest 20 of service, operation", "10 / 50", Subjects::of_operation),
-        find("20 of a service in a minute", "10 / 50", |subjects, number| {
-            let end = subjects.now.minus(Duration::from_secs(60 + number as u64 % 8 * 30));
-            Conditions { start: end.minus(Duration::from_secs(60)), end, ..subjects.of_service(number) }
+        find("20 of a service, halfway", "10 / 50", |subjects, number| {
+            let lived = subjects.now.since(subjects.since);
+            let start = subjects.since.plus(lived / 2 + lived / 100 * (number as u32 % 8));
+            let end = start.plus((lived / 10).min(Duration::from_secs(60)));
+            Conditions { start, end, ..subjects.of_service(number) }
         }),
         find("20 of a service above 400 ms", "", |subjects, number| Conditions {
             min_duration: Some(Duration::from_millis(400)),

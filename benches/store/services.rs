@@ -90,6 +90,7 @@ fn resource(service: &str, random: &mut Random) -> Resource {
         ("host.arch", "amd64"),
         ("os.type", "linux"),
         ("container.id", "%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%"),
+        ("process.runtime.name", "OpenJDK Runtime"),
         ("process.runtime.version", "21.0.8"),
     ];
     let piece = Piece::joined(attributes.iter().map(|(key, value)| resource_text(key, value)));
@@ -154,7 +155,7 @@ const STATUS: &str = "http.response.status_code";
 
 const AGENTS: [&str; 4] = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0 Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/141.0 Safari/537.36",
     "okhttp/5.1.0",
     "shop-android/7.12.1 (Pixel 9; Android 16)",
 ];
@@ -165,17 +166,14 @@ fn http_client(service: usize, side: usize) -> Operation {
     Operation::new(service, method, SpanKind::Client, HTTP)
         .always([
             text("http.request.method", method),
-            text(
-                "url.full",
-                &format!("https://{peer}.shop.internal:8443/api/v2/{peer}/items/%%%%%%%%?locale=de"),
-            ),
+            text("url.full", &format!("https://{peer}.shop.internal/api/v2/items/%%%%%%%%")),
             text("server.address", &format!("{peer}.shop.internal")),
             number("server.port", 8443),
             text("network.peer.address", "10.2##.1##.1##"),
             number("network.peer.port", 8443),
             text("network.protocol.version", "1.1"),
             text("user_agent.original", "Java-http-client/21.0.8"),
-            text("thread.name", "http-client-worker-#"),
+            text("thread.name", "worker-#"),
         ])
         .one_of([200, 200, 200, 200, 404].map(|status| number(STATUS, status)))
         .one_in(2, text("app.call.id", UUID))
@@ -184,8 +182,8 @@ fn http_client(service: usize, side: usize) -> Operation {
 fn database_client(service: usize, side: usize) -> Operation {
     let table = format!("{}_{}", NAMES[service].replace('-', "_"), THINGS[side]);
     let (verb, query) = [
-        ("SELECT", format!("SELECT id, owner, state, total, updated_at FROM {table} WHERE owner = ? AND state <> ? ORDER BY updated_at")),
-        ("UPDATE", format!("UPDATE {table} SET state = ?, total = ?, updated_at = now() WHERE id = ? AND version = ?")),
+        ("SELECT", format!("SELECT id, owner, state, total FROM {table} WHERE owner = ? AND state <> ?")),
+        ("UPDATE", format!("UPDATE {table} SET state = ?, total = ? WHERE id = ? AND version = ?")),
     ][side]
         .clone();
     Operation::new(service, &format!("{verb} {table}"), SpanKind::Client, DATABASE)
@@ -197,7 +195,7 @@ fn database_client(service: usize, side: usize) -> Operation {
             text("db.query.text", &query),
             text("server.address", "pg-main.shop.internal"),
             number("server.port", 5432),
-            text("thread.name", "jdbc-pool-1-thread-##"),
+            text("thread.name", "jdbc-##"),
             any_number("thread.id", 1),
         ])
         .one_in(2, any_number("db.response.returned_rows", 1))
@@ -210,7 +208,7 @@ fn internal(service: usize, side: usize) -> Operation {
     Operation::new(service, &format!("{work} {}", THINGS[side]), SpanKind::Internal, OWN)
         .always([
             text("code.function.name", &format!("{class}.run")),
-            text("code.file.path", &format!("src/main/java/com/shop/{work}/Step.java")),
+            text("code.file.path", &format!("com/shop/{work}/Step.java")),
             number("code.line.number", 87),
             text("thread.name", "virtual-worker-##"),
             any_number("thread.id", 1),
