@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use tracelodge::model::{Span, Timestamp};
+use tracelodge::store::literal;
 
-use crate::arm::Arm;
+use crate::arm::{Arm, Packed};
 use crate::measure::{Cost, allocated_bytes, cost, millis, percentile};
 
 /// Spans a commit of the stores that commit often.
@@ -178,6 +180,15 @@ impl<'f> Yardsticks<'f> {
         });
         self.raw.set_disk_bytes(file.metadata().expect("it is open").len());
         self.raw.end_turn();
+    }
+
+    /// The packed store and the row a span that hold the same spans, if they hold any.
+    pub(crate) fn same_spans(&self) -> Option<(&Arc<Packed>, &literal::Store)> {
+        let [(_, _, packed, _), (_, _, rows, _), _] = &self.stores;
+        match (packed, rows) {
+            (Arm::Packed(packed), Arm::Literal(rows)) if self.sequence > 0 => Some((packed, rows)),
+            _ => None,
+        }
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row> {

@@ -97,7 +97,7 @@ pub(crate) fn expire(store: &Packed, folder: &Path, generator: &Generator) {
     }
     let after = (files(folder).len(), allocated_bytes(folder));
     println!(
-        "removing {spans} spans: {:.1} ms in {} steps, the longest {:.1} ms (goal: 50); {} files, {} MiB before, \
+        "\nremoving {spans} spans: {:.1} ms in {} steps, the longest {:.1} ms (goal: 50); {} files, {} MiB before, \
          {} files, {} MiB after",
         millis(steps.iter().sum()),
         steps.len(),

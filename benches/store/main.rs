@@ -20,7 +20,6 @@ mod services;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
 use tracelodge::model::Span;
@@ -29,7 +28,7 @@ use tracelodge::otlp::{self, SpanView, write};
 use crate::arm::{Arm, open_packed};
 use crate::generator::{Data, Generator, Shape};
 use crate::ingest::{Row, Yardsticks};
-use crate::measure::{allocated_bytes, peak_resident_bytes, timed};
+use crate::measure::{Cost, allocated_bytes, cost, peak_resident_bytes};
 use crate::questions::Rounds;
 
 #[derive(Debug, Clone, Parser)]
@@ -50,7 +49,7 @@ struct Knobs {
     #[arg(long, default_value_t = 100)]
     warm: usize,
     /// How often each question is asked cold
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     cold: usize,
     /// Kill a process that has stored so many spans; 0 for not at all
     #[arg(long, default_value_t = 500_000)]
@@ -125,10 +124,10 @@ fn grow(knobs: &Knobs, folder: &Path) {
     let commit = knobs.commit as u64;
     let batches = (knobs.spans / commit).max(1);
     let turns = (knobs.beside / commit).min(batches);
-    let mut making = Duration::ZERO;
+    let mut making = Cost::default();
     for number in 1..=batches {
-        let (made, batch) = timed(|| generator.batch(knobs.commit));
-        making += made;
+        let mut batch = Vec::new();
+        making.add(&cost(knobs.commit, || batch = generator.batch(knobs.commit)));
         if number == 1 {
             assert_as_scanned(&batch[..batch.len().min(2_000)]);
             describe(&batch);
@@ -148,12 +147,15 @@ fn grow(knobs: &Knobs, folder: &Path) {
     }
     packed.set_disk_bytes(allocated_bytes(&store_folder));
     println!(
-        "\n{:.1} spans a trace, made in {:.0} ns each (not counted); {} MiB resident at most\n",
+        "\n{:.1} spans a trace, made in {:.0} ns of cpu each (not counted); {} MiB resident at most\n",
         generator.spans_per_trace(),
-        making.as_nanos() as f64 / (batches * commit) as f64,
+        making.cpu_nanos_per_span(),
         peak_resident_bytes() >> 20
     );
     ingest::print(&packed, &yardsticks);
+    if let Some((packed, rows)) = yardsticks.same_spans() {
+        questions::compare(packed, rows, &generator);
+    }
     life::expire(&store, &store_folder, &generator);
 }
 

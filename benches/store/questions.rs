@@ -1,11 +1,14 @@
 //! Asking: each question warm, and cold with the store just opened and nothing of its files in the system's memory.
 
+use std::collections::HashSet;
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracelodge::model::{SpanKind, Timestamp};
 use tracelodge::query::{Conditions, Query};
+use tracelodge::store::literal;
 
 use crate::arm::{Packed, open_packed};
 use crate::generator::{EPOCH, Generator, Remembered, USERS};
@@ -21,6 +24,9 @@ struct Question {
 
 /// Asks the one of this number; says how many traces, spans or names came.
 type Ask = dyn Fn(&Query, usize) -> usize;
+
+/// How often each search is asked of both stores.
+const COMPARED: usize = 20;
 
 /// How often each is asked.
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +115,14 @@ impl Subjects {
         Conditions { service: Some(service.clone()), ..Conditions::default() }
     }
 
+    /// In a tenth of the time there is, a minute at most.
+    fn halfway(&self, number: usize) -> Conditions {
+        let lived = self.now.since(self.since);
+        let start = self.since.plus(lived / 2 + lived / 100 * (number as u32 % 8));
+        let end = start.plus((lived / 10).min(Duration::from_secs(60)));
+        Conditions { start, end, ..self.of_service(number) }
+    }
+
     fn of_operation(&self, number: usize) -> Conditions {
         let (service, operation) = &self.operations[number * 7 % self.operations.len()];
         Conditions {
@@ -119,57 +133,123 @@ impl Subjects {
     }
 }
 
-/// A name that one trace in 100 000 has.
-fn user(number: usize) -> String {
-    format!("user-{:06}", number as u64 * 7919 % USERS)
+/// A kind of search.
+struct Search {
+    name: &'static str,
+    goal: &'static str,
+    conditions: fn(&Subjects, usize) -> Conditions,
 }
+
+const SEARCHES: [Search; 8] = [
+    Search { name: "newest 20 of a service", goal: "10 / 50", conditions: Subjects::of_service },
+    Search { name: "newest 20 of service, operation", goal: "10 / 50", conditions: Subjects::of_operation },
+    Search { name: "20 of a service, halfway", goal: "10 / 50", conditions: Subjects::halfway },
+    Search {
+        name: "20 of a service above 400 ms",
+        goal: "",
+        conditions: |subjects, number| Conditions {
+            min_duration: Some(Duration::from_millis(400)),
+            ..subjects.of_service(number)
+        },
+    },
+    Search {
+        name: "none of a service above 1 h",
+        goal: "",
+        conditions: |subjects, number| Conditions {
+            min_duration: Some(Duration::from_secs(3600)),
+            ..subjects.of_service(number)
+        },
+    },
+    Search {
+        name: "tag of 1 in 100 000, service",
+        goal: "25 / 100",
+        conditions: |subjects, number| Conditions {
+            attributes: vec![("enduser.id".into(), format!("user-{:06}", number as u64 * 7919 % USERS))],
+            ..subjects.of_service(number)
+        },
+    },
+    Search {
+        name: "tag that nothing has, service",
+        goal: "",
+        conditions: |subjects, number| Conditions {
+            attributes: vec![("enduser.id".into(), format!("nobody-{number}"))],
+            ..subjects.of_service(number)
+        },
+    },
+    Search {
+        name: "common tag, service, operation",
+        goal: "",
+        conditions: |subjects, number| Conditions {
+            attributes: vec![("span.kind".into(), "server".into())],
+            ..subjects.of_operation(number)
+        },
+    },
+];
 
 fn questions(generator: &Generator) -> Vec<Question> {
     let traces = generator.whole_traces();
     let subjects = Arc::new(Subjects::of(generator));
-    let find = |name, goal, conditions: fn(&Subjects, usize) -> Conditions| {
+    let by_id = move |query: &Query, number| ask_trace(query, &traces, number);
+    let searches = SEARCHES.map(|search| {
         let subjects = Arc::clone(&subjects);
-        let ask = move |query: &Query, number| {
-            query.find(&conditions(&subjects, number)).expect("the store can be read").traces.len()
-        };
-        Question { name, goal, ask: Box::new(ask) }
+        let ask = move |query: &Query, number| ask_search(query, &(search.conditions)(&subjects, number));
+        Question { name: search.name, goal: search.goal, ask: Box::new(ask) }
+    });
+    let mut questions = vec![Question { name: "trace by id", goal: "1 / 8", ask: Box::new(by_id) }];
+    questions.extend(searches);
+    questions.push(Question { name: "all services and operations", goal: "", ask: Box::new(ask_names) });
+    questions
+}
+
+fn ask_search(query: &Query, conditions: &Conditions) -> usize {
+    query.find(conditions).expect("the store can be read").traces.len()
+}
+
+/// Searches the same spans in both stores, warm, and checks that as many traces are found.
+pub(crate) fn compare(packed: &Arc<Packed>, rows: &literal::Store, generator: &Generator) {
+    let subjects = Subjects::of(generator);
+    let query = Query::new(Arc::clone(packed));
+    println!(
+        "\n{:<34}{:>16}{:>16}{:>16}",
+        "searching the same spans, p50 ms", "packed", "row a span", "times faster"
+    );
+    for search in SEARCHES {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for number in 0..COMPARED {
+            let conditions = (search.conditions)(&subjects, number);
+            let (took, found) = timed(|| ask_search(&query, &conditions));
+            let (rows_took, rows_found) = timed(|| search_rows(rows, &conditions));
+            assert_eq!(found, rows_found, "{}: {conditions:?}", search.name);
+            ours.push(took);
+            theirs.push(rows_took);
+        }
+        let (ours, theirs) = (millis(percentile(&ours, 50)), millis(percentile(&theirs, 50)));
+        println!("{:<34}{ours:>16.2}{theirs:>16.2}{:>16.2}", search.name, theirs / ours);
+    }
+}
+
+/// Index rows first, then what they cannot tell on the spans, then the whole traces.
+fn search_rows(store: &literal::Store, conditions: &Conditions) -> usize {
+    let look = |snapshot: &literal::Snapshot<'_>| {
+        let spans = snapshot.spans()?;
+        let mut found = HashSet::new();
+        for row in snapshot.newest(conditions.service.as_deref(), conditions.start..=conditions.end)? {
+            let row = row?;
+            let trace_id = row.identity.trace_id;
+            let may_match = !found.contains(&trace_id)
+                && conditions.operation.as_ref().is_none_or(|operation| *operation == row.operation)
+                && conditions.min_duration.is_none_or(|shortest| row.duration >= shortest);
+            if may_match && spans.get(&row)?.is_some_and(|span| conditions.match_span(&span)) {
+                black_box(snapshot.trace(trace_id, usize::MAX)?);
+                found.insert(trace_id);
+            }
+            if found.len() >= conditions.limit {
+                break;
+            }
+        }
+        Ok(found.len())
     };
-    vec![
-        Question {
-            name: "trace by id",
-            goal: "1 / 8",
-            ask: Box::new(move |query, number| ask_trace(query, &traces, number)),
-        },
-        find("newest 20 of a service", "10 / 50", Subjects::of_service),
-        find("newest 20 of service, operation", "10 / 50", Subjects::of_operation),
-        find("20 of a service, halfway", "10 / 50", |subjects, number| {
-            let lived = subjects.now.since(subjects.since);
-            let start = subjects.since.plus(lived / 2 + lived / 100 * (number as u32 % 8));
-            let end = start.plus((lived / 10).min(Duration::from_secs(60)));
-            Conditions { start, end, ..subjects.of_service(number) }
-        }),
-        find("20 of a service above 400 ms", "", |subjects, number| Conditions {
-            min_duration: Some(Duration::from_millis(400)),
-            ..subjects.of_service(number)
-        }),
-        find("none of a service above 1 h", "", |subjects, number| Conditions {
-            min_duration: Some(Duration::from_secs(3600)),
-            ..subjects.of_service(number)
-        }),
-        find("tag of 1 in 100 000, service", "25 / 100", |subjects, number| Conditions {
-            attributes: vec![("enduser.id".into(), user(number))],
-            ..subjects.of_service(number)
-        }),
-        find("tag that nothing has, service", "", |subjects, number| Conditions {
-            attributes: vec![("enduser.id".into(), format!("nobody-{number}"))],
-            ..subjects.of_service(number)
-        }),
-        find("common tag, service, operation", "", |subjects, number| Conditions {
-            attributes: vec![("span.kind".into(), "server".into())],
-            ..subjects.of_operation(number)
-        }),
-        Question { name: "all services and operations", goal: "", ask: Box::new(ask_names) },
-    ]
+    store.ask(look).expect("the store can be read")
 }
 
 fn ask_trace(query: &Query, traces: &[Remembered], number: usize) -> usize {
