@@ -108,6 +108,8 @@ pub(crate) struct Generator {
     arrived: Vec<Draft>,
     /// When that was.
     arrived_at: u64,
+    /// Bodies of the latest batch.
+    arena: Bytes,
     steps: Vec<Step>,
     drafts: Vec<Draft>,
     remembered: Vec<Remembered>,
@@ -133,6 +135,7 @@ impl Generator {
             free: Vec::new(),
             arrived: Vec::new(),
             arrived_at: 0,
+            arena: Bytes::new(),
             steps: Vec::new(),
             drafts: Vec::new(),
             remembered: Vec::new(),
@@ -141,7 +144,7 @@ impl Generator {
 
     /// The next spans to arrive.
     pub(crate) fn batch(&mut self, spans: usize) -> Vec<Span> {
-        let mut arena = Vec::with_capacity(spans * 640);
+        let mut arena = self.empty_arena(spans);
         let mut made = Vec::with_capacity(spans);
         while made.len() < spans {
             let draft = self.next_draft();
@@ -151,8 +154,19 @@ impl Generator {
             let hash = self.sources[usize::from(draft.source)].hasher.hash(&arena[start..]);
             made.push((draft, start..arena.len(), hash));
         }
-        let arena = Bytes::from(arena);
-        made.into_iter().map(|(draft, place, hash)| self.span(&draft, arena.slice(place), hash)).collect()
+        self.arena = Bytes::from(arena);
+        let span = |(draft, place, hash)| self.span(&draft, self.arena.slice(place), hash);
+        made.into_iter().map(span).collect()
+    }
+
+    /// The one of the batch before, once nobody holds spans of it: fresh memory costs as much as filling it.
+    fn empty_arena(&mut self, spans: usize) -> Vec<u8> {
+        if !self.arena.is_unique() {
+            return Vec::with_capacity(spans * 640);
+        }
+        let mut arena = Vec::from(std::mem::take(&mut self.arena));
+        arena.clear();
+        arena
     }
 
     /// The time of day when the last batch had arrived.
