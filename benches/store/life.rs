@@ -11,6 +11,7 @@ use tracelodge::query::Query;
 use crate::arm::{Arm, MAX_AGE, Packed, last_sequence, open_packed};
 use crate::generator::Generator;
 use crate::measure::{allocated_bytes, files, millis, timed};
+use crate::questions::ask_trace;
 
 /// Stores batches until somebody kills this process, and says after each how many there are.
 pub(crate) fn store_until_killed(folder: &Path, mut generator: Generator, commit: usize) {
@@ -50,13 +51,18 @@ pub(crate) fn reopen_after_kill(
     let (append, ()) = timed(|| arm.append(&batch, sequence + 1, generator.now()));
     let query = Query::new(store);
     let (answer, services) = timed(|| query.services().expect("the store can be read").len());
+    let traces = generator.whole_traces();
+    for trace in &traces {
+        ask_trace(&query, trace);
+    }
     println!(
         "\nkilled while storing, {spans} spans, {} MiB: open again after {:.1} ms, the next batch takes {:.1} ms, \
-         {services} services listed in {:.2} ms; every acknowledged batch is there (goal: 2000 ms)",
+         {services} services listed in {:.2} ms; every acknowledged batch and {} traces are whole (goal: 2000 ms)",
         bytes >> 20,
         millis(open),
         millis(append),
         millis(answer),
+        traces.len(),
     );
 }
 

@@ -189,7 +189,7 @@ const SEARCHES: [Search; 8] = [
 fn questions(generator: &Generator) -> Vec<Question> {
     let traces = generator.whole_traces();
     let subjects = Arc::new(Subjects::of(generator));
-    let by_id = move |query: &Query, number| ask_trace(query, &traces, number);
+    let by_id = move |query: &Query, number| ask_trace(query, &traces[number * 31 % traces.len()]);
     let searches = SEARCHES.map(|search| {
         let subjects = Arc::clone(&subjects);
         let ask = move |query: &Query, number| ask_search(query, &(search.conditions)(&subjects, number));
@@ -252,8 +252,8 @@ fn search_rows(store: &literal::Store, conditions: &Conditions) -> usize {
     store.ask(look).expect("the store can be read")
 }
 
-fn ask_trace(query: &Query, traces: &[Remembered], number: usize) -> usize {
-    let asked = &traces[number * 31 % traces.len()];
+/// Asks for a trace, of which every span must come.
+pub(crate) fn ask_trace(query: &Query, asked: &Remembered) -> usize {
     let trace = query.trace(asked.trace_id).expect("the store can be read");
     let spans = trace.map_or(0, |trace| trace.spans.len());
     assert_eq!(spans, asked.spans, "the whole trace {} is there", asked.trace_id);
