@@ -8,6 +8,8 @@ use tracelodge::model::{Span, Timestamp};
 use tracelodge::store::literal;
 use tracelodge::store::{Cursor, Settings};
 
+use crate::generator::EPOCH;
+
 /// The store of the program.
 pub(crate) type Packed = tracelodge::store::Store;
 
@@ -33,7 +35,7 @@ impl Arm {
 
     /// What it is measured by: a row a span.
     pub(crate) fn literal(folder: &Path) -> Self {
-        Self::Literal(literal::Store::open(folder, &settings()).expect("the store opens"))
+        Self::Literal(literal::Store::open(folder, &literal_settings()).expect("the store opens"))
     }
 
     /// Stores the spans, durably; a second time would change nothing.
@@ -49,7 +51,7 @@ impl Arm {
 }
 
 pub(crate) fn open_packed(folder: &Path) -> Arc<Packed> {
-    Arc::new(Packed::open(folder, &settings()).expect("the store opens"))
+    Arc::new(Packed::open(folder, &settings(), EPOCH).expect("the store opens"))
 }
 
 /// The last batch that the store has.
@@ -58,5 +60,9 @@ pub(crate) fn last_sequence(store: &Packed) -> u64 {
 }
 
 fn settings() -> Settings {
-    Settings { cache_bytes: CACHE_BYTES, max_age: MAX_AGE }
+    Settings { cache_bytes: CACHE_BYTES, max_age: MAX_AGE, max_bytes: Some(64 << 30), min_free_bytes: 0 }
+}
+
+fn literal_settings() -> literal::Settings {
+    literal::Settings { cache_bytes: CACHE_BYTES, max_age: MAX_AGE }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Rounds {
 
 /// Asks everything of the store in this folder, which is closed and opened for it, and hands it back open.
 pub(crate) fn ask(store: Arc<Packed>, folder: &Path, generator: &Generator, rounds: Rounds) -> Arc<Packed> {
-    let spans = store.status().expect("the store can be read").spans;
+    let spans = store.status().spans;
     println!(
         "\n{:<34}{:>10}{:>20}{:>20}{:>12}",
         format!("asking {spans} spans"),
