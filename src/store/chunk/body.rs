@@ -1,8 +1,10 @@
 //! The body of a chunk read back: the columns, and the spans' messages put together from them.
 
-use crate::otlp::write;
+use std::ops::Range;
+
 use crate::store::chunk::head::Head;
 use crate::store::chunk::numbers::Numbers;
+use crate::store::chunk::page::{Page, STEP};
 use crate::store::chunk::parts::{ATTRIBUTE_TAG, KEY_TAG, Told, VALUE_TAG, length_of_number};
 use crate::store::chunk::{FIRST_KEY, MAX_BODY_BYTES, MAX_KEYS};
 
@@ -28,8 +30,7 @@ pub(super) struct Body {
     /// The ops of all shapes, and where those of each end.
     ops: Vec<u16>,
     shape_ends: Vec<u32>,
-    /// For each key what stands before the length of a value: tag, length, key, tag.
-    key_fields: Vec<Vec<u8>>,
+    key_fields: KeyFields,
     /// Where each distinct value starts in `unpacked`, and one more: the end.
     distinct: Vec<u32>,
     /// For each value which distinct one it is, in the order of the spans and their ops.
@@ -42,8 +43,8 @@ impl Body {
     pub(super) fn read(head: &Head, sizes: Sizes, unpacked: Vec<u8>) -> Option<Self> {
         let mut rest = Numbers(&unpacked);
         let (ops, shape_ends) = ops(head.shapes, &mut rest)?;
-        let key_fields = key_fields(&mut rest)?;
-        let columns = FIRST_KEY as usize + key_fields.len();
+        let key_fields = KeyFields::read(&mut rest)?;
+        let columns = FIRST_KEY as usize + key_fields.ends.len();
         let (columns, distinct) = columns_of(columns, sizes.distinct, &mut rest)?;
         let start = (unpacked.len() - rest.0.len()) as u32;
         let distinct = starts(start, distinct, &mut rest)?;
@@ -91,18 +92,13 @@ impl Body {
 
     fn length_of_field(&self, column: u16, value: u32) -> usize {
         let value = (self.distinct[value as usize + 1] - self.distinct[value as usize]) as usize;
-        match self.key_field(column) {
+        match column.checked_sub(FIRST_KEY as u16) {
             None => value,
             Some(key) => {
-                let message = key.len() + length_of_number(value) + value;
+                let message = self.key_fields.place(key).len() + length_of_number(value) + value;
                 1 + length_of_number(message) + message
             }
         }
-    }
-
-    fn key_field(&self, column: u16) -> Option<&[u8]> {
-        let key = column.checked_sub(FIRST_KEY as u16)?;
-        Some(&self.key_fields[usize::from(key)])
     }
 
     /// How long a span's message is.
@@ -110,8 +106,8 @@ impl Body {
         self.spans[span].1 as usize
     }
 
-    /// Appends a span's message.
-    pub(super) fn write(&self, head: &Head, span: usize, out: &mut Vec<u8>) {
+    /// Writes a span's message.
+    pub(super) fn write(&self, head: &Head, span: usize, out: &mut Page) {
         let class = head.class(span);
         let mut values = self.values[self.spans[span].0 as usize..].iter();
         for &op in shape(&self.ops, &self.shape_ends, class.shape) {
@@ -119,42 +115,44 @@ impl Body {
                 None => write_told(op, head, span, out),
                 Some(column) => {
                     let value = *values.next().expect("each of the ops has been given a value") as usize;
-                    let value =
-                        &self.unpacked[self.distinct[value] as usize..self.distinct[value + 1] as usize];
-                    write_field(self.key_field(column), value, out);
+                    let value = self.distinct[value] as usize..self.distinct[value + 1] as usize;
+                    if let Some(key) = column.checked_sub(FIRST_KEY as u16) {
+                        self.write_key(key, value.len(), out);
+                    }
+                    out.part(&self.unpacked, value);
                 }
             }
         }
     }
-}
 
-fn write_field(key: Option<&[u8]>, value: &[u8], out: &mut Vec<u8>) {
-    if let Some(key) = key {
-        out.push(ATTRIBUTE_TAG);
-        write::varint(out, (key.len() + length_of_number(value.len()) + value.len()) as u64);
-        out.extend_from_slice(key);
-        write::varint(out, value.len() as u64);
+    /// An attribute up to its value of this length.
+    #[inline]
+    fn write_key(&self, key: u16, value: usize, out: &mut Page) {
+        let key = self.key_fields.place(key);
+        out.byte(ATTRIBUTE_TAG);
+        out.number(key.len() + length_of_number(value) + value);
+        out.part(&self.key_fields.bytes, key);
+        out.number(value);
     }
-    out.extend_from_slice(value);
 }
 
-fn write_told(op: u16, head: &Head, span: usize, out: &mut Vec<u8>) {
+#[inline]
+fn write_told(op: u16, head: &Head, span: usize, out: &mut Page) {
     let told = Told::from_number(op).expect("the ops were looked through when the body was read");
-    out.push(told.tag());
+    out.byte(told.tag());
     match told {
-        Told::TraceId => write_bytes(&head.trace_id(span).0, out),
-        Told::SpanId => write_bytes(&head.span_ids[span].0, out),
-        Told::ParentId => write_bytes(&head.parents[span].0, out),
-        Told::Start => out.extend_from_slice(&head.starts[span].nanos().to_le_bytes()),
-        Told::End => out.extend_from_slice(&head.ends[span].nanos().to_le_bytes()),
-        Told::Kind => out.push(head.class(span).kind as u8),
-        Told::Name => write_bytes(head.name(head.class(span)), out),
+        Told::TraceId => out.id(head.trace_id(span).0),
+        Told::SpanId => out.id(head.span_ids[span].0),
+        Told::ParentId => out.id(head.parents[span].0),
+        Told::Start => out.array(head.starts[span].nanos().to_le_bytes()),
+        Told::End => out.array(head.ends[span].nanos().to_le_bytes()),
+        Told::Kind => out.byte(head.class(span).kind as u8),
+        Told::Name => {
+            let name = head.name(head.class(span));
+            out.number(name.len());
+            out.part(name, 0..name.len());
+        }
     }
-}
-
-fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    write::varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 fn length_of_told(told: Told, name: &[u8]) -> usize {
@@ -192,11 +190,35 @@ fn ops(shapes: usize, rest: &mut Numbers<'_>) -> Option<(Vec<u16>, Vec<u32>)> {
     Some((ops, ends))
 }
 
-fn key_fields(rest: &mut Numbers<'_>) -> Option<Vec<Vec<u8>>> {
-    let keys = rest.at_most(MAX_KEYS as usize)?;
-    let lengths: Vec<_> = (0..keys).map(|_| rest.below(0x80)).collect::<Option<_>>()?;
-    let field = |length| Some([&[KEY_TAG, length as u8], rest.bytes(length)?, &[VALUE_TAG]].concat());
-    lengths.into_iter().map(field).collect()
+/// For each key what stands before the length of a value: tag, length, key, tag.
+#[derive(Debug)]
+struct KeyFields {
+    /// All of them, and [`STEP`] bytes more.
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl KeyFields {
+    fn read(rest: &mut Numbers<'_>) -> Option<Self> {
+        let keys = rest.at_most(MAX_KEYS as usize)?;
+        let lengths: Vec<_> = (0..keys).map(|_| rest.below(0x80)).collect::<Option<_>>()?;
+        let mut fields = Self { bytes: Vec::new(), ends: Vec::with_capacity(keys) };
+        for length in lengths {
+            fields.bytes.extend_from_slice(&[KEY_TAG, length as u8]);
+            fields.bytes.extend_from_slice(rest.bytes(length)?);
+            fields.bytes.push(VALUE_TAG);
+            fields.ends.push(fields.bytes.len() as u32);
+        }
+        fields.bytes.resize(fields.bytes.len() + STEP, 0);
+        Some(fields)
+    }
+
+    #[inline]
+    fn place(&self, key: u16) -> Range<usize> {
+        let key = usize::from(key);
+        let start = if key == 0 { 0 } else { self.ends[key - 1] };
+        start as usize..self.ends[key] as usize
+    }
 }
 
 /// A column that is being read.

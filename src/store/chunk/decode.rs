@@ -9,6 +9,7 @@ use crate::model::{ContentHasher, Resource, Scope, Span, SpanId, SpanKind, Statu
 use crate::store::chunk::body::{Body, Sizes};
 use crate::store::chunk::head::{Class, Counts, Head};
 use crate::store::chunk::numbers::Numbers;
+use crate::store::chunk::page::Page;
 use crate::store::chunk::{MAX_SPANS, MAX_UNPACKED_BYTES, VERSION};
 use crate::store::seal::Damaged;
 
@@ -215,17 +216,17 @@ struct Known {
 impl<F: FnMut(u32) -> Option<Source>> SpanReader<'_, F> {
     /// A span; none if there is no such source.
     pub(in crate::store) fn span(&mut self, span: usize) -> Option<Span> {
-        let mut body = Vec::with_capacity(self.body.length(span));
-        self.body.write(self.head, span, &mut body);
-        self.record(span, body.into())
+        let mut page = Page::with_room(self.body.length(span));
+        self.body.write(self.head, span, &mut page);
+        self.record(span, page.finish().into())
     }
 
     /// See [`Chunk::spans`].
     pub(in crate::store) fn spans(&mut self, spans: Range<usize>) -> Vec<Span> {
         let length = spans.clone().map(|span| self.body.length(span)).sum();
-        let mut bodies = Vec::with_capacity(length);
-        spans.clone().for_each(|span| self.body.write(self.head, span, &mut bodies));
-        let mut bodies = Bytes::from(bodies);
+        let mut page = Page::with_room(length);
+        spans.clone().for_each(|span| self.body.write(self.head, span, &mut page));
+        let mut bodies = Bytes::from(page.finish());
         let record = |span| {
             let body = bodies.split_to(self.body.length(span));
             self.record(span, body)

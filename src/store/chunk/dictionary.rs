@@ -41,6 +41,7 @@ impl Dictionary {
         &self.bytes
     }
 
+    #[inline]
     pub(super) fn get(&self, id: u32) -> &[u8] {
         let (start, end) = self.place(id);
         &self.bytes[start as usize..end as usize]
@@ -72,6 +73,7 @@ impl Dictionary {
         (if id == 0 { 0 } else { self.ends[id - 1] }, self.ends[id])
     }
 
+    #[inline]
     fn push(&mut self, value: &[u8]) -> u32 {
         let id = self.len();
         self.bytes.extend_from_slice(value);

@@ -81,6 +81,7 @@ mod encode;
 mod head;
 mod head_columns;
 mod numbers;
+mod page;
 mod parts;
 #[cfg(test)]
 mod tests;
@@ -106,7 +107,8 @@ pub(super) const MAX_SPANS: usize = 1 << 16;
 /// Bytes of all bodies of a chunk. It is cut at about 1 MiB: what may come above is one span.
 pub(super) const MAX_BODY_BYTES: usize = 32 << 20;
 
-/// Bytes of the head, and of the body, before they were packed. Bodies of the oddest fields take twice their bytes.
+/// Bytes of the head, and of the body, before they were packed. Bodies of the oddest fields take twice their bytes. Each
+/// op, value and distinct value takes one of them at least, and four in memory.
 const MAX_UNPACKED_BYTES: usize = 2 * MAX_BODY_BYTES;
 
 /// Attribute keys that have a column.
@@ -133,8 +135,7 @@ pub fn read_any(bytes: &[u8]) -> usize {
         let class = chunk.class(span);
         assert!(chunk.class_name(class).len() <= chunk.bytes());
     }
-    let sources = |_| Some(<(std::sync::Arc<crate::model::Resource>, _)>::default());
-    let spans = chunk.spans(0..chunk.len(), &mut { sources });
+    let spans = chunk.spans(0..chunk.len(), &mut |_| Some(Default::default()));
     assert!(spans.iter().map(|span| span.body.len()).sum::<usize>() <= MAX_BODY_BYTES);
     spans.len()
 }

@@ -234,6 +234,8 @@ fn drawn() -> Vec<Span> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
     #[test]
     fn any_spans_come_back(spans in spans()) {
         Packed::new(spans).check();
