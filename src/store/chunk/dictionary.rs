@@ -266,7 +266,9 @@ mod tests {
     fn an_index_shrinks_to_what_was_needed_last() {
         let mut index = Index::new();
         let mut dictionary = Dictionary::default();
-        (0..5_000u32).for_each(|value| drop(index.intern(0, &mut dictionary, &value.to_le_bytes())));
+        for value in 0..5_000u32 {
+            index.intern(0, &mut dictionary, &value.to_le_bytes());
+        }
         assert_eq!(index.slots.len(), 16_384);
         index.clear();
         index.clear();

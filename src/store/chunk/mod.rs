@@ -88,9 +88,8 @@ mod tests;
 
 use crate::model::Span;
 
-pub(super) use decode::{Chunk, SpanReader};
+pub(super) use decode::Chunk;
 pub(super) use encode::Encoder;
-pub(super) use head::Class;
 
 /// A span on its way into a run.
 #[derive(Debug, Clone, Copy)]

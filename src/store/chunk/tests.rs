@@ -357,9 +357,9 @@ fn one_span_and_no_span_are_chunks() {
 #[test]
 fn a_replaced_name_comes_back_and_is_not_the_spans() {
     let mut twice = Vec::new();
-    ["first", "second", "third"].map(|name| write::string(&mut twice, 5, name));
+    ["first", "second", "third"].into_iter().for_each(|name| write::string(&mut twice, 5, name));
     let mut same = Vec::new();
-    ["same", "other", "same"].map(|name| write::string(&mut same, 5, name));
+    ["same", "other", "same"].into_iter().for_each(|name| write::string(&mut same, 5, name));
     let packed = Packed::new(vec![span_of(0, twice.into()), span_of(1, same.into())]);
     let chunk = packed.check();
     assert_eq!((chunk.name(0), chunk.name(1)), (&b"third"[..], &b"same"[..]));
