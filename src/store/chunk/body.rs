@@ -66,6 +66,7 @@ impl Body {
 
     /// Takes every value from its column, once and for all, so that any span can be read alone.
     fn resolve(&mut self, head: &Head, mut columns: Vec<Column<'_>>) -> Option<()> {
+        // Each op adds to the length or uses up an id: whatever the shapes say, this ends.
         let mut all = 0;
         for span in 0..head.span_ids.len() {
             let class = head.class(span);
@@ -171,18 +172,13 @@ fn shape<'a>(ops: &'a [u16], ends: &[u32], shape: u16) -> &'a [u16] {
     &ops[start as usize..ends[shape] as usize]
 }
 
-/// The ops of all shapes, and where those of each end. Only values may come more than once in a shape: they are counted.
+/// The ops of all shapes, and where those of each end.
 fn ops(shapes: usize, rest: &mut Numbers<'_>) -> Option<(Vec<u16>, Vec<u32>)> {
     let mut ops = Vec::new();
     let mut ends = Vec::with_capacity(shapes);
     for _ in 0..shapes {
-        let mut met = 0;
         for _ in 0..rest.at_most(rest.0.len())? {
             let op = rest.below(usize::from(Told::COUNT) + (FIRST_KEY + MAX_KEYS) as usize)? as u16;
-            if op < Told::COUNT {
-                (met & 1 << op == 0).then_some(())?;
-                met |= 1 << op;
-            }
             ops.push(op);
         }
         ends.push(ops.len() as u32);

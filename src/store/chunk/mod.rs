@@ -61,10 +61,10 @@
 //! ```
 //!
 //! A span's body is what its shape's ops say, one after the other. 0 to 6 is a field of the `Span` message as protobuf
-//! writes it, its content from the head: trace id, span id, parent id, start, end, kind, name; each once at most. 7 + c is
-//! the next value of column c. Column 0 holds any other bytes as they are: events, links, status, flags, fields nobody
-//! knows, fields written in an unusual way, what is no field at all. Column 1 holds fields of a name that a later
-//! one replaced. Column 2 + i holds the `AnyValue` messages of the i-th key; a value stands for the field
+//! writes it, its content from the head: trace id, span id, parent id, start, end, kind, name. 7 + c is the next value of
+//! column c. Column 0 holds any other bytes as they are: events, links, status, flags, fields nobody knows, fields written
+//! in an unusual way, what is no field at all. Column 1 holds fields of a name that a later one replaced. Column 2 + i
+//! holds the `AnyValue` messages of the i-th key; a value stands for the field
 //!
 //! ```text
 //! 4a length  ┌ 0a length key ┐ ┌ 12 length value ┐

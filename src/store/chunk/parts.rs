@@ -70,14 +70,12 @@ pub(super) struct Parts<'a> {
     span: &'a Span,
     fields: Fields<'a>,
     at: usize,
-    /// Which of [`Told`] have been met, a bit for each: a second one is not told of again, so that no shape grows
-    /// a span out of nothing.
-    met: u8,
+    has_plain_name: bool,
 }
 
 impl<'a> Parts<'a> {
     pub(super) fn of(span: &'a Span) -> Self {
-        Self { span, fields: Fields::new(&span.body), at: 0, met: 0 }
+        Self { span, fields: Fields::new(&span.body), at: 0, has_plain_name: false }
     }
 
     /// The next part and where it stands.
@@ -98,45 +96,35 @@ impl<'a> Parts<'a> {
         let span = self.span;
         match (number, value) {
             (9, Value::Bytes(message)) if is_shortest(message, place.len()) => attribute(message),
-            (1, Value::Bytes(id)) => self.told(Told::TraceId, place, 2, id == span.trace_id.0),
-            (2, Value::Bytes(id)) => self.told(Told::SpanId, place, 2, id == span.span_id.0),
+            (1, Value::Bytes(id)) => told(Told::TraceId, place, 2, id == span.trace_id.0),
+            (2, Value::Bytes(id)) => told(Told::SpanId, place, 2, id == span.span_id.0),
             (4, Value::Bytes(id)) => {
                 let is_parent = span.parent_id.is_some_and(|parent| !parent.is_zero() && id == parent.0);
-                self.told(Told::ParentId, place, 2, is_parent)
+                told(Told::ParentId, place, 2, is_parent)
             }
-            (7, Value::Fixed64(time)) => self.told(Told::Start, place, 1, time == span.start.nanos()),
-            (8, Value::Fixed64(time)) => self.told(Told::End, place, 1, time == span.end.nanos()),
-            (6, Value::Varint(kind)) => self.told(Told::Kind, place, 1, kind == span.kind as u64),
+            (7, Value::Fixed64(time)) => told(Told::Start, place, 1, time == span.start.nanos()),
+            (8, Value::Fixed64(time)) => told(Told::End, place, 1, time == span.end.nanos()),
+            (6, Value::Varint(kind)) => told(Told::Kind, place, 1, kind == span.kind as u64),
             (5, Value::Bytes(name)) => {
-                let is_plain = is_shortest(name, place.len()) && self.is_first(Told::Name);
+                let is_plain = !self.has_plain_name && is_shortest(name, place.len());
+                self.has_plain_name |= is_plain;
                 Part::Name { name, is_plain }
             }
             _ => Part::Other,
         }
     }
+}
 
-    /// A field whose content is the header's (`is_said`) follows from it if its tag and length are of one byte each:
-    /// then there is but one way to write it.
-    #[inline]
-    fn told(&mut self, told: Told, place: Range<usize>, before: usize, is_said: bool) -> Part<'a> {
-        let content = match told {
-            Told::TraceId => 16,
-            Told::Kind => 1,
-            _ => 8,
-        };
-        if is_said && place.len() == before + content && self.is_first(told) {
-            Part::Told(told)
-        } else {
-            Part::Other
-        }
-    }
-
-    fn is_first(&mut self, told: Told) -> bool {
-        let bit = 1 << told as u8;
-        let is_first = self.met & bit == 0;
-        self.met |= bit;
-        is_first
-    }
+/// A field whose content is the header's (`is_said`) follows from it if its tag and length are of one byte each:
+/// then there is but one way to write it.
+#[inline]
+fn told(told: Told, place: Range<usize>, before: usize, is_said: bool) -> Part<'static> {
+    let content = match told {
+        Told::TraceId => 16,
+        Told::Kind => 1,
+        _ => 8,
+    };
+    if is_said && place.len() == before + content { Part::Told(told) } else { Part::Other }
 }
 
 /// Whether a field with this content, its number below 16, has the shortest tag and length that it can have.
