@@ -8,17 +8,52 @@ use crate::otlp::{Fields, Value};
 /// Links of one span that are looked at.
 pub(super) const MAX_LINKS: usize = 128;
 
-/// The name of a span, and whether it links others.
-pub(super) fn name_and_links(body: &[u8]) -> (Cow<'_, str>, bool) {
-    let (mut name, mut has_links) = (&[][..], false);
-    for field in Fields::new(body) {
-        match field {
-            (5, Value::Bytes(text)) => name = text,
-            (13, Value::Bytes(_)) => has_links = true,
+/// What is looked at in every span.
+///
+/// Source of the attributes: OpenTelemetry semantic conventions, "Messaging spans"; before version 1.26 the type of the
+/// operation stood in `messaging.operation`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Body<'a> {
+    /// The operation's name.
+    pub(super) name: Cow<'a, str>,
+    /// Whether it links other spans.
+    pub(super) has_links: bool,
+    /// Whether its attributes say that it has to do with messages.
+    pub(super) is_messaging: bool,
+    /// Whether they say that it takes messages from somewhere.
+    pub(super) takes_messages: bool,
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn read(body: &'a [u8]) -> Self {
+        let (mut read, mut name) = (Self::default(), &[][..]);
+        for field in Fields::new(body) {
+            match field {
+                (5, Value::Bytes(text)) => name = text,
+                (9, Value::Bytes(pair)) if may_be_messaging(pair) => read.learn(pair),
+                (13, Value::Bytes(_)) => read.has_links = true,
+                _ => {}
+            }
+        }
+        read.name = String::from_utf8_lossy(name);
+        read
+    }
+
+    fn learn(&mut self, pair: &[u8]) {
+        let (mut key, mut value) = (&[][..], &[][..]);
+        for field in Fields::new(pair) {
+            match field {
+                (1, Value::Bytes(text)) => key = text,
+                (2, Value::Bytes(message)) => value = message,
+                _ => {}
+            }
+        }
+        match key {
+            b"messaging.system" => self.is_messaging = true,
+            b"messaging.operation.type" | b"messaging.operation" => self.takes_messages |= is_taking(value),
             _ => {}
         }
     }
-    (String::from_utf8_lossy(name), has_links)
 }
 
 /// The spans that a span links, each once.
@@ -43,47 +78,6 @@ fn link(message: &[u8]) -> Option<(TraceId, SpanId)> {
         }
     }
     (!trace_id.is_zero() && !span_id.is_zero()).then_some((trace_id, span_id))
-}
-
-/// What the attributes of a span say of messages.
-///
-/// Source: OpenTelemetry semantic conventions, "Messaging spans"; before version 1.26 the operation's type stood in
-/// `messaging.operation`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Messaging {
-    /// It has to do with messages.
-    pub(super) is_said: bool,
-    /// It takes messages from somewhere.
-    pub(super) takes: bool,
-}
-
-impl Messaging {
-    pub(super) fn read(body: &[u8]) -> Self {
-        let mut messaging = Self::default();
-        for field in Fields::new(body) {
-            match field {
-                (9, Value::Bytes(pair)) if may_be_messaging(pair) => messaging.learn(pair),
-                _ => {}
-            }
-        }
-        messaging
-    }
-
-    fn learn(&mut self, pair: &[u8]) {
-        let (mut key, mut value) = (&[][..], &[][..]);
-        for field in Fields::new(pair) {
-            match field {
-                (1, Value::Bytes(text)) => key = text,
-                (2, Value::Bytes(message)) => value = message,
-                _ => {}
-            }
-        }
-        match key {
-            b"messaging.system" => self.is_said = true,
-            b"messaging.operation.type" | b"messaging.operation" => self.takes |= is_taking(value),
-            _ => {}
-        }
-    }
 }
 
 /// Whether the key can begin as those that are looked for: most attributes are set aside by one byte. Only a pair of

@@ -1,11 +1,13 @@
 //! What a batch adds: calls between services, the minutes of operations, and who has to wait.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::mem;
 use std::sync::Arc;
 
-use super::body::{self, Messaging};
+use super::body::{self, Body};
 use super::names::Names;
+use super::numbers::Numbers;
 use super::pending::{MAX_WAITING, PENDING_PARENTS, Pending, Waiting};
 use super::rows::{DEPENDENCIES, MAX_ROWS};
 use super::{EdgeKind, KnownSpan};
@@ -29,7 +31,7 @@ pub(in crate::store) struct Counting<'p> {
     losses: &'p Losses,
     counted: Counted,
     /// The service of each source that was met, by its number.
-    services: HashMap<u32, u32>,
+    services: HashMap<u128, u32, Numbers>,
     foreign: Vec<ForeignLink>,
     relatives: Relatives,
 }
@@ -44,8 +46,8 @@ pub(in crate::store) struct Counted {
     /// When the batch was counted.
     pub(super) now: Timestamp,
     names: Names,
-    edges: HashMap<EdgeKey, Stats>,
-    red: HashMap<RedKey, Stats>,
+    edges: HashMap<EdgeKey, Stats, Numbers>,
+    red: HashMap<RedKey, Stats, Numbers>,
 }
 
 /// Calls of one service by another within an hour.
@@ -66,7 +68,7 @@ pub(in crate::store) struct OperationMinute<'c> {
     pub(in crate::store) minute: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct EdgeKey {
     parent: u32,
     child: u32,
@@ -74,12 +76,29 @@ struct EdgeKey {
     kind: EdgeKind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct RedKey {
     service: u32,
     operation: u32,
     minute: u32,
     kind: SpanKind,
+}
+
+impl Hash for EdgeKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(in_one([self.parent, self.child, self.hour], self.kind as u8));
+    }
+}
+
+impl Hash for RedKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(in_one([self.service, self.operation, self.minute], self.kind as u8));
+    }
+}
+
+/// A key as [`Numbers`] hashes it.
+fn in_one([first, second, third]: [u32; 3], kind: u8) -> u128 {
+    u128::from(first) << 96 | u128::from(second) << 64 | u128::from(third) << 32 | u128::from(kind)
 }
 
 /// The called side of a call.
@@ -124,7 +143,7 @@ impl<'p> Counting<'p> {
             pending,
             losses,
             counted: Counted { now, ..Counted::default() },
-            services: HashMap::new(),
+            services: HashMap::default(),
             foreign: Vec::new(),
             relatives: Relatives::default(),
         }
@@ -181,36 +200,29 @@ impl<'p> Counting<'p> {
 
     fn service_of(&mut self, item: &Item<'_>) -> u32 {
         let names = &mut self.counted.names;
-        *self.services.entry(item.source).or_insert_with(|| names.number(&item.span.resource.service))
+        *self.services.entry(item.source.into()).or_insert_with(|| names.number(&item.span.resource.service))
     }
 
     fn span(&mut self, span: &Span, service: u32, relatives: &Relatives) {
-        let (name, has_links) = body::name_and_links(&span.body);
+        let body = Body::read(&span.body);
         let outcome = Outcome {
             is_error: span.status == StatusCode::Error,
             nanos: span.end.nanos().saturating_sub(span.start.nanos()),
         };
-        self.count_operation(span, service, &name, outcome);
+        self.count_operation(span, service, &body.name, outcome);
         let parent_id = span.parent_id.filter(|&parent| parent != span.span_id);
-        // Nothing that is looked for below stands in any other span.
-        let messaging = match span.kind {
-            SpanKind::Consumer => Messaging { is_said: true, takes: true },
-            kind if has_links || (kind == SpanKind::Client && parent_id.is_some()) => {
-                Messaging::read(&span.body)
-            }
-            _ => Messaging::default(),
-        };
-        let links = if has_links { body::links(&span.body) } else { Vec::new() };
+        let is_consumer = span.kind == SpanKind::Consumer;
+        let links = if body.has_links { body::links(&span.body) } else { Vec::new() };
         let child = |kind| Child { service, hour: key::hour(span.start), kind, outcome };
         if let Some(parent_id) = parent_id {
-            let kind = match messaging {
-                Messaging { takes: true, .. } => EdgeKind::Messaging,
-                _ if links.contains(&(span.trace_id, parent_id)) => EdgeKind::Link,
-                _ => EdgeKind::Rpc,
+            let kind = match links.binary_search(&(span.trace_id, parent_id)) {
+                _ if is_consumer || body.takes_messages => EdgeKind::Messaging,
+                Ok(_) => EdgeKind::Link,
+                Err(_) => EdgeKind::Rpc,
             };
             self.hop((span.trace_id, parent_id), child(kind), relatives);
         }
-        let kind = if messaging.is_said { EdgeKind::Messaging } else { EdgeKind::Link };
+        let kind = if is_consumer || body.is_messaging { EdgeKind::Messaging } else { EdgeKind::Link };
         for (trace_id, span_id) in links {
             if trace_id != span.trace_id {
                 self.hop_abroad(ForeignLink { trace_id, span_id, child: child(kind) });

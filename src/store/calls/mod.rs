@@ -14,6 +14,7 @@
 mod body;
 mod counting;
 mod names;
+mod numbers;
 mod pending;
 mod rows;
 #[cfg(test)]

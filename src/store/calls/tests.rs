@@ -539,7 +539,7 @@ fn batches() -> impl Strategy<Value = Vec<(Span, usize)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn hops_to_parents_are_those_that_the_literal_store_counts(spans in batches()) {
