@@ -1,14 +1,17 @@
-//! Questions about stored traces: services, operations, one trace, traces by conditions, who calls whom.
+//! Questions about stored traces: services, operations, one trace, traces by conditions, who calls whom, how often and
+//! how long.
 //!
 //! Promise: each answer is from one moment and waits for no writer. A search gives whole traces, newest first, and
 //! says why it stopped.
 //!
-//! Limits: [`Limits`] bounds how long a search looks, how much it returns, and how large one trace may be.
+//! Limits: [`Limits`] bounds how long a search looks, how much it returns, and how large one trace may be; [`metrics`]
+//! says how many values it gives.
 //!
 //! Does not know: HTTP, gRPC, JSON, the time of day.
 
 mod conditions;
 mod find;
+pub mod metrics;
 mod outline;
 mod summary;
 #[cfg(test)]
@@ -19,9 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{SpanId, SpanKind, Timestamp, TraceId};
-use crate::store::Store;
+use crate::store::{Histogram, Store};
 
-pub use crate::store::{Dependency, Status, shortened};
+pub use crate::store::{Dependency, EdgeKind, Status, shortened};
 pub use conditions::Conditions;
 pub use find::{Found, Stopped};
 pub use outline::{Outline, Row};
@@ -110,9 +113,28 @@ impl Query {
         Ok(self.store.ask(|snapshot| find::find(snapshot, conditions, &self.limits))?)
     }
 
-    /// Calls between services in the hours that overlap with the time between the bounds, sorted by names.
+    /// Calls between services in the hours that overlap with the time between the bounds, sorted by names and kind.
     pub fn dependencies(&self, start: Timestamp, end: Timestamp) -> Result<Vec<Dependency>, Error> {
-        Ok(self.store.ask(|snapshot| snapshot.dependencies(start, end))?)
+        let calls = self.store.ask(|snapshot| snapshot.dependencies(start, end))?;
+        // The literal store counts no more than calls, and only those of parents.
+        let named = |call: crate::store::literal::Dependency| Dependency {
+            parent: call.parent,
+            child: call.child,
+            kind: EdgeKind::Rpc,
+            calls: call.calls,
+            errors: 0,
+            durations: Histogram::default(),
+        };
+        Ok(calls.into_iter().map(named).collect())
+    }
+
+    /// How often operations ran, failed, and how long they took, over time.
+    pub fn metrics(
+        &self,
+        question: &metrics::Question,
+        measure: metrics::Measure,
+    ) -> Result<Vec<metrics::Series>, metrics::Error> {
+        metrics::answer(&self.store, question, measure)
     }
 
     /// Keeps a trace for good; false when there is no such trace.

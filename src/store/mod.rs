@@ -68,6 +68,8 @@ use crate::store::files::{Files, Folder};
 use crate::store::losses::Losses;
 
 pub use blocks::Reason;
+#[doc(hidden)]
+pub use chunk::read_any;
 pub use calls::{Dependency, EdgeKind};
 pub use error::Error;
 pub use histogram::{Histogram, Stats};

@@ -86,6 +86,48 @@ async fn answers_stand_in_one_line_unless_asked_otherwise() {
     }
 }
 
+/// Whether a question is answered with 400 and this message, as Jaeger does.
+async fn is_refused(lodge: &Lodge, uri: &str, message: &str) {
+    let answer = lodge.get(uri).await;
+    let expected = json!({
+        "data": null, "total": 0, "limit": 0, "offset": 0, "errors": [{"code": 400, "msg": message}],
+    });
+    assert_eq!(answer.status, 400, "{uri}");
+    assert_eq!(answer.json(), expected, "{uri}");
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8", "{uri}");
+    assert!(answer.text().ends_with('\n'), "{uri}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_question_for_metrics_is_named() {
+    let lodge = Lodge::furnished();
+    let cases = [
+        ("/api/metrics/calls", "parameter 'service' is required".to_owned()),
+        ("/api/metrics/latencies?service=shop", "parameter 'quantile' is required".to_owned()),
+        (
+            "/api/metrics/latencies?service=shop&quantile=95",
+            "unable to parse param 'quantile': '95' is not a number from 0 to 1".to_owned(),
+        ),
+        (
+            "/api/metrics/errors?service=shop&spanKind=all",
+            "unable to parse param 'spanKind': 'all' is not one of unspecified, internal, server, client, producer, \
+             consumer"
+                .to_owned(),
+        ),
+        (
+            "/api/metrics/calls?service=shop&step=0",
+            "unable to parse param 'step': '0' is not a whole number of milliseconds above 0".to_owned(),
+        ),
+        (
+            "/api/metrics/calls?service=shop&step=1",
+            "a series would have 3600001 points, 11000 are allowed; ask for a longer step or a shorter time".to_owned(),
+        ),
+    ];
+    for (uri, message) in cases {
+        is_refused(&lodge, uri, &message).await;
+    }
+}
+
 #[tokio::test]
 async fn what_was_not_understood_is_named_with_what_is_right() {
     let lodge = Lodge::furnished();
@@ -124,16 +166,10 @@ async fn what_was_not_understood_is_named_with_what_is_right() {
         ("/api/traces/1?start=x", format!("unable to parse param 'start': 'x' {micros}")),
         ("/api/dependencies?endTs=x", format!("unable to parse param 'endTs': 'x' {millis} since 1970")),
         ("/api/dependencies?lookback=1h", format!("unable to parse param 'lookback': '1h' {millis}")),
+        ("/api/dependencies?links=some", "unable to parse param 'links': 'some' is not true or false".to_owned()),
     ];
     for (uri, message) in cases {
-        let answer = lodge.get(uri).await;
-        let expected = json!({
-            "data": null, "total": 0, "limit": 0, "offset": 0, "errors": [{"code": 400, "msg": message}],
-        });
-        assert_eq!(answer.status, 400, "{uri}");
-        assert_eq!(answer.json(), expected, "{uri}");
-        assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8", "{uri}");
-        assert!(answer.text().ends_with('\n'), "{uri}");
+        is_refused(&lodge, uri, &message).await;
     }
     let answer = lodge.get("/api/traces?tags=%7B%22a%22%3A1%7D").await;
     assert_eq!(answer.status, 400);
@@ -141,14 +177,25 @@ async fn what_was_not_understood_is_named_with_what_is_right() {
 }
 
 #[tokio::test]
-async fn metrics_of_services_are_said_to_be_missing() {
+async fn metrics_are_families_of_series_outside_of_the_envelope() {
     let lodge = Lodge::furnished();
-    for name in ["latencies", "calls", "errors"] {
-        let answer = lodge.get(&format!("/api/metrics/{name}?service=shop&quantile=.95")).await;
-        assert_eq!(answer.status, 501, "{name}");
-        let message = answer.json()["errors"][0]["msg"].as_str().unwrap().to_owned();
-        assert!(message.starts_with("trace metrics are currently disabled"), "{message}");
+    let cases = [
+        ("calls?service=shop", "service_call_rate"),
+        ("errors?service=shop&groupByOperation=true", "service_operation_error_rate"),
+        ("latencies?service=nobody&quantile=.95&spanKind=client&spanKind=server", "service_latencies"),
+    ];
+    for (question, name) in cases {
+        let answer = lodge.get(&format!("/api/metrics/{question}")).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type")),
+            (200, "application/json"),
+            "{name}"
+        );
+        let family = answer.json();
+        assert_eq!((&family["name"], &family["type"]), (&json!(name), &json!("GAUGE")));
+        assert!(family["metrics"].is_array(), "{name}");
     }
+    assert_eq!(lodge.get("/api/metrics/minstep?service=shop").await.status, 404);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::answer::{Envelope, Reply};
 use super::desk::Desk;
 use super::error::JaegerError;
 use super::parameters::Asked;
-use crate::query::{Dependency, shortened};
+use crate::query::{Dependency, EdgeKind, shortened};
 use crate::translate::jaeger_json::{asked_services, shown_service};
 
 /// Jaeger's own default.
@@ -25,11 +25,12 @@ struct Link<'a> {
     call_count: u64,
 }
 
-/// `GET /api/dependencies?endTs=…&lookback=…&service=…`, both times in ms; a service keeps the links it is an
-/// end of.
+/// `GET /api/dependencies?endTs=…&lookback=…&service=…&links=true`, both times in ms; a service keeps the links it is an
+/// end of. Calls that are known by a span's link alone are none in Jaeger, and are added where they are asked for.
 pub(super) async fn dependencies(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
     let end = asked.parameters.millis("endTs")?;
     let lookback = asked.parameters.millis_long("lookback")?.unwrap_or(DEFAULT_LOOKBACK);
+    let with_links = asked.parameters.flag("links")?;
     let reply = desk.ask(move |answers| {
         let end = end.unwrap_or_else(|| answers.clock.now());
         let dependencies = answers.query.dependencies(end.minus(lookback), end)?;
@@ -39,7 +40,8 @@ pub(super) async fn dependencies(State(desk): State<Desk>, asked: Asked) -> Resu
         };
         // As in Jaeger's own stores, work inside a service is no call between services.
         let between = |dependency: &&Dependency| dependency.parent != dependency.child;
-        for dependency in dependencies.iter().filter(between).filter(is_asked) {
+        let is_call = |dependency: &&Dependency| with_links || dependency.kind != EdgeKind::Link;
+        for dependency in dependencies.iter().filter(between).filter(is_call).filter(is_asked) {
             let ends = (shown_service(&dependency.parent), shown_service(&dependency.child));
             *calls.entry(ends).or_default() += dependency.calls;
         }

@@ -18,8 +18,6 @@ pub(super) enum Error {
     Parameter(#[from] parameters::Error),
     #[error("trace not found")]
     NoSuchTrace,
-    #[error("trace metrics are currently disabled: they are not computed here")]
-    NoMetrics,
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge { limit: usize },
     #[error("the body did not come within {seconds} s")]
@@ -32,6 +30,8 @@ pub(super) enum Error {
     Slow,
     #[error("the stored spans could not be read; the log has the details")]
     Query(#[from] query::Error),
+    #[error(transparent)]
+    Metrics(query::metrics::Error),
     #[error("the answer would be larger than {} MiB; ask for less, such as fewer traces", MAX_ANSWER_BYTES >> 20)]
     TooLarge,
     #[error("the answer could not be written; the log has the details")]
@@ -47,6 +47,15 @@ impl From<std::io::Error> for Error {
     }
 }
 
+impl From<query::metrics::Error> for Error {
+    fn from(error: query::metrics::Error) -> Self {
+        match error {
+            query::metrics::Error::Query(error) => Self::Query(error),
+            asked_too_much => Self::Metrics(asked_too_much),
+        }
+    }
+}
+
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         std::io::Error::from(error).into()
@@ -56,9 +65,8 @@ impl From<serde_json::Error> for Error {
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Parameter(_) | Self::Body(_) | Self::TooLarge => StatusCode::BAD_REQUEST,
+            Self::Parameter(_) | Self::Body(_) | Self::Metrics(_) | Self::TooLarge => StatusCode::BAD_REQUEST,
             Self::NoSuchTrace => StatusCode::NOT_FOUND,
-            Self::NoMetrics => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,

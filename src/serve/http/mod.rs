@@ -6,7 +6,8 @@
 //! Limits: 16 questions at once, a further one waits 10 s for its turn. One who asks is answered within 30 s of that;
 //! work that takes longer goes on to its end and keeps its turn till then, so that there is never more of it. Answers
 //! made of spans take 96 MiB together, from before the first span is read until the last byte is sent ([`budget`]):
-//! three are made at once, others wait 10 s for that, and one that is larger than 32 MiB packed is refused. A search
+//! three are made at once, others wait 10 s for that, and one that is larger than 32 MiB packed is refused; answers made
+//! of metrics count as such, and have at most 11 000 points a series and a million together. A search
 //! gives at most 1 500 traces. A body has at most 20 MiB and comes within 30 s, two are held at a time.
 //!
 //! Source: Jaeger `cmd/query/app` (HTTP v1); Grafana's Jaeger data source, for what is really asked.
@@ -19,6 +20,7 @@ mod dependencies;
 mod desk;
 mod error;
 mod find;
+mod metrics;
 mod own_search;
 mod own_status;
 mod own_trace;
@@ -40,7 +42,6 @@ use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode, Uri};
 
 use self::desk::Desk;
-use self::error::{Error, JaegerError};
 use super::guard::{self, AllowedHosts};
 use super::ui;
 use crate::model::Clock;
@@ -81,7 +82,9 @@ pub fn router(answers: Arc<Answers>) -> Router {
         .route("/api/archive/{id}", post(archive::pin))
         .route("/api/dependencies", get(dependencies::dependencies))
         .route("/api/transform", post(transform::transform))
-        .route("/api/metrics/{name}", get(no_metrics))
+        .route("/api/metrics/calls", get(metrics::calls))
+        .route("/api/metrics/errors", get(metrics::errors))
+        .route("/api/metrics/latencies", get(metrics::latencies))
         // The page's own.
         .route("/api/a1/search", get(own_search::search))
         .route("/api/a1/status", get(own_status::status))
@@ -95,11 +98,6 @@ pub fn router(answers: Arc<Answers>) -> Router {
         .fallback(fallback)
         .with_state(Desk::new(answers));
     guard::protect(routes, hosts)
-}
-
-/// Jaeger's page explains by itself what is missing when it is answered so.
-async fn no_metrics() -> JaegerError {
-    Error::NoMetrics.into()
 }
 
 /// What has no route: gRPC clients at the wrong port, unknown API paths, files of the page.
