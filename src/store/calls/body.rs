@@ -8,6 +8,9 @@ use crate::otlp::{Fields, Value};
 /// Links of one span that are looked at.
 pub(super) const MAX_LINKS: usize = 128;
 
+/// The wire type of fields that have bytes (protobuf.dev, "Encoding").
+const LENGTH_DELIMITED: u8 = 2;
+
 /// What is looked at in every span.
 ///
 /// Source of the attributes: OpenTelemetry semantic conventions, "Messaging spans"; before version 1.26 the type of the
@@ -27,11 +30,12 @@ pub(super) struct Body<'a> {
 impl<'a> Body<'a> {
     pub(super) fn read(body: &'a [u8]) -> Self {
         let (mut read, mut name) = (Self::default(), &[][..]);
-        for field in Fields::new(body) {
-            match field {
-                (5, Value::Bytes(text)) => name = text,
-                (9, Value::Bytes(pair)) if may_be_messaging(pair) => read.learn(pair),
-                (13, Value::Bytes(_)) => read.has_links = true,
+        let mut rest = body;
+        while let Some((number, value)) = next_bytes(&mut rest) {
+            match number {
+                5 => name = value,
+                9 if may_be_messaging(value) => read.learn(value),
+                13 => read.has_links = true,
                 _ => {}
             }
         }
@@ -52,6 +56,27 @@ impl<'a> Body<'a> {
             b"messaging.system" => self.is_messaging = true,
             b"messaging.operation.type" | b"messaging.operation" => self.takes_messages |= is_taking(value),
             _ => {}
+        }
+    }
+}
+
+/// The next field that has bytes. Most of a span are attributes, of a one-byte key and less than 128 bytes: they are
+/// stepped over without the care that other fields need, because this is done for every span that is stored.
+#[inline]
+fn next_bytes<'a>(rest: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
+    loop {
+        if let [key @ 0..0x80, length @ 0..0x80, tail @ ..] = *rest
+            && key & 7 == LENGTH_DELIMITED
+            && let Some((value, behind)) = tail.split_at_checked(usize::from(*length))
+        {
+            *rest = behind;
+            return Some((u32::from(key >> 3), value));
+        }
+        let mut fields = Fields::new(rest);
+        let field = fields.next()?;
+        *rest = &rest[fields.offset()..];
+        if let (number, Value::Bytes(value)) = field {
+            return Some((number, value));
         }
     }
 }
@@ -92,4 +117,66 @@ fn is_taking(value: &[u8]) -> bool {
         _ => None,
     });
     matches!(text, Some(b"receive" | b"process"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::otlp::{Limits, SpanView, arbitrary, spans, write};
+
+    proptest! {
+        #[test]
+        fn a_span_is_read_as_its_view_has_it(request in arbitrary::request()) {
+            let request = Bytes::from(request.encode_to_vec());
+            for span in spans(&request, &Limits::default()).unwrap() {
+                let (read, view) = (Body::read(&span.body), SpanView::read(&span.body));
+                prop_assert_eq!((&read.name, read.has_links), (&view.name, !view.links.is_empty()));
+                let mut linked: Vec<_> = view.links.iter().map(|link| (link.trace_id, link.span_id)).collect();
+                linked.retain(|(trace_id, span_id)| !trace_id.is_zero() && !span_id.is_zero());
+                linked.sort_unstable();
+                linked.dedup();
+                prop_assert_eq!(links(&span.body), linked);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_harm(body in prop::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert_eq!(Body::read(&body).name, SpanView::name_of(&body));
+        }
+    }
+
+    #[test]
+    fn attributes_of_messages_are_found_among_others_in_either_order() {
+        let attribute = |key: &str, value: &str, is_turned: bool| {
+            let mut parts = [Vec::new(), Vec::new()];
+            write::string(&mut parts[0], 1, key);
+            write::message(&mut parts[1], 2, |any| write::string(any, 1, value));
+            if is_turned {
+                parts.reverse();
+            }
+            let mut body = Vec::new();
+            write::bytes(&mut body, 9, &parts.concat());
+            body
+        };
+        let cases = [
+            ("messaging.system", "kafka", (true, false)),
+            ("messaging.operation.type", "receive", (false, true)),
+            ("messaging.operation", "process", (false, true)),
+            ("messaging.operation", "publish", (false, false)),
+            ("messaging.systems", "kafka", (false, false)),
+            ("http.method", "receive", (false, false)),
+        ];
+        for (key, value, expected) in cases {
+            for is_turned in [false, true] {
+                let mut body = attribute("http.route", &"x".repeat(200), false);
+                body.extend(attribute(key, value, is_turned));
+                let read = Body::read(&body);
+                assert_eq!((read.is_messaging, read.takes_messages), expected, "{key}={value} {is_turned}");
+            }
+        }
+    }
 }

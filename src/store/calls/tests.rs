@@ -15,7 +15,6 @@ use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{Span, StatusCode, TraceId, content_hash};
 use crate::otlp::write as wire;
-use crate::store::Cursor;
 use crate::store::chunk::Item;
 use crate::store::engine::Definition;
 use crate::store::histogram::Stats;
@@ -23,6 +22,8 @@ use crate::store::key::{self, Identity};
 use crate::store::literal;
 use crate::store::losses::Losses;
 use crate::store::red::{self, RED, Red, Wanted};
+use crate::store::seal::unseal;
+use crate::store::Cursor;
 
 const ALL_KINDS: [SpanKind; 6] = [
     SpanKind::Unspecified,
@@ -402,29 +403,22 @@ fn so_many_links_are_looked_at_and_no_more() {
 }
 
 #[test]
-fn a_file_has_so_many_rows_and_no_more() {
-    let mut shelf = Shelf::new();
+fn a_table_has_so_many_rows_and_no_more() {
+    use redb::ReadableTable as _;
+    let (shelf, once) = (Shelf::new(), Stats { calls: 1, ..Stats::default() });
     let transaction = shelf.database.begin_write().unwrap();
-    {
-        let mut calls = transaction.open_table(DEPENDENCIES).unwrap();
-        let mut red = transaction.open_table(RED).unwrap();
-        for number in 1..rows::MAX_ROWS as u32 {
-            let key = [b"x\0y\0", &number.to_be_bytes()[..]].concat();
-            calls.insert(&key[..], &b""[..]).unwrap();
-            red.insert(&key[..], &b""[..]).unwrap();
-        }
+    let mut table = transaction.open_table(DEPENDENCIES).unwrap();
+    for keys in [&["a"][..], &["c", "b"], &["a", "c", "b"]] {
+        let rows = keys.iter().map(|key| (key.as_bytes().to_vec(), &once)).collect();
+        add_to_table((DEPENDENCIES, &mut table), rows, 2, &shelf.losses).unwrap();
     }
-    transaction.commit().unwrap();
-    for (number, called) in [(1, "b"), (2, "c"), (3, "b")] {
-        shelf.store(&trace(number, &format!("{called} | x | client | 0-9\n  {called} | x | client | 1-2")));
-    }
-    assert_eq!(shelf.calls(), ["b>b rpc 2"]);
-    let wanted =
-        Wanted { services: &["b", "c"], kinds: &ALL_KINDS, minutes: 0..=u32::MAX, by_operation: true };
-    let red = shelf.red(&wanted);
-    let counted: Vec<_> =
-        red.series.iter().map(|((service, _), minutes)| (service.as_str(), minutes.len())).collect();
-    assert_eq!(counted, [("b", 1)]);
+    let calls = |row: Result<(redb::AccessGuard<'_, _>, redb::AccessGuard<'_, &[u8]>), _>| {
+        let (key, value): (redb::AccessGuard<'_, &[u8]>, _) = row.unwrap();
+        let stats = Stats::read(unseal(key.value(), value.value()).unwrap()).unwrap();
+        (key.value().to_vec(), stats.calls)
+    };
+    let rows: Vec<_> = table.iter().unwrap().map(calls).collect();
+    assert_eq!(rows, [(b"a".to_vec(), 2), (b"b".to_vec(), 2)]);
 }
 
 #[test]
