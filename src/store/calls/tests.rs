@@ -299,7 +299,9 @@ fn errors_and_durations_are_the_childs() {
     );
     for places in [[0, 1, 2], [2, 1, 0]] {
         let mut shelf = Shelf::new();
-        places.map(|place: usize| shelf.store(&spans[place..=place]));
+        for place in places {
+            shelf.store(&spans[place..=place]);
+        }
         let [call] = &shelf.dependencies()[..] else { panic!("one pair calls") };
         assert_eq!((call.calls, call.errors), (2, 1));
         let longest = call.durations.quantile(1.0).unwrap().as_millis();
@@ -500,7 +502,9 @@ fn damaged_rows_are_counted_and_left_out() {
     let spans =
         trace(1, "shop | a | client | 0-9\n  cart | b | server | 1-8\n  late | c | server | 1-8 | ^77");
     shelf.store(&spans);
-    [DEPENDENCIES, PENDING_PARENTS, RED].map(|table| shelf.damage(table));
+    for table in [DEPENDENCIES, PENDING_PARENTS, RED] {
+        shelf.damage(table);
+    }
     assert_eq!(shelf.calls(), [""; 0]);
     let wanted = Wanted { services: &["shop"], kinds: &ALL_KINDS, minutes: 0..=u32::MAX, by_operation: true };
     assert_eq!(shelf.red(&wanted), Red::default());
