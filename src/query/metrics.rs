@@ -128,9 +128,9 @@ pub(super) fn answer(store: &Store, question: &Question, measure: Measure) -> Re
     question.series(red, measure)
 }
 
-/// What the store counted. The literal store counts no minutes.
-fn rows(_store: &Store, _wanted: &Wanted<'_>) -> Result<Red, crate::store::Error> {
-    Ok(Red::default())
+/// What the store counted.
+fn rows(store: &Store, wanted: &Wanted<'_>) -> Result<Red, crate::store::Error> {
+    store.ask(|snapshot| snapshot.red(wanted))
 }
 
 impl Question {

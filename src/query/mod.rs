@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{SpanId, SpanKind, Timestamp, TraceId};
-use crate::store::{Histogram, Store};
+use crate::store::Store;
 
 pub use crate::store::{Dependency, EdgeKind, Status, shortened};
 pub use conditions::Conditions;
@@ -115,17 +115,7 @@ impl Query {
 
     /// Calls between services in the hours that overlap with the time between the bounds, sorted by names and kind.
     pub fn dependencies(&self, start: Timestamp, end: Timestamp) -> Result<Vec<Dependency>, Error> {
-        let calls = self.store.ask(|snapshot| snapshot.dependencies(start, end))?;
-        // The literal store counts no more than calls, and only those of parents.
-        let named = |call: crate::store::literal::Dependency| Dependency {
-            parent: call.parent,
-            child: call.child,
-            kind: EdgeKind::Rpc,
-            calls: call.calls,
-            errors: 0,
-            durations: Histogram::default(),
-        };
-        Ok(calls.into_iter().map(named).collect())
+        Ok(self.store.ask(|snapshot| snapshot.dependencies(start, end))?)
     }
 
     /// How often operations ran, failed, and how long they took, over time.

@@ -1,5 +1,6 @@
 //! Writing a batch: its spans as runs, what is counted from them, and the cursor, all in one commit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
@@ -13,7 +14,7 @@ use crate::store::names::Names;
 use crate::store::pack::{MAX_RUN_SPANS, Packed, Packer};
 use crate::store::schema::{CURSOR, RESOURCES};
 use crate::store::seal::{Damaged, seal, unseal};
-use crate::store::sources::SourceTable;
+use crate::store::sources::{SourceNotes, SourceTable};
 use crate::store::{Appended, Cursor, Error, Store, bloom, key, red};
 
 /// What the writer keeps in memory of what is on the disk, and its working memory.
@@ -85,9 +86,7 @@ impl Appender {
         }
         let batch = self.batch(store, spans)?;
         let appended = Appended { new: batch.items.len() as u64, duplicates: batch.duplicates };
-        let counted = self.count(store, &batch, now)?;
-        let expire_time = now.plus(store.blocks.settings().max_age);
-        let runs = self.pack(&block, &batch.items, expire_time);
+        let (runs, counted) = self.pack(store, &block, &batch, now)?;
         for (service, operation, kind) in runs.iter().flat_map(|packed| &packed.names) {
             self.names.add(service, operation, *kind, &store.losses);
         }
@@ -162,22 +161,26 @@ impl Appender {
     fn batch<'b>(&mut self, store: &Store, spans: &'b [Span]) -> Result<Batch<'b>, Error> {
         let sources = self.sources.as_mut().expect("it is loaded with the block");
         sources.trim();
-        let mut order: Vec<(u128, u64, u32)> = (0..)
+        // In the order in which they lie in memory: after this they are looked at in another one.
+        let mut order: Vec<(u128, u64, u32, u32)> = (0..)
             .zip(spans)
             .map(|(place, span)| {
-                (u128::from_be_bytes(span.trace_id.0), u64::from_be_bytes(span.span_id.0), place)
+                let trace_id = u128::from_be_bytes(span.trace_id.0);
+                let source = sources.number(&span.resource, &span.scope);
+                (trace_id, u64::from_be_bytes(span.span_id.0), place, source)
             })
             .collect();
         order.sort_unstable();
-        let mut items: Vec<Item<'b>> = Vec::with_capacity(spans.len());
-        for (_, _, place) in order {
-            let span = &spans[place as usize];
-            items.push(Item { span, source: sources.number(&span.resource, &span.scope) });
+        let mut items: Vec<Item<'b>> = order
+            .iter()
+            .map(|&(_, _, place, source)| Item { span: &spans[place as usize], source })
+            .collect();
+        if order.windows(2).any(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1)) {
+            sort_shared_ids(&mut items);
+            items.dedup_by_key(|item| (item.span.trace_id, item.span.span_id, item.span.content_hash));
         }
-        sort_shared_ids(&mut items);
-        items.dedup_by_key(|item| (item.span.trace_id, item.span.span_id, item.span.content_hash));
-        let traces = items.chunk_by(|one, other| one.span.trace_id == other.span.trace_id);
-        let asked = Asked::new(traces.map(|trace| trace[0].span.trace_id));
+        let traces = order.chunk_by(|one, next| one.0 == next.0);
+        let asked = Asked::new(traces.map(|trace| TraceId(trace[0].0.to_be_bytes())));
         let mut earlier = Earlier::new();
         let snapshot = store.snapshot()?;
         self.known.find(store, &snapshot, &asked, &mut earlier)?;
@@ -191,43 +194,48 @@ impl Appender {
         Ok(Batch { items, duplicates, earlier })
     }
 
-    fn count(&self, store: &Store, batch: &Batch<'_>, now: Timestamp) -> Result<Counted, Error> {
+    /// Packs the batch, and counts each trace as soon as it is packed.
+    fn pack(
+        &mut self,
+        store: &Store,
+        block: &Block,
+        batch: &Batch<'_>,
+        now: Timestamp,
+    ) -> Result<(Vec<Packed>, Counted), Error> {
+        let notes = self.sources.as_ref().expect("it is loaded with the block").notes();
+        let expire_time = now.plus(store.blocks.settings().max_age);
         let mut counting = Counting::new(&self.pending, &store.losses, now);
-        let traces = || batch.items.chunk_by(|one, other| one.span.trace_id == other.span.trace_id);
-        for trace in traces() {
-            let earlier = batch.earlier.get(&trace[0].span.trace_id).map_or(&[][..], Vec::as_slice);
-            counting.trace(trace, earlier);
+        let mut uncounted = &batch.items[..];
+        let (mut runs, mut before) = (Vec::new(), 0);
+        for items in batch.items.chunks(MAX_RUN_SPANS) {
+            let run = self.packer.pack(block.new_run(), items, notes, expire_time, |end| {
+                let packed = before + end;
+                while let Some(trace) = first_trace(uncounted)
+                    && batch.items.len() - uncounted.len() + trace.len() <= packed
+                {
+                    let earlier = batch.earlier.get(&trace[0].span.trace_id);
+                    counting.trace(trace, earlier.map_or(&[], Vec::as_slice));
+                    uncounted = &uncounted[trace.len()..];
+                }
+            });
+            runs.push(run);
+            before += items.len();
         }
         let linked: Vec<TraceId> = counting.foreign_links().map(|(trace_id, _)| trace_id).collect();
         if !linked.is_empty() {
             let mut earlier = Earlier::new();
             let snapshot = store.snapshot()?;
             self.known.find(store, &snapshot, &Asked::new(linked.into_iter()), &mut earlier)?;
-            let notes = self.sources.as_ref().expect("it is loaded with the block").notes();
             counting.resolve_links(|trace_id| {
                 let mut spans = earlier.remove(&trace_id).unwrap_or_default();
                 let start = batch.items.partition_point(|item| item.span.trace_id < trace_id);
-                let own = batch.items[start..].iter().take_while(|item| item.span.trace_id == trace_id);
-                spans.extend(own.map(|item| KnownSpan {
-                    span_id: item.span.span_id,
-                    content_hash: item.span.content_hash,
-                    service: Arc::clone(&notes[&item.source].service),
-                    kind: item.span.kind,
-                    start: item.span.start,
-                }));
+                let own = first_trace(&batch.items[start..]).unwrap_or_default();
+                let own = own.iter().filter(|item| item.span.trace_id == trace_id);
+                spans.extend(own.map(|item| KnownSpan::of(item, notes)));
                 Ok::<_, Error>(spans)
             })?;
         }
-        Ok(counting.finish())
-    }
-
-    fn pack(&mut self, block: &Block, items: &[Item<'_>], expire_time: Timestamp) -> Vec<Packed> {
-        let notes = self.sources.as_ref().expect("it is loaded with the block").notes();
-        let packer = &mut self.packer;
-        items
-            .chunks(MAX_RUN_SPANS)
-            .map(|items| packer.pack(block.new_run(), items, notes, expire_time))
-            .collect()
+        Ok((runs, counting.finish()))
     }
 
     fn committed(&mut self, block: &Block, items: &[Item<'_>], runs: &[Packed], counted: Counted) {
@@ -239,6 +247,24 @@ impl Appender {
             self.known.remember((block.sequence, packed.run.id), items, sources.notes());
         }
         self.in_doubt = false;
+    }
+}
+
+/// The spans of the first trace.
+fn first_trace<'i, 'b>(items: &'i [Item<'b>]) -> Option<&'i [Item<'b>]> {
+    items.chunk_by(|one, other| one.span.trace_id == other.span.trace_id).next()
+}
+
+impl KnownSpan {
+    /// A span that is being stored.
+    pub(super) fn of(item: &Item<'_>, notes: &HashMap<u32, SourceNotes>) -> Self {
+        Self {
+            span_id: item.span.span_id,
+            content_hash: item.span.content_hash,
+            service: Arc::clone(&notes[&item.source].service),
+            kind: item.span.kind,
+            start: item.span.start,
+        }
     }
 }
 

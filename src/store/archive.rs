@@ -137,7 +137,9 @@ impl Archive {
             .collect();
         let packed: Vec<_> = items
             .chunks(MAX_RUN_SPANS)
-            .map(|items| writer.packer.pack(self.block.new_run(), items, sources.notes(), Timestamp::MAX))
+            .map(|items| {
+                writer.packer.pack(self.block.new_run(), items, sources.notes(), Timestamp::MAX, |_| ())
+            })
             .collect();
         self.block.commit(losses, |transaction, before| {
             for packed in &packed {

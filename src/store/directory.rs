@@ -58,6 +58,20 @@ pub(super) struct ChunkEntry {
 }
 
 impl Run {
+    /// Nothing yet.
+    pub(super) fn empty(id: u32, expire_time: Timestamp) -> Self {
+        Self {
+            id,
+            spans: 0,
+            traces: 0,
+            starts: Timestamp::ZERO..=Timestamp::ZERO,
+            expire_time,
+            raw_bytes: 0,
+            chunks: Vec::new(),
+            filter: Vec::new(),
+        }
+    }
+
     /// The chunks in which spans of the trace would stand, if there are any, and their numbers.
     pub(super) fn chunks_of(
         &self,

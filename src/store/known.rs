@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::model::TraceId;
+use crate::model::{SpanId, SpanKind, Timestamp, TraceId};
 use crate::store::block::View;
 use crate::store::calls::KnownSpan;
 use crate::store::chunk::Item;
@@ -39,14 +39,36 @@ struct Remembered {
 struct RunSpans {
     /// Each trace with where its spans begin.
     traces: Vec<(TraceId, u32)>,
-    spans: Vec<KnownSpan>,
+    spans: Vec<Short>,
+    services: Vec<Arc<str>>,
+}
+
+/// A span, its service by its place among the run's.
+#[derive(Debug)]
+struct Short {
+    span_id: SpanId,
+    content_hash: u64,
+    start: Timestamp,
+    service: u32,
+    kind: SpanKind,
 }
 
 impl RunSpans {
-    fn of(&self, trace_id: TraceId) -> &[KnownSpan] {
-        let Ok(place) = self.traces.binary_search_by_key(&trace_id, |(id, _)| *id) else { return &[] };
-        let end = self.traces.get(place + 1).map_or(self.spans.len(), |(_, start)| *start as usize);
-        &self.spans[self.traces[place].1 as usize..end]
+    fn of(&self, trace_id: TraceId) -> impl Iterator<Item = KnownSpan> {
+        let spans = match self.traces.binary_search_by_key(&trace_id, |(id, _)| *id) {
+            Ok(place) => {
+                let end = self.traces.get(place + 1).map_or(self.spans.len(), |(_, start)| *start as usize);
+                &self.spans[self.traces[place].1 as usize..end]
+            }
+            Err(_) => &[],
+        };
+        spans.iter().map(|span| KnownSpan {
+            span_id: span.span_id,
+            content_hash: span.content_hash,
+            service: Arc::clone(&self.services[span.service as usize]),
+            kind: span.kind,
+            start: span.start,
+        })
     }
 }
 
@@ -83,23 +105,30 @@ impl Known {
         items: &[Item<'_>],
         notes: &HashMap<u32, SourceNotes>,
     ) {
-        let mut traces: Vec<(TraceId, u32)> = Vec::new();
-        let mut spans = Vec::with_capacity(items.len());
+        let mut known =
+            RunSpans { traces: Vec::new(), spans: Vec::with_capacity(items.len()), services: Vec::new() };
+        let mut places = HashMap::new();
+        let mut last = None;
         for item in items {
-            if traces.last().is_none_or(|(id, _)| *id != item.span.trace_id) {
-                traces.push((item.span.trace_id, spans.len() as u32));
+            let span = item.span;
+            if known.traces.last().is_none_or(|(id, _)| *id != span.trace_id) {
+                known.traces.push((span.trace_id, known.spans.len() as u32));
             }
-            spans.push(KnownSpan {
-                span_id: item.span.span_id,
-                content_hash: item.span.content_hash,
-                service: Arc::clone(&notes[&item.source].service),
-                kind: item.span.kind,
-                start: item.span.start,
-            });
+            let service = match last {
+                Some((source, service)) if source == item.source => service,
+                _ => *places.entry(item.source).or_insert_with(|| {
+                    known.services.push(Arc::clone(&notes[&item.source].service));
+                    known.services.len() as u32 - 1
+                }),
+            };
+            last = Some((item.source, service));
+            let (span_id, content_hash, start, kind) =
+                (span.span_id, span.content_hash, span.start, span.kind);
+            known.spans.push(Short { span_id, content_hash, start, service, kind });
         }
-        let mut hashes: Vec<u32> = traces.iter().map(|(id, _)| upper(bloom::trace_hash(*id))).collect();
+        let mut hashes: Vec<u32> = known.traces.iter().map(|(id, _)| upper(bloom::trace_hash(*id))).collect();
         hashes.sort_unstable();
-        self.runs.push_front(Remembered { run, hashes, spans: Some(RunSpans { traces, spans }) });
+        self.runs.push_front(Remembered { run, hashes, spans: Some(known) });
         self.trim();
     }
 
@@ -182,7 +211,7 @@ impl Search<'_> {
                         continue;
                     }
                     match spans {
-                        Some(spans) => self.add(id, spans.of(id).iter().cloned()),
+                        Some(spans) => self.add(id, spans.of(id)),
                         None => self.read(view, run, (hash, id))?,
                     }
                 }

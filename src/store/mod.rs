@@ -68,9 +68,9 @@ use crate::store::files::{Files, Folder};
 use crate::store::losses::Losses;
 
 pub use blocks::Reason;
+pub use calls::{Dependency, EdgeKind};
 #[doc(hidden)]
 pub use chunk::read_any;
-pub use calls::{Dependency, EdgeKind};
 pub use error::Error;
 pub use histogram::{Histogram, Stats};
 pub use key::{Identity, MAX_NAME_BYTES, shortened};

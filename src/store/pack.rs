@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use redb::WriteTransaction;
 
-use crate::model::{SpanKind, Timestamp};
-use crate::otlp::SpanView;
+use crate::model::{SpanKind, Timestamp, TraceId};
 use crate::store::chunk::{Encoder, Item};
 use crate::store::directory::{ChunkEntry, Run};
 use crate::store::index::{Class, IndexBuilder};
@@ -61,34 +60,31 @@ impl Default for Packer {
 
 impl Packer {
     /// Packs items sorted by trace id, span id and content hash, none twice, at least one and at most
-    /// [`MAX_RUN_SPANS`], whose sources are all in `notes`.
+    /// [`MAX_RUN_SPANS`], whose sources are all in `notes`. `packed` is told how far it has come after each chunk, when
+    /// the spans of that are still in the processor's cache.
     pub(super) fn pack(
         &mut self,
         id: u32,
         items: &[Item<'_>],
         notes: &HashMap<u32, SourceNotes>,
         expire_time: Timestamp,
+        mut packed: impl FnMut(usize),
     ) -> Packed {
-        let pieces = cut(items);
-        let (mut chunks, mut entries, mut filters) = (Vec::new(), Vec::new(), Vec::new());
-        for piece in &pieces {
+        let mut run = RunBuilder { run: Run::empty(id, expire_time), hashes: Vec::new(), last: None };
+        let (mut chunks, mut filters, mut services) = (Vec::new(), Vec::new(), Services::default());
+        for piece in cut(items) {
             let spans = &items[piece.clone()];
             self.tags.clear();
             let blob = self.encoder.encode(spans, &mut self.tags);
+            services.add(piece.start as u32, spans, &self.encoder, notes);
             self.add_sources(spans, notes);
             filters.push(bloom::build(self.tags.finish().iter().copied(), bloom::TAG_BITS));
-            entries.push(ChunkEntry {
-                first: (spans[0].span.trace_id, spans[0].span.span_id),
-                first_ordinal: piece.start as u32,
-                spans: spans.len() as u32,
-                bytes: blob.len() as u32,
-                starts: starts_of(spans),
-            });
+            run.add(piece.start as u32, spans, blob.len());
             chunks.push(blob);
+            packed(piece.end);
         }
-        let (index, names) = index_rows(items, notes);
-        let run = run_of(id, items, entries, expire_time);
-        Packed { run, chunks, index, tags: bloom::tags_row(&filters), names }
+        let (index, names) = services.finish();
+        Packed { run: run.finish(), chunks, index, tags: bloom::tags_row(&filters), names }
     }
 
     fn add_sources(&mut self, spans: &[Item<'_>], notes: &HashMap<u32, SourceNotes>) {
@@ -101,25 +97,41 @@ impl Packer {
     }
 }
 
-fn starts_of(items: &[Item<'_>]) -> std::ops::RangeInclusive<Timestamp> {
-    let starts = || items.iter().map(|item| item.span.start);
-    starts().min().unwrap_or_default()..=starts().max().unwrap_or_default()
+/// The directory's entry in the making.
+struct RunBuilder {
+    run: Run,
+    /// Of the traces.
+    hashes: Vec<u64>,
+    last: Option<TraceId>,
 }
 
-fn run_of(id: u32, items: &[Item<'_>], chunks: Vec<ChunkEntry>, expire_time: Timestamp) -> Run {
-    let traces: Vec<u64> = items
-        .chunk_by(|one, other| one.span.trace_id == other.span.trace_id)
-        .map(|trace| bloom::trace_hash(trace[0].span.trace_id))
-        .collect();
-    Run {
-        id,
-        spans: items.len() as u32,
-        traces: traces.len() as u32,
-        starts: starts_of(items),
-        expire_time,
-        raw_bytes: items.iter().map(|item| item.span.body.len() as u64).sum(),
-        chunks,
-        filter: bloom::build(traces.into_iter(), bloom::TRACE_BITS),
+impl RunBuilder {
+    fn add(&mut self, first_ordinal: u32, spans: &[Item<'_>], bytes: usize) {
+        let (mut earliest, mut latest) = (Timestamp::MAX, Timestamp::ZERO);
+        for span in spans.iter().map(|item| item.span) {
+            (earliest, latest) = (earliest.min(span.start), latest.max(span.start));
+            self.run.raw_bytes += span.body.len() as u64;
+            if self.last != Some(span.trace_id) {
+                self.last = Some(span.trace_id);
+                self.hashes.push(bloom::trace_hash(span.trace_id));
+            }
+        }
+        let whole = if self.run.chunks.is_empty() { earliest..=latest } else { self.run.starts.clone() };
+        self.run.starts = earliest.min(*whole.start())..=latest.max(*whole.end());
+        self.run.spans += spans.len() as u32;
+        self.run.chunks.push(ChunkEntry {
+            first: (spans[0].span.trace_id, spans[0].span.span_id),
+            first_ordinal,
+            spans: spans.len() as u32,
+            bytes: bytes as u32,
+            starts: earliest..=latest,
+        });
+    }
+
+    fn finish(mut self) -> Run {
+        self.run.traces = self.hashes.len() as u32;
+        self.run.filter = bloom::build(self.hashes.into_iter(), bloom::TRACE_BITS);
+        self.run
     }
 }
 
@@ -176,32 +188,61 @@ impl Cuts<'_> {
 
 type Names = Vec<(Arc<str>, String, SpanKind)>;
 
-/// The rows of all services of the run, and what is listed of them.
-fn index_rows(items: &[Item<'_>], notes: &HashMap<u32, SourceNotes>) -> (Vec<IndexRow>, Names) {
-    let mut services: Vec<(Arc<str>, IndexBuilder)> = Vec::new();
-    let (mut by_name, mut by_source) = (HashMap::new(), HashMap::new());
-    for (ordinal, item) in items.iter().enumerate() {
-        let place = *by_source.entry(item.source).or_insert_with(|| {
-            let service = &notes[&item.source].service;
-            *by_name.entry(Arc::clone(service)).or_insert_with(|| {
-                services.push((Arc::clone(service), IndexBuilder::default()));
-                services.len() - 1
-            })
-        });
-        let span = item.span;
-        let name = SpanView::name_of(&span.body);
-        let operation = shortened(&name);
-        let class = Class { operation: &operation, kind: span.kind, status: span.status };
-        services[place].1.add(ordinal as u32, class, span.start, span.duration());
+/// The index rows of a run in the making.
+#[derive(Default)]
+struct Services {
+    rows: Vec<(Arc<str>, IndexBuilder)>,
+    by_name: HashMap<Arc<str>, usize>,
+    by_source: HashMap<u32, usize>,
+}
+
+impl Services {
+    /// The spans of the chunk that was encoded last.
+    fn add(
+        &mut self,
+        first_ordinal: u32,
+        spans: &[Item<'_>],
+        encoder: &Encoder,
+        notes: &HashMap<u32, SourceNotes>,
+    ) {
+        let operation = |name| shortened(&String::from_utf8_lossy(name)).into_owned();
+        let operations: Vec<String> = encoder.class_names().map(operation).collect();
+        let mut last = None;
+        for ((ordinal, item), class) in (first_ordinal..).zip(spans).zip(encoder.classes()) {
+            let place = match last {
+                Some((source, place)) if source == item.source => place,
+                _ => self.place_of(item.source, notes),
+            };
+            last = Some((item.source, place));
+            let span = item.span;
+            let class =
+                Class { operation: &operations[*class as usize], kind: span.kind, status: span.status };
+            self.rows[place].1.add(ordinal, class, span.start, span.duration());
+        }
     }
-    let mut names = Vec::new();
-    let rows = services.into_iter().map(|(service, builder)| {
-        let of_service = |(name, kind): (&str, SpanKind)| (Arc::clone(&service), name.to_owned(), kind);
-        names.extend(builder.names().into_iter().map(of_service));
-        IndexRow { latest: builder.max_start(), blob: builder.finish(), service }
-    });
-    let rows = rows.collect();
-    (rows, names)
+
+    fn place_of(&mut self, source: u32, notes: &HashMap<u32, SourceNotes>) -> usize {
+        let (rows, by_name) = (&mut self.rows, &mut self.by_name);
+        *self.by_source.entry(source).or_insert_with(|| {
+            let service = &notes[&source].service;
+            *by_name.entry(Arc::clone(service)).or_insert_with(|| {
+                rows.push((Arc::clone(service), IndexBuilder::default()));
+                rows.len() - 1
+            })
+        })
+    }
+
+    /// The rows, and what is listed of them.
+    fn finish(self) -> (Vec<IndexRow>, Names) {
+        let mut names = Vec::new();
+        let rows = self.rows.into_iter().map(|(service, builder)| {
+            let of_service = |(name, kind): (&str, SpanKind)| (Arc::clone(&service), name.to_owned(), kind);
+            names.extend(builder.names().into_iter().map(of_service));
+            IndexRow { latest: builder.max_start(), blob: builder.finish(), service }
+        });
+        let rows = rows.collect();
+        (rows, names)
+    }
 }
 
 impl Packed {

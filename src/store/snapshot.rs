@@ -94,7 +94,9 @@ impl<'s> Snapshot<'s> {
         let mut found = BTreeSet::new();
         self.each_block(|transaction| {
             let table = transaction.open_table(SERVICES)?;
-            names::services(&table, &self.store.losses, |name| drop(found.insert(name)))
+            names::services(&table, &self.store.losses, |name| {
+                found.insert(name);
+            })
         })?;
         Ok(found.into_iter().take(names::MAX_SERVICES).collect())
     }
@@ -104,7 +106,9 @@ impl<'s> Snapshot<'s> {
         let mut found = BTreeSet::new();
         self.each_block(|transaction| {
             let table = transaction.open_table(OPERATIONS)?;
-            names::operations(&table, service, &self.store.losses, |operation| drop(found.insert(operation)))
+            names::operations(&table, service, &self.store.losses, |operation| {
+                found.insert(operation);
+            })
         })?;
         Ok(found.into_iter().take(names::MAX_OPERATIONS).collect())
     }

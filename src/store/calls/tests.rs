@@ -15,6 +15,7 @@ use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{Span, StatusCode, TraceId, content_hash};
 use crate::otlp::write as wire;
+use crate::store::Cursor;
 use crate::store::chunk::Item;
 use crate::store::engine::Definition;
 use crate::store::histogram::Stats;
@@ -23,7 +24,6 @@ use crate::store::literal;
 use crate::store::losses::Losses;
 use crate::store::red::{self, RED, Red, Wanted};
 use crate::store::seal::unseal;
-use crate::store::Cursor;
 
 const ALL_KINDS: [SpanKind; 6] = [
     SpanKind::Unspecified,

@@ -31,6 +31,8 @@ pub(in crate::store) struct Encoder {
     body: BodyColumns,
     /// The shape of the present span.
     shape: Vec<u8>,
+    /// The class of each span of the chunk.
+    classes: Vec<u32>,
     /// Kinds and statuses that the tags have, a bit for each pair.
     outcomes: u32,
     raw: Vec<u8>,
@@ -50,6 +52,7 @@ impl Encoder {
             head: HeadColumns::default(),
             body: BodyColumns::default(),
             shape: Vec::new(),
+            classes: Vec::new(),
             outcomes: 0,
             raw: Vec::new(),
             compressor: Compressor::new(ZSTD_LEVEL).expect("zstd has this level"),
@@ -65,6 +68,7 @@ impl Encoder {
         self.index.clear();
         self.head.clear();
         self.body.clear();
+        self.classes.clear();
         self.outcomes = 0;
         for trace in items.chunk_by(|one, next| one.span.trace_id == next.span.trace_id) {
             self.head.trace(trace, &mut self.index);
@@ -76,12 +80,23 @@ impl Encoder {
         self.pack(items.len())
     }
 
+    /// Of the chunk that was encoded last: the class of each span. Spans of a class have one name, kind and status.
+    pub(in crate::store) fn classes(&self) -> &[u32] {
+        &self.classes
+    }
+
+    /// The name of each class of the chunk that was encoded last, as its bytes came.
+    pub(in crate::store) fn class_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.head.class_names()
+    }
+
     fn span(&mut self, span: &Span, tags: &mut Tags) {
         self.shape.clear();
         self.shape.extend_from_slice(&[span.kind as u8, span.status as u8, span.origin as u8]);
         self.shape.extend_from_slice(&span.flags.to_le_bytes());
         let name = self.body.span(span, &mut self.shape, &mut self.index, tags);
-        let (is_new_name, is_new_shape) = self.head.class(&self.shape, name, &mut self.index);
+        let (class, is_new_name, is_new_shape) = self.head.class(&self.shape, name, &mut self.index);
+        self.classes.push(class);
         if is_new_name {
             tags.name(name);
         }

@@ -93,14 +93,20 @@ impl HeadColumns {
         write::varint(&mut self.parents, code);
     }
 
-    /// The next span's shape and name; whether the name, and the shape, are new.
-    pub(super) fn class(&mut self, shape: &[u8], name: &[u8], index: &mut Index) -> (bool, bool) {
+    /// The next span's shape and name: their class, and whether the name, and the shape, are new.
+    pub(super) fn class(&mut self, shape: &[u8], name: &[u8], index: &mut Index) -> (u32, bool, bool) {
         let shape = index.intern(SHAPES, &mut self.shapes, shape);
         let name = index.intern(NAMES, &mut self.names, name);
         let pair = (u64::from(shape.id) << 32 | u64::from(name.id)).to_le_bytes();
         let class = index.intern(CLASSES, &mut self.classes, &pair);
         write::varint(&mut self.class_ids, class.id.into());
-        (name.is_new, shape.is_new)
+        (class.id, name.is_new, shape.is_new)
+    }
+
+    /// The name of each class.
+    pub(super) fn class_names(&self) -> impl Iterator<Item = &[u8]> {
+        let name = |pair: &[u8]| pair.first_chunk().map_or(0, |name| u32::from_le_bytes(*name));
+        self.classes.iter().map(move |pair| self.names.get(name(pair)))
     }
 
     /// Appends the columns.
