@@ -7,7 +7,7 @@ use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 
 use crate::model::{Span, Timestamp, TraceId};
 use crate::store::block::{Block, Runs};
-use crate::store::calls::{self, Counted, Counting, KnownSpan, Pending};
+use crate::store::calls::{self, Counted, Counting, KnownSpan, Pending, SeenSpans};
 use crate::store::chunk::Item;
 use crate::store::known::{Asked, Earlier, Known};
 use crate::store::names::Names;
@@ -208,13 +208,15 @@ impl Appender {
         let mut uncounted = &batch.items[..];
         let (mut runs, mut before) = (Vec::new(), 0);
         for items in batch.items.chunks(MAX_RUN_SPANS) {
-            let run = self.packer.pack(block.new_run(), items, notes, expire_time, |end| {
+            let run = self.packer.pack(block.new_run(), items, notes, expire_time, |end, seen| {
                 let packed = before + end;
                 while let Some(trace) = first_trace(uncounted)
                     && batch.items.len() - uncounted.len() + trace.len() <= packed
                 {
                     let earlier = batch.earlier.get(&trace[0].span.trace_id);
-                    counting.trace(trace, earlier.map_or(&[], Vec::as_slice));
+                    let first = batch.items.len() - uncounted.len() - before;
+                    let seen = SeenSpans { operations: &seen.operations, spans: &seen.spans[first..] };
+                    counting.trace(trace, &seen, earlier.map_or(&[], Vec::as_slice));
                     uncounted = &uncounted[trace.len()..];
                 }
             });

@@ -138,7 +138,7 @@ impl Archive {
         let packed: Vec<_> = items
             .chunks(MAX_RUN_SPANS)
             .map(|items| {
-                writer.packer.pack(self.block.new_run(), items, sources.notes(), Timestamp::MAX, |_| ())
+                writer.packer.pack(self.block.new_run(), items, sources.notes(), Timestamp::MAX, |_, _| ())
             })
             .collect();
         self.block.commit(losses, |transaction, before| {

@@ -143,7 +143,7 @@ impl Store {
         items.dedup_by_key(|item| (item.span.trace_id, item.span.span_id, item.span.content_hash));
         let duplicates = before - items.len() as u64;
         let expire_time = read.iter().map(|read| read.run.expire_time).max().unwrap_or_default();
-        let packed = Packer::default().pack(view.block.new_run(), &items, &notes, expire_time, |_| ());
+        let packed = Packer::default().pack(view.block.new_run(), &items, &notes, expire_time, |_, _| ());
         view.block.commit(&self.losses, |transaction, current| {
             for read in read {
                 pack::remove(transaction, &read.run, &index_keys(read))?;

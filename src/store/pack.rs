@@ -60,15 +60,15 @@ impl Default for Packer {
 
 impl Packer {
     /// Packs items sorted by trace id, span id and content hash, none twice, at least one and at most
-    /// [`MAX_RUN_SPANS`], whose sources are all in `notes`. `packed` is told how far it has come after each chunk, when
-    /// the spans of that are still in the processor's cache.
+    /// [`MAX_RUN_SPANS`], whose sources are all in `notes`. `packed` is told after each chunk, when its spans are still
+    /// in the processor's cache, how far it has come, and of each span up to there what was seen in it.
     pub(super) fn pack(
         &mut self,
         id: u32,
         items: &[Item<'_>],
         notes: &HashMap<u32, SourceNotes>,
         expire_time: Timestamp,
-        mut packed: impl FnMut(usize),
+        mut packed: impl FnMut(usize, &Seen),
     ) -> Packed {
         let mut run = RunBuilder { run: Run::empty(id, expire_time), hashes: Vec::new(), last: None };
         let (mut chunks, mut filters, mut services) = (Vec::new(), Vec::new(), Services::default());
@@ -81,7 +81,7 @@ impl Packer {
             filters.push(bloom::build(self.tags.finish().iter().copied(), bloom::TAG_BITS));
             run.add(piece.start as u32, spans, blob.len());
             chunks.push(blob);
-            packed(piece.end);
+            packed(piece.end, &services.seen);
         }
         let (index, names) = services.finish();
         Packed { run: run.finish(), chunks, index, tags: bloom::tags_row(&filters), names }
@@ -188,9 +188,19 @@ impl Cuts<'_> {
 
 type Names = Vec<(Arc<str>, String, SpanKind)>;
 
+/// What was seen in the spans of a run when they were packed.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Names of operations, [`shortened`]; one may be there several times.
+    pub(super) operations: Vec<String>,
+    /// Of each span, which of these is its name, and whether its links or attributes may say something of calls.
+    pub(super) spans: Vec<(u32, bool)>,
+}
+
 /// The index rows of a run in the making.
 #[derive(Default)]
 struct Services {
+    seen: Seen,
     rows: Vec<(Arc<str>, IndexBuilder)>,
     by_name: HashMap<Arc<str>, usize>,
     by_source: HashMap<u32, usize>,
@@ -206,17 +216,20 @@ impl Services {
         notes: &HashMap<u32, SourceNotes>,
     ) {
         let operation = |name| shortened(&String::from_utf8_lossy(name)).into_owned();
-        let operations: Vec<String> = encoder.class_names().map(operation).collect();
+        let Seen { operations, spans: seen } = &mut self.seen;
+        let first = operations.len() as u32;
+        operations.extend(encoder.class_names().map(operation));
+        seen.extend(encoder.classes().iter().map(|(class, tells_of_calls)| (first + class, *tells_of_calls)));
         let mut last = None;
-        for ((ordinal, item), class) in (first_ordinal..).zip(spans).zip(encoder.classes()) {
+        for ((ordinal, item), (class, _)) in (first_ordinal..).zip(spans).zip(encoder.classes()) {
             let place = match last {
                 Some((source, place)) if source == item.source => place,
                 _ => self.place_of(item.source, notes),
             };
             last = Some((item.source, place));
             let span = item.span;
-            let class =
-                Class { operation: &operations[*class as usize], kind: span.kind, status: span.status };
+            let operation = &self.seen.operations[(first + class) as usize];
+            let class = Class { operation, kind: span.kind, status: span.status };
             self.rows[place].1.add(ordinal, class, span.start, span.duration());
         }
     }

@@ -36,6 +36,15 @@ pub(in crate::store) struct Counting<'p> {
     relatives: Relatives,
 }
 
+/// What was seen in a trace's spans when they were packed.
+#[derive(Debug)]
+pub(in crate::store) struct SeenSpans<'s> {
+    /// Names of operations.
+    pub(in crate::store) operations: &'s [String],
+    /// Of each span, which of these is its name, and whether its message may say anything else of calls.
+    pub(in crate::store) spans: &'s [(u32, bool)],
+}
+
 /// What a batch adds, to be written in its transaction and applied to [`Pending`] once that is on disk.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Counted {
@@ -151,7 +160,12 @@ impl<'p> Counting<'p> {
 
     /// Counts the spans that a batch adds to a trace, sorted by span id and content hash, none of them stored before;
     /// `earlier` are the spans of the trace that were. To be called once for each trace.
-    pub(in crate::store) fn trace(&mut self, items: &[Item<'_>], earlier: &[KnownSpan]) {
+    pub(in crate::store) fn trace(
+        &mut self,
+        items: &[Item<'_>],
+        seen: &SeenSpans<'_>,
+        earlier: &[KnownSpan],
+    ) {
         debug_assert!(items.is_sorted_by_key(|item| (item.span.span_id, item.span.content_hash)));
         let Some(first) = items.first() else { return };
         let mut relatives = mem::take(&mut self.relatives);
@@ -162,8 +176,10 @@ impl<'p> Counting<'p> {
         }
         let services: Vec<u32> = relatives.0.iter().map(|relative| relative.service).collect();
         relatives.add(earlier, &mut self.counted.names);
-        for (item, service) in items.iter().zip(services) {
-            self.span(item.span, service, &relatives);
+        for ((item, service), (operation, tells_of_calls)) in items.iter().zip(services).zip(seen.spans) {
+            let operation = &seen.operations[*operation as usize];
+            let body = if *tells_of_calls { Body::read(&item.span.body) } else { Body::default() };
+            self.span(item.span, service, operation, &body, &relatives);
         }
         self.take_waiting(first.span.trace_id, items, &relatives);
         self.relatives = relatives;
@@ -203,13 +219,12 @@ impl<'p> Counting<'p> {
         *self.services.entry(item.source.into()).or_insert_with(|| names.number(&item.span.resource.service))
     }
 
-    fn span(&mut self, span: &Span, service: u32, relatives: &Relatives) {
-        let body = Body::read(&span.body);
+    fn span(&mut self, span: &Span, service: u32, operation: &str, body: &Body, relatives: &Relatives) {
         let outcome = Outcome {
             is_error: span.status == StatusCode::Error,
             nanos: span.end.nanos().saturating_sub(span.start.nanos()),
         };
-        self.count_operation(span, service, &body.name, outcome);
+        self.count_operation(span, service, operation, outcome);
         let parent_id = span.parent_id.filter(|&parent| parent != span.span_id);
         let is_consumer = span.kind == SpanKind::Consumer;
         let links = if body.has_links { body::links(&span.body) } else { Vec::new() };

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::model::{SpanId, SpanKind, Timestamp};
 use crate::store::histogram::Histogram;
 
-pub(in crate::store) use counting::{Counted, Counting};
+pub(in crate::store) use counting::{Counted, Counting, SeenSpans};
 pub(in crate::store) use pending::{PENDING_PARENTS, Pending, Waiting};
 pub(in crate::store) use rows::{Calls, DEPENDENCIES, add_to_table, read, read_waiting, write};
 

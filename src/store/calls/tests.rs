@@ -14,6 +14,7 @@ use super::pending::{MAX_WAIT, MAX_WAITING};
 use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{Span, StatusCode, TraceId, content_hash};
+use crate::otlp::SpanView;
 use crate::otlp::write as wire;
 use crate::store::Cursor;
 use crate::store::chunk::Item;
@@ -81,7 +82,7 @@ impl Shelf {
         let items: Vec<Item<'_>> = new.values().map(|span| Item { span, source: source(span) }).collect();
         let mut counting = Counting::new(&self.pending, &self.losses, self.now);
         for of_trace in items.chunk_by(|one, other| one.span.trace_id == other.span.trace_id) {
-            counting.trace(of_trace, &self.known(of_trace[0].span.trace_id));
+            trace_of(&mut counting, of_trace, &self.known(of_trace[0].span.trace_id));
         }
         let sought: HashSet<_> = counting.foreign_links().map(|(trace_id, _)| trace_id).collect();
         let spans_of = |trace_id| -> Result<_, Infallible> {
@@ -189,6 +190,14 @@ fn calls(drawings: &[&str]) -> Vec<String> {
         assert_eq!(shelf.dependencies(), at_once.dependencies(), "{drawings:?} {order:?}");
     }
     at_once.calls()
+}
+
+/// Counts a trace as if nothing but the names of its spans were known.
+fn trace_of(counting: &mut Counting<'_>, items: &[Item<'_>], earlier: &[KnownSpan]) {
+    let name = |item: &Item<'_>| SpanView::name_of(&item.span.body).into_owned();
+    let operations: Vec<String> = items.iter().map(name).collect();
+    let spans: Vec<_> = (0..).zip(items).map(|(place, _)| (place, true)).collect();
+    counting.trace(items, &SeenSpans { operations: &operations, spans: &spans }, earlier);
 }
 
 #[test]
@@ -398,9 +407,9 @@ fn so_many_links_are_looked_at_and_no_more() {
     let items: Vec<_> = spans.iter().map(|span| Item { span, source: 0 }).collect();
     let (pending, losses) = (Pending::default(), Losses::default());
     let mut counting = Counting::new(&pending, &losses, BASE);
-    counting.trace(&items[..1], &[]);
+    trace_of(&mut counting, &items[..1], &[]);
     assert_eq!(counting.foreign_links().count(), body::MAX_LINKS);
-    counting.trace(&items[1..], &[]);
+    trace_of(&mut counting, &items[1..], &[]);
     assert_eq!(counting.foreign_links().count(), counting::MAX_FOREIGN_LINKS);
 }
 
@@ -435,10 +444,10 @@ fn a_batch_counts_so_many_minutes_of_operations_and_no_more() {
     let items: Vec<_> = spans.iter().map(|span| Item { span, source: 0 }).collect();
     let (pending, losses) = (Pending::default(), Losses::default());
     let mut counting = Counting::new(&pending, &losses, BASE);
-    counting.trace(&items, &[]);
+    trace_of(&mut counting, &items, &[]);
     // One that is counted already still has room.
     let again = Span { trace_id: trace_id(2), ..spans[7].clone() };
-    counting.trace(&[Item { span: &again, source: 0 }], &[]);
+    trace_of(&mut counting, &[Item { span: &again, source: 0 }], &[]);
     let counted = counting.finish();
     assert_eq!(counted.red().count() as u64, rows::MAX_ROWS);
     assert_eq!(counted.red().map(|(_, stats)| stats.calls).sum::<u64>(), rows::MAX_ROWS + 1);

@@ -1,7 +1,7 @@
 //! The spans' bodies on their way into a chunk: a column for each attribute key, one for the rest.
 
 use crate::model::Span;
-use crate::otlp::write;
+use crate::otlp::{Fields, write};
 use crate::store::chunk::dictionary::{Dictionary, Entry, Index};
 use crate::store::chunk::parts::{Part, Parts, Told};
 use crate::store::chunk::{FIRST_KEY, FORMER_NAMES, MAX_KEYS, REST};
@@ -21,6 +21,8 @@ struct Column {
     dictionary: Dictionary,
     /// The key that came after this column's when it was met last: senders write attributes in one order.
     follower: u32,
+    /// Whether the key is one that says something of calls.
+    tells_of_calls: bool,
 }
 
 /// All columns, and the room of former ones.
@@ -30,6 +32,8 @@ pub(super) struct BodyColumns {
     columns: Vec<Column>,
     /// Values in all columns.
     values: u64,
+    /// Of each distinct rest, whether it may say something of calls.
+    rests_of_calls: Vec<bool>,
 }
 
 /// One body as it is walked.
@@ -47,6 +51,8 @@ struct Walk<'a, 'o> {
     name: &'a [u8],
     /// The plain name, the field it came in, and where its op stands.
     plain_name: Option<(&'a [u8], &'a [u8], usize)>,
+    /// Whether anything so far may say something of calls.
+    tells_of_calls: bool,
 }
 
 impl Walk<'_, '_> {
@@ -66,16 +72,18 @@ impl BodyColumns {
         let kept = (FIRST_KEY as usize).max(self.columns.len());
         self.columns.resize_with(kept, Column::default);
         self.values = 0;
+        self.rests_of_calls.clear();
     }
 
-    /// Puts a span's body away; appends its ops to `shape`, and says the name that a reader of the body finds.
+    /// Puts a span's body away; appends its ops to `shape`, and says the name that a reader of the body finds, and
+    /// whether anything but that may say something of calls: links, or attributes of messages.
     pub(super) fn span<'a>(
         &mut self,
         span: &'a Span,
         shape: &mut Vec<u8>,
         index: &mut Index,
         tags: &mut Tags,
-    ) -> &'a [u8] {
+    ) -> (&'a [u8], bool) {
         let mut walk = Walk {
             body: &span.body,
             shape,
@@ -85,6 +93,7 @@ impl BodyColumns {
             before: REST,
             name: b"",
             plain_name: None,
+            tells_of_calls: false,
         };
         let mut parts = Parts::of(span);
         while let Some((part, place)) = parts.next_part() {
@@ -103,7 +112,7 @@ impl BodyColumns {
         }
         self.put_rest_away(&mut walk, span.body.len());
         self.keep_former_name(&mut walk);
-        walk.name
+        (walk.name, walk.tells_of_calls)
     }
 
     /// What a part becomes; none for the rest.
@@ -113,6 +122,7 @@ impl BodyColumns {
             Part::Attribute { key, value } => {
                 let column = self.column(walk.before, key, walk.index)?;
                 walk.before = column;
+                walk.tells_of_calls |= self.columns[column as usize].tells_of_calls;
                 if self.put(column, value, walk.index).is_new {
                     walk.tags.attribute(key, value);
                 }
@@ -128,9 +138,12 @@ impl BodyColumns {
     fn put_rest_away(&mut self, walk: &mut Walk<'_, '_>, end: usize) {
         let Some(start) = walk.rest.take() else { return };
         let rest = &walk.body[start..end];
-        if self.put(REST, rest, walk.index).is_new {
+        let entry = self.put(REST, rest, walk.index);
+        if entry.is_new {
             walk.tags.fields(rest);
+            self.rests_of_calls.push(may_tell_of_calls(rest));
         }
+        walk.tells_of_calls |= self.rests_of_calls[entry.id as usize];
         walk.push(Told::COUNT + REST as u16);
     }
 
@@ -153,8 +166,11 @@ impl BodyColumns {
         let Entry { id, is_new } = index.intern_below(MAX_KEYS, KEYS, &mut self.keys, key)?;
         self.columns[before as usize].follower = id;
         let column = FIRST_KEY + id;
-        if is_new && column as usize == self.columns.len() {
-            self.columns.push(Column::default());
+        if is_new {
+            if column as usize == self.columns.len() {
+                self.columns.push(Column::default());
+            }
+            self.columns[column as usize].tells_of_calls = key.starts_with(b"messaging.");
         }
         Some(column)
     }
@@ -192,4 +208,9 @@ impl BodyColumns {
         self.used().iter().for_each(|column| column.dictionary.write_lengths(out));
         self.used().iter().for_each(|column| out.extend_from_slice(column.dictionary.bytes()));
     }
+}
+
+/// Whether there are links among these fields, or attributes that have no column.
+fn may_tell_of_calls(fields: &[u8]) -> bool {
+    Fields::new(fields).any(|(number, _)| number == 9 || number == 13)
 }

@@ -31,8 +31,8 @@ pub(in crate::store) struct Encoder {
     body: BodyColumns,
     /// The shape of the present span.
     shape: Vec<u8>,
-    /// The class of each span of the chunk.
-    classes: Vec<u32>,
+    /// The class of each span of the chunk, and whether it may say something of calls.
+    classes: Vec<(u32, bool)>,
     /// Kinds and statuses that the tags have, a bit for each pair.
     outcomes: u32,
     raw: Vec<u8>,
@@ -80,8 +80,9 @@ impl Encoder {
         self.pack(items.len())
     }
 
-    /// Of the chunk that was encoded last: the class of each span. Spans of a class have one name, kind and status.
-    pub(in crate::store) fn classes(&self) -> &[u32] {
+    /// Of the chunk that was encoded last: the class of each span, and whether its links or attributes may say something
+    /// of calls. Spans of a class have one name, kind and status.
+    pub(in crate::store) fn classes(&self) -> &[(u32, bool)] {
         &self.classes
     }
 
@@ -94,9 +95,9 @@ impl Encoder {
         self.shape.clear();
         self.shape.extend_from_slice(&[span.kind as u8, span.status as u8, span.origin as u8]);
         self.shape.extend_from_slice(&span.flags.to_le_bytes());
-        let name = self.body.span(span, &mut self.shape, &mut self.index, tags);
+        let (name, tells_of_calls) = self.body.span(span, &mut self.shape, &mut self.index, tags);
         let (class, is_new_name, is_new_shape) = self.head.class(&self.shape, name, &mut self.index);
-        self.classes.push(class);
+        self.classes.push((class, tells_of_calls));
         if is_new_name {
             tags.name(name);
         }

@@ -26,6 +26,18 @@ struct Packed {
     chunk: Vec<u8>,
 }
 
+/// What an encoder says of the spans that it has just packed is what a reader of them finds.
+fn check_seen(encoder: &Encoder, spans: &[Span]) {
+    let names: Vec<_> = encoder.class_names().map(String::from_utf8_lossy).collect();
+    assert_eq!(encoder.classes().len(), spans.len());
+    for ((class, tells_of_calls), span) in encoder.classes().iter().zip(spans) {
+        let view = SpanView::read(&span.body);
+        assert_eq!(names[*class as usize], view.name);
+        let is_messaging = view.attributes.iter().any(|pair| pair.key.starts_with("messaging."));
+        assert!(*tells_of_calls || (view.links.is_empty() && !is_messaging), "{view:?}");
+    }
+}
+
 impl Packed {
     fn new(spans: Vec<Span>) -> Self {
         Self::by(&mut Encoder::new(), spans)
@@ -45,6 +57,7 @@ impl Packed {
         }
         let items = spans.iter().zip(&source_of).map(|(span, &source)| Item { span, source: id_of(source) });
         let chunk = encoder.encode(&items.collect::<Vec<_>>(), &mut Tags::default());
+        check_seen(encoder, &spans);
         Self { spans, sources, chunk }
     }
 
