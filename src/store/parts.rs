@@ -19,11 +19,12 @@ const LARGEST: u32 = 6;
 /// What a leaf with one row of key and value takes beside them (redb's design notes, "leaf page"), and the checksum.
 const OVERHEAD: usize = 4 + 4 + 4 + 4;
 
-/// The longest blob: 255 pieces of the largest size, about 64 MiB.
-pub(super) const MAX_BLOB_BYTES: usize = 255 * ((PAGE_BYTES << LARGEST) - 512);
+/// The longest blob: the pieces of the largest size that leave numbers for what smaller ones the rest takes.
+pub(super) const MAX_BLOB_BYTES: usize = 240 * ((PAGE_BYTES << LARGEST) - 512);
 
 /// Writes a blob below `key`, to which one byte is added: the number of the part.
 pub(super) fn write(table: &mut WriteTable<'_>, key: &[u8], blob: &[u8]) -> Result<u64, Error> {
+    debug_assert!(blob.len() <= MAX_BLOB_BYTES, "{} bytes", blob.len());
     let mut key = [key, &[0]].concat();
     let (mut rest, mut written) = (blob, 0);
     loop {

@@ -8,7 +8,7 @@ use crate::otlp::write;
 
 /// How many places are looked at for a value before it counts as new. One that was overlooked is told twice, which costs
 /// bytes and nothing else: so no sender can make the search long.
-const MAX_PROBES: usize = 32;
+const MAX_PROBES: usize = 128;
 
 /// Places of an [`Index`] that has seen nothing.
 const LEAST_SLOTS: usize = 1 << 10;
