@@ -11,14 +11,15 @@ use crate::store::calls::{self, Counted, Counting, KnownSpan, Pending, SeenSpans
 use crate::store::chunk::Item;
 use crate::store::known::{Asked, Earlier, Known};
 use crate::store::names::Names;
-use crate::store::pack::{MAX_RUN_SPANS, Packed, Packer};
+use crate::store::pack::{Packed, Packer, Seen};
 use crate::store::schema::{CURSOR, RESOURCES};
 use crate::store::seal::{Damaged, seal, unseal};
+use crate::store::sizes::Sizes;
 use crate::store::sources::{SourceNotes, SourceTable};
 use crate::store::{Appended, Cursor, Error, Store, bloom, key, red};
 
 /// What the writer keeps in memory of what is on the disk, and its working memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Appender {
     /// The block that `state` is of, by its sequence; `None` when it is to be read from the disk.
     block: Option<u64>,
@@ -41,6 +42,19 @@ struct Batch<'b> {
 }
 
 impl Appender {
+    pub(super) fn new(sizes: Sizes) -> Self {
+        Self {
+            block: None,
+            in_doubt: false,
+            damaged: 0,
+            names: Names::default(),
+            sources: None,
+            pending: Pending::default(),
+            known: Known::default(),
+            packer: Packer::new(sizes),
+        }
+    }
+
     pub(super) fn pending(&self) -> &Pending {
         &self.pending
     }
@@ -205,16 +219,17 @@ impl Appender {
         let notes = self.sources.as_ref().expect("it is loaded with the block").notes();
         let expire_time = now.plus(store.blocks.settings().max_age);
         let mut counting = Counting::new(&self.pending, &store.losses, now);
-        let mut uncounted = &batch.items[..];
+        let (mut uncounted, mut seen) = (&batch.items[..], Seen::default());
         let (mut runs, mut before) = (Vec::new(), 0);
-        for items in batch.items.chunks(MAX_RUN_SPANS) {
-            let run = self.packer.pack(block.new_run(), items, notes, expire_time, |end, seen| {
+        for items in self.packer.runs(&batch.items) {
+            let id = block.new_run();
+            let run = self.packer.pack(id, items, notes, expire_time, &mut seen, |end, seen| {
                 let packed = before + end;
                 while let Some(trace) = first_trace(uncounted)
-                    && batch.items.len() - uncounted.len() + trace.len() <= packed
+                    && let first = batch.items.len() - uncounted.len()
+                    && first + trace.len() <= packed
                 {
                     let earlier = batch.earlier.get(&trace[0].span.trace_id);
-                    let first = batch.items.len() - uncounted.len() - before;
                     let seen = SeenSpans { operations: &seen.operations, spans: &seen.spans[first..] };
                     counting.trace(trace, &seen, earlier.map_or(&[], Vec::as_slice));
                     uncounted = &uncounted[trace.len()..];
@@ -245,7 +260,7 @@ impl Appender {
         self.pending.apply(counted);
         let sources = self.sources.as_mut().expect("it is loaded with the block");
         sources.committed();
-        for (packed, items) in runs.iter().zip(items.chunks(MAX_RUN_SPANS)) {
+        for (packed, items) in runs.iter().zip(self.packer.runs(items)) {
             self.known.remember((block.sequence, packed.run.id), items, sources.notes());
         }
         self.in_doubt = false;

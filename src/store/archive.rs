@@ -11,9 +11,10 @@ use crate::store::block::Block;
 use crate::store::chunk::Item;
 use crate::store::files::Files;
 use crate::store::losses::Losses;
-use crate::store::pack::{MAX_RUN_SPANS, Packer};
+use crate::store::pack::{Packer, Seen};
 use crate::store::schema::{ARCHIVE, RESOURCES};
 use crate::store::seal::seal;
+use crate::store::sizes::Sizes;
 use crate::store::sources::SourceTable;
 use crate::store::{Error, Snapshot};
 
@@ -34,7 +35,7 @@ pub(super) struct Archive {
     writer: Mutex<Writer>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Writer {
     sources: Option<SourceTable>,
     packer: Packer,
@@ -42,7 +43,12 @@ struct Writer {
 
 impl Archive {
     /// Opens the file, or makes it. A damaged one is set aside.
-    pub(super) fn open(files: &Arc<dyn Files>, losses: &Losses, now: Timestamp) -> Result<Self, Error> {
+    pub(super) fn open(
+        files: &Arc<dyn Files>,
+        sizes: Sizes,
+        losses: &Losses,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let open = || Block::open(files, NAME, (SEQUENCE, now), CACHE_BYTES, losses);
         let block = match open() {
             Err(error) if error.is_damage() => {
@@ -64,7 +70,8 @@ impl Archive {
             }
             Ok(pinned)
         })?;
-        Ok(Self { block, pinned: RwLock::new(pinned), writer: Mutex::default() })
+        let writer = Writer { sources: None, packer: Packer::new(sizes) };
+        Ok(Self { block, pinned: RwLock::new(pinned), writer: Mutex::new(writer) })
     }
 
     /// How many traces are pinned.
@@ -135,10 +142,12 @@ impl Archive {
             .iter()
             .map(|span| Item { span, source: sources.number(&span.resource, &span.scope) })
             .collect();
-        let packed: Vec<_> = items
-            .chunks(MAX_RUN_SPANS)
+        let runs = writer.packer.runs(&items);
+        let packed: Vec<_> = runs
+            .into_iter()
             .map(|items| {
-                writer.packer.pack(self.block.new_run(), items, sources.notes(), Timestamp::MAX, |_, _| ())
+                let (id, notes, seen) = (self.block.new_run(), sources.notes(), &mut Seen::default());
+                writer.packer.pack(id, items, notes, Timestamp::MAX, seen, |_, _| ())
             })
             .collect();
         self.block.commit(losses, |transaction, before| {

@@ -15,9 +15,6 @@ const CONVERSION: [u8; 16] = *b"format 1 to 2 \0\0";
 /// Memory for its pages.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Spans of one batch.
-const BATCH: usize = 10_000;
-
 impl Store {
     /// Stores what an old file holds, as if it came now, and removes the file. A damaged one is set aside.
     pub(super) fn take_over_format_1(&self, now: Timestamp) -> Result<(), Error> {
@@ -47,7 +44,7 @@ impl Store {
         let done = self.cursor(CONVERSION, 0)?.unwrap_or(0);
         let (mut sequence, mut after, mut spans) = (0, None, 0);
         loop {
-            let batch = old.spans_after(after, BATCH)?;
+            let batch = old.spans_after(after, self.sizes.conversion_spans)?;
             let Some(last) = batch.last() else { break };
             after = Some(literal::Identity::of(last));
             sequence += 1;
@@ -58,7 +55,7 @@ impl Store {
         }
         let mut after = None;
         loop {
-            let batch = old.pinned_after(after, BATCH)?;
+            let batch = old.pinned_after(after, self.sizes.conversion_spans)?;
             let Some(last) = batch.last() else { break };
             after = Some(literal::Identity::of(last));
             for trace in batch.chunk_by(|one, other| one.trace_id == other.trace_id) {

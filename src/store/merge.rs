@@ -9,22 +9,11 @@ use crate::model::{Span, Timestamp};
 use crate::store::block::{Block, View};
 use crate::store::chunk::Item;
 use crate::store::directory::Run;
-use crate::store::pack::{self, Packer};
+use crate::store::pack::{self, Packer, Seen};
 use crate::store::schema::{RESOURCES, index_key};
 use crate::store::seal::Damaged;
 use crate::store::sources::{self, SourceNotes};
 use crate::store::{Error, Store, shortened};
-
-/// A run with fewer spans is small.
-const SMALL: u32 = 5_000;
-
-/// Small runs that are merged in the active block once there are so many, or so many spans in them.
-const MANY_RUNS: usize = 64;
-const MANY_SPANS: u32 = 25_000;
-
-/// The most that is merged at once: runs, and spans, which are in memory meanwhile.
-const MAX_RUNS: usize = 256;
-const MAX_SPANS: u32 = 30_000;
 
 /// What merging did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,29 +42,23 @@ impl Store {
             if block.is_tidy() {
                 continue;
             }
-            if let Some(merged) = self.merge_block(&block, 2, 0)? {
+            if let Some(merged) = self.merge_block(&block, true)? {
                 return Ok(Some(merged));
             }
             block.compact()?;
         }
         for block in self.blocks.active().iter().chain([&self.archive.block]) {
-            if let Some(merged) = self.merge_block(block, MANY_RUNS, MANY_SPANS)? {
+            if let Some(merged) = self.merge_block(block, false)? {
                 return Ok(Some(merged));
             }
         }
         Ok(None)
     }
 
-    fn merge_block(
-        &self,
-        block: &Arc<Block>,
-        enough_runs: usize,
-        enough_spans: u32,
-    ) -> Result<Option<Merged>, Error> {
+    fn merge_block(&self, block: &Arc<Block>, is_sealed: bool) -> Result<Option<Merged>, Error> {
         let view = block.view(&self.losses)?;
         let small = self.small_runs(&view);
-        let spans: u32 = small.iter().map(|run| run.spans).sum();
-        if small.len() < 2 || (small.len() < enough_runs && (enough_spans == 0 || spans < enough_spans)) {
+        if small.len() < 2 || !(is_sealed || self.are_enough(&small)) {
             return Ok(None);
         }
         let read: Vec<Read> = small
@@ -89,16 +72,31 @@ impl Store {
         self.replace(&view, &read).map(Some)
     }
 
+    /// Whether merging them is worth the writing while more are to come.
+    fn are_enough(&self, small: &[Arc<Run>]) -> bool {
+        let spans: u32 = small.iter().map(|run| run.spans).sum();
+        let bytes: u64 = small.iter().map(|run| run.raw_bytes).sum();
+        let sizes = &self.sizes;
+        // When as many bytes are chosen as may be, it is more than half of that: each is smaller than the other half.
+        small.len() >= sizes.many_runs || spans >= sizes.many_spans || bytes >= sizes.merged_bytes / 2
+    }
+
     /// Small runs whose time ends at about the same time, so that none is kept much longer for the others.
     fn small_runs(&self, view: &View) -> Vec<Arc<Run>> {
         let slack = self.blocks.settings().max_age / 48;
         let mut chosen: Vec<Arc<Run>> = Vec::new();
-        let mut spans = 0;
-        let is_small = |run: &&Arc<Run>| run.spans < SMALL && !view.block.is_unreadable(run.id);
+        let sizes = &self.sizes;
+        let (mut spans, mut bytes) = (0, 0);
+        let is_small = |run: &&Arc<Run>| {
+            let is_small = run.spans < sizes.small_run && run.raw_bytes < sizes.merged_bytes / 2;
+            is_small && !view.block.is_unreadable(run.id)
+        };
         for run in view.runs.iter().filter(is_small) {
             let first = chosen.first().map_or(run.expire_time, |first| first.expire_time);
             let apart = run.expire_time.since(first).max(first.since(run.expire_time));
-            if chosen.len() >= MAX_RUNS || spans + run.spans > MAX_SPANS {
+            let is_enough =
+                spans + run.spans > sizes.merged_spans || bytes + run.raw_bytes > sizes.merged_bytes;
+            if chosen.len() >= sizes.merged_runs || is_enough {
                 break;
             }
             if apart > slack {
@@ -106,9 +104,10 @@ impl Store {
                     break;
                 }
                 // Alone in its time.
-                (chosen, spans) = (Vec::new(), 0);
+                (chosen, spans, bytes) = (Vec::new(), 0, 0);
             }
             spans += run.spans;
+            bytes += run.raw_bytes;
             chosen.push(Arc::clone(run));
         }
         chosen
@@ -143,7 +142,8 @@ impl Store {
         items.dedup_by_key(|item| (item.span.trace_id, item.span.span_id, item.span.content_hash));
         let duplicates = before - items.len() as u64;
         let expire_time = read.iter().map(|read| read.run.expire_time).max().unwrap_or_default();
-        let packed = Packer::default().pack(view.block.new_run(), &items, &notes, expire_time, |_, _| ());
+        let (id, seen) = (view.block.new_run(), &mut Seen::default());
+        let packed = Packer::new(self.sizes).pack(id, &items, &notes, expire_time, seen, |_, _| ());
         view.block.commit(&self.losses, |transaction, current| {
             for read in read {
                 pack::remove(transaction, &read.run, &index_keys(read))?;

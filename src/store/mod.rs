@@ -46,9 +46,12 @@ mod red;
 mod scan;
 mod schema;
 mod seal;
+mod sizes;
 mod snapshot;
 mod sources;
 pub(crate) mod tags;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -66,6 +69,7 @@ use crate::store::blocks::Blocks;
 use crate::store::cache::ChunkCache;
 use crate::store::files::{Files, Folder};
 use crate::store::losses::Losses;
+use crate::store::sizes::Sizes;
 
 pub use blocks::Reason;
 pub use calls::{Dependency, EdgeKind};
@@ -166,6 +170,7 @@ pub struct Store {
     blocks: Blocks,
     archive: Archive,
     cache: ChunkCache,
+    sizes: Sizes,
     losses: Losses,
     appender: Mutex<Appender>,
     /// Held while runs are merged.
@@ -180,18 +185,24 @@ impl Store {
     pub fn open(folder: &Path, settings: &Settings, now: Timestamp) -> Result<Self, Error> {
         let files = Folder::open(folder);
         let files = files.map_err(|source| Error::File { path: folder.to_owned(), source })?;
-        Self::with_files(Arc::new(files), settings, now)
+        Self::with_files(Arc::new(files), settings, Sizes::default(), now)
     }
 
-    fn with_files(files: Arc<dyn Files>, settings: &Settings, now: Timestamp) -> Result<Self, Error> {
+    fn with_files(
+        files: Arc<dyn Files>,
+        settings: &Settings,
+        sizes: Sizes,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let losses = Losses::default();
-        let archive = Archive::open(&files, &losses, now)?;
+        let archive = Archive::open(&files, sizes, &losses, now)?;
         let store = Self {
             blocks: Blocks::open(files, settings.clone(), &losses, now)?,
             archive,
             cache: ChunkCache::new(settings.cache_bytes / 4),
+            sizes,
             losses,
-            appender: Mutex::default(),
+            appender: Mutex::new(Appender::new(sizes)),
             merging: Mutex::new(()),
             expired: AtomicU64::new(0),
         };

@@ -11,20 +11,10 @@ use crate::store::chunk::{Encoder, Item};
 use crate::store::directory::{ChunkEntry, Run};
 use crate::store::index::{Class, IndexBuilder};
 use crate::store::schema::{RUNS, SEARCHABLE_TAGS, SERVICE_NAME_INDEX, SPANS, chunk_key, index_key};
+use crate::store::sizes::Sizes;
 use crate::store::sources::SourceNotes;
 use crate::store::tags::Tags;
 use crate::store::{Error, bloom, parts, shortened};
-
-/// The most spans of one run.
-pub(super) const MAX_RUN_SPANS: usize = 50_000;
-
-/// A chunk ends before the trace with which it would have more than these, unless that trace is all it has.
-const CHUNK_SPANS: usize = 2_000;
-const CHUNK_BYTES: usize = 1 << 20;
-
-/// Within a trace a chunk ends after these.
-const TRACE_SPANS: usize = 4_096;
-const TRACE_BYTES: usize = 4 << 20;
 
 /// A run that is ready to be written.
 #[derive(Debug)]
@@ -48,40 +38,58 @@ struct IndexRow {
 /// Packs one run after the other with the same memory.
 #[derive(Debug)]
 pub(super) struct Packer {
+    sizes: Sizes,
     encoder: Encoder,
     tags: Tags,
 }
 
-impl Default for Packer {
-    fn default() -> Self {
-        Self { encoder: Encoder::new(), tags: Tags::default() }
-    }
-}
-
 impl Packer {
-    /// Packs items sorted by trace id, span id and content hash, none twice, at least one and at most
-    /// [`MAX_RUN_SPANS`], whose sources are all in `notes`. `packed` is told after each chunk, when its spans are still
-    /// in the processor's cache, how far it has come, and of each span up to there what was seen in it.
+    pub(super) fn new(sizes: Sizes) -> Self {
+        Self { sizes, encoder: Encoder::new(), tags: Tags::default() }
+    }
+
+    /// The items of each run that is to be packed of so many.
+    pub(super) fn runs<'i, 's>(&self, mut items: &'i [Item<'s>]) -> Vec<&'i [Item<'s>]> {
+        let mut runs = Vec::new();
+        while !items.is_empty() {
+            let mut bytes = 0;
+            let has_room = |item: &&Item<'_>| {
+                let before = bytes;
+                bytes += item.span.body.len();
+                before < self.sizes.run_bytes
+            };
+            let (run, behind) =
+                items.split_at(items.iter().take(self.sizes.run_spans).take_while(has_room).count());
+            runs.push(run);
+            items = behind;
+        }
+        runs
+    }
+
+    /// Packs items sorted by trace id, span id and content hash, none twice, at least one and no more than
+    /// [`Self::runs`] put into one run, whose sources are all in `notes`. What is seen in each span goes to the end of
+    /// `seen`; `packed` is told after each chunk, when its spans are still in the processor's cache, how far it has come.
     pub(super) fn pack(
         &mut self,
         id: u32,
         items: &[Item<'_>],
         notes: &HashMap<u32, SourceNotes>,
         expire_time: Timestamp,
+        seen: &mut Seen,
         mut packed: impl FnMut(usize, &Seen),
     ) -> Packed {
         let mut run = RunBuilder { run: Run::empty(id, expire_time), hashes: Vec::new(), last: None };
         let (mut chunks, mut filters, mut services) = (Vec::new(), Vec::new(), Services::default());
-        for piece in cut(items) {
+        for piece in cut(items, &self.sizes) {
             let spans = &items[piece.clone()];
             self.tags.clear();
             let blob = self.encoder.encode(spans, &mut self.tags);
-            services.add(piece.start as u32, spans, &self.encoder, notes);
+            services.add(piece.start as u32, spans, seen.add(&self.encoder), notes);
             self.add_sources(spans, notes);
             filters.push(bloom::build(self.tags.finish().iter().copied(), bloom::TAG_BITS));
             run.add(piece.start as u32, spans, blob.len());
             chunks.push(blob);
-            packed(piece.end, &services.seen);
+            packed(piece.end, seen);
         }
         let (index, names) = services.finish();
         Packed { run: run.finish(), chunks, index, tags: bloom::tags_row(&filters), names }
@@ -136,8 +144,8 @@ impl RunBuilder {
 }
 
 /// Where chunks begin and end.
-fn cut(items: &[Item<'_>]) -> Vec<Range<usize>> {
-    let mut cuts = Cuts { items, start: 0, bytes: 0, pieces: Vec::new() };
+fn cut(items: &[Item<'_>], sizes: &Sizes) -> Vec<Range<usize>> {
+    let mut cuts = Cuts { sizes, start: 0, bytes: 0, pieces: Vec::new() };
     let mut at = 0;
     for trace in items.chunk_by(|one, other| one.span.trace_id == other.span.trace_id) {
         cuts.trace(at, trace);
@@ -147,8 +155,8 @@ fn cut(items: &[Item<'_>]) -> Vec<Range<usize>> {
     cuts.pieces
 }
 
-struct Cuts<'i> {
-    items: &'i [Item<'i>],
+struct Cuts<'s> {
+    sizes: &'s Sizes,
     /// Where the piece begins, and its bytes so far.
     start: usize,
     bytes: usize,
@@ -165,10 +173,12 @@ impl Cuts<'_> {
 
     fn trace(&mut self, at: usize, trace: &[Item<'_>]) {
         let bytes: usize = trace.iter().map(|item| item.span.body.len()).sum();
-        if at + trace.len() - self.start > CHUNK_SPANS || self.bytes + bytes > CHUNK_BYTES {
+        if at + trace.len() - self.start > self.sizes.chunk_spans
+            || self.bytes + bytes > self.sizes.chunk_bytes
+        {
             self.end(at);
         }
-        if trace.len() <= TRACE_SPANS && bytes <= TRACE_BYTES {
+        if trace.len() <= self.sizes.trace_spans && bytes <= self.sizes.trace_bytes {
             self.bytes += bytes;
             return;
         }
@@ -176,19 +186,20 @@ impl Cuts<'_> {
             let length = at + place - self.start;
             // Chunks are found by their first span's ids, so those of two must differ.
             let is_new = place == 0 || trace[place - 1].span.span_id != item.span.span_id;
-            if is_new && (length >= TRACE_SPANS || self.bytes + item.span.body.len() > TRACE_BYTES) {
+            let is_full = length >= self.sizes.trace_spans
+                || self.bytes + item.span.body.len() > self.sizes.trace_bytes;
+            if is_new && is_full {
                 self.end(at + place);
             }
             self.bytes += item.span.body.len();
         }
         self.end(at + trace.len());
-        debug_assert!(self.start <= self.items.len());
     }
 }
 
 type Names = Vec<(Arc<str>, String, SpanKind)>;
 
-/// What was seen in the spans of a run when they were packed.
+/// What was seen in spans when they were packed.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Names of operations, [`shortened`]; one may be there several times.
@@ -197,38 +208,43 @@ pub(super) struct Seen {
     pub(super) spans: Vec<(u32, bool)>,
 }
 
+impl Seen {
+    /// Adds what is seen in the chunk that was encoded last; returns all names, and what was added of the spans.
+    fn add(&mut self, encoder: &Encoder) -> (&[String], &[(u32, bool)]) {
+        let operation = |name| shortened(&String::from_utf8_lossy(name)).into_owned();
+        let (first, before) = (self.operations.len() as u32, self.spans.len());
+        self.operations.extend(encoder.class_names().map(operation));
+        let seen = encoder.classes().iter().map(|(class, tells_of_calls)| (first + class, *tells_of_calls));
+        self.spans.extend(seen);
+        (&self.operations, &self.spans[before..])
+    }
+}
+
 /// The index rows of a run in the making.
 #[derive(Default)]
 struct Services {
-    seen: Seen,
     rows: Vec<(Arc<str>, IndexBuilder)>,
     by_name: HashMap<Arc<str>, usize>,
     by_source: HashMap<u32, usize>,
 }
 
 impl Services {
-    /// The spans of the chunk that was encoded last.
+    /// The spans of a chunk, and what was seen in them.
     fn add(
         &mut self,
         first_ordinal: u32,
         spans: &[Item<'_>],
-        encoder: &Encoder,
+        (operations, seen): (&[String], &[(u32, bool)]),
         notes: &HashMap<u32, SourceNotes>,
     ) {
-        let operation = |name| shortened(&String::from_utf8_lossy(name)).into_owned();
-        let Seen { operations, spans: seen } = &mut self.seen;
-        let first = operations.len() as u32;
-        operations.extend(encoder.class_names().map(operation));
-        seen.extend(encoder.classes().iter().map(|(class, tells_of_calls)| (first + class, *tells_of_calls)));
         let mut last = None;
-        for ((ordinal, item), (class, _)) in (first_ordinal..).zip(spans).zip(encoder.classes()) {
+        for ((ordinal, item), (operation, _)) in (first_ordinal..).zip(spans).zip(seen) {
             let place = match last {
                 Some((source, place)) if source == item.source => place,
                 _ => self.place_of(item.source, notes),
             };
             last = Some((item.source, place));
-            let span = item.span;
-            let operation = &self.seen.operations[(first + class) as usize];
+            let (span, operation) = (item.span, &operations[*operation as usize]);
             let class = Class { operation, kind: span.kind, status: span.status };
             self.rows[place].1.add(ordinal, class, span.start, span.duration());
         }

@@ -104,7 +104,7 @@ pub(super) struct Item<'a> {
 pub(super) const MAX_SPANS: usize = 1 << 16;
 
 /// Bytes of all bodies of a chunk. It is cut at about 1 MiB: what may come above is one span.
-pub(super) const MAX_BODY_BYTES: usize = 32 << 20;
+pub(super) const MAX_BODY_BYTES: usize = 48 << 20;
 
 /// Bytes of the head, and of the body, before they were packed. Bodies of the oddest fields take twice their bytes. Each
 /// op, value and distinct value takes one of them at least, and four in memory.

@@ -1,0 +1,849 @@
+//! The store seen from outside: what goes in, what comes back, what time, size, retries and merging do to it.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use bytes::Bytes;
+use redb::{Database, DatabaseError, ReadableTableMetadata as _};
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
+use crate::model::{SpanKind, content_hash};
+use crate::store::engine::{FORMAT_KEY, META};
+use crate::store::files::BLOCKS;
+use crate::store::schema::{SERVICE_NAME_INDEX, SPANS};
+use crate::store::seal::seal;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_secs(60);
+const BUFFER: [u8; 16] = [7; 16];
+
+const CART: &str = "
+shop | GET /cart | server | 0-100
+  shop | load | client | 10-90
+    cart | GET | server | 20-80
+      redis | HGET | client | 30-40 | !error db.system=redis
+";
+
+const CART_CALLS: [&str; 3] = ["cart>redis 1", "shop>cart 1", "shop>shop 1"];
+
+pub(super) fn settings() -> Settings {
+    Settings { cache_bytes: 16 << 20, max_age: DAY, max_bytes: Some(1 << 30), min_free_bytes: 0 }
+}
+
+/// So few that a handful of spans is several chunks and runs, and a handful of runs is many.
+pub(super) const TINY: Sizes = Sizes {
+    run_spans: 7,
+    run_bytes: 4 << 20,
+    chunk_spans: 3,
+    chunk_bytes: 16 << 10,
+    trace_spans: 4,
+    trace_bytes: 32 << 10,
+    small_run: 40,
+    many_runs: 4,
+    many_spans: 60,
+    merged_runs: 6,
+    merged_spans: 80,
+    merged_bytes: 8 << 20,
+    conversion_spans: 2,
+};
+
+/// A store in a folder of its own.
+struct Shelf {
+    folder: TempDir,
+    settings: Settings,
+    sizes: Sizes,
+    store: Option<Store>,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        Self::with(settings(), Sizes::default())
+    }
+
+    fn tiny() -> Self {
+        Self::with(settings(), TINY)
+    }
+
+    fn with(settings: Settings, sizes: Sizes) -> Self {
+        let mut shelf = Self { folder: tempfile::tempdir().unwrap(), settings, sizes, store: None };
+        shelf.reopen(BASE);
+        shelf
+    }
+
+    fn reopen(&mut self, now: Timestamp) {
+        self.store = None;
+        let files = Arc::new(Folder::open(self.folder.path()).unwrap());
+        self.store = Some(Store::with_files(files, &self.settings, self.sizes, now).unwrap());
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn append(&self, sequence: u64, spans: &[Span], now: Timestamp) -> Appended {
+        self.store().append(spans, &cursor(sequence), now).unwrap()
+    }
+
+    fn trace(&self, number: u64) -> Vec<Span> {
+        traced(&self.store().snapshot().unwrap(), number)
+    }
+
+    fn calls(&self) -> Vec<String> {
+        calls(&self.store().snapshot().unwrap())
+    }
+
+    /// Merges until there is nothing left to merge.
+    fn merge(&self) -> Merged {
+        let mut all = Merged::default();
+        while let Some(Merged { runs, spans, duplicates }) = self.store().merge().unwrap() {
+            all.runs += runs;
+            all.spans += spans;
+            all.duplicates += duplicates;
+            assert!(all.runs < 10_000, "merging comes to an end");
+        }
+        all
+    }
+
+    fn blocks(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder.path().join(BLOCKS)).unwrap();
+        let mut names: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn cursor(sequence: u64) -> Cursor {
+    Cursor { buffer: BUFFER, signal: 0, sequence }
+}
+
+fn sorted(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by_key(|span| (span.span_id, span.content_hash));
+    spans
+}
+
+fn traced(snapshot: &Snapshot<'_>, number: u64) -> Vec<Span> {
+    sorted(snapshot.trace(trace_id(number), usize::MAX).unwrap().spans)
+}
+
+fn calls(snapshot: &Snapshot<'_>) -> Vec<String> {
+    let calls = snapshot.dependencies(Timestamp::ZERO, Timestamp::MAX).unwrap();
+    calls.iter().map(|call| format!("{}>{} {}", call.parent, call.child, call.calls)).collect()
+}
+
+/// How many spans a search without conditions comes upon.
+fn searched(snapshot: &Snapshot<'_>, service: Option<&str>) -> usize {
+    let filter = Filter {
+        service: service.map(str::to_owned),
+        operation: None,
+        kind: None,
+        status: None,
+        tags: Vec::new(),
+        starts: Timestamp::ZERO..=Timestamp::MAX,
+        durations: Duration::ZERO..=Duration::MAX,
+    };
+    let mut candidates = Vec::new();
+    let mut scan = snapshot.scan(&filter).unwrap();
+    while scan.advance(&mut candidates).unwrap() {}
+    candidates.len()
+}
+
+/// The span with other bytes in its body, and so another identity.
+fn with_body(span: &Span, body: Vec<u8>) -> Span {
+    let body = Bytes::from(body);
+    Span { content_hash: content_hash(&span.resource, &span.scope, &body), body, ..span.clone() }
+}
+
+/// What may happen between two batches.
+type Between = (&'static str, fn(&mut Shelf, Timestamp));
+
+const BETWEEN: [Between; 6] = [
+    ("nothing", |_shelf, _now| ()),
+    ("a restart", Shelf::reopen),
+    ("a roll", |shelf, now| shelf.store().roll(now).unwrap()),
+    ("merging", |shelf, _now| drop(shelf.merge())),
+    ("a restart and a roll", |shelf, now| {
+        shelf.reopen(now);
+        shelf.store().roll(now).unwrap();
+    }),
+    ("a roll, a restart and merging", |shelf, now| {
+        shelf.store().roll(now).unwrap();
+        shelf.reopen(now);
+        shelf.merge();
+    }),
+];
+
+#[test]
+fn what_is_appended_comes_back_byte_for_byte() {
+    for sizes in [Sizes::default(), TINY] {
+        let mut shelf = Shelf::with(settings(), sizes);
+        let mut spans = trace(1, CART);
+        // An unknown field (number 1000, text), a megabyte of attribute, and a second span with a used id.
+        let unknown = [&spans[0].body[..], &[0xc2, 0x3e, 3], b"new"].concat();
+        spans.push(Span { span_id: span_id(10), ..with_body(&spans[0], unknown) });
+        let huge = trace(1, &format!("shop | big | internal | 5-6 | #11 text={}", "x".repeat(1 << 20)));
+        spans.extend(huge);
+        spans.push(with_body(&spans[1], b"\x2a\x05other".to_vec()));
+        assert_eq!(shelf.append(1, &spans, BASE), Appended { new: 7, duplicates: 0 });
+        shelf.append(2, &trace(2, CART), BASE);
+        assert_eq!(shelf.trace(1), sorted(spans.clone()));
+        for (name, happens) in BETWEEN {
+            happens(&mut shelf, BASE);
+            assert_eq!(shelf.trace(1), sorted(spans.clone()), "{name}");
+            assert_eq!(shelf.trace(2), sorted(trace(2, CART)), "{name}");
+            assert_eq!(shelf.trace(3), [], "{name}");
+        }
+        assert_eq!(shelf.store().status().damaged_rows, 0);
+    }
+}
+
+#[test]
+fn a_large_trace_is_read_as_far_as_there_is_room() {
+    for sizes in [Sizes::default(), TINY] {
+        let shelf = Shelf::with(settings(), sizes);
+        shelf.append(1, &trace(1, CART), BASE);
+        shelf.append(2, &trace(1, "shop | late | internal | 5-6 | #9"), BASE);
+        let read = |bytes| shelf.store().snapshot().unwrap().trace(trace_id(1), bytes).unwrap();
+        let whole = read(usize::MAX);
+        assert_eq!((whole.spans.len(), whole.cut), (5, false));
+        assert_eq!(read(whole.bytes), whole);
+        let cut = read(whole.bytes - 1);
+        assert_eq!((cut.spans.len(), cut.cut), (4, true));
+        assert_eq!(read(0).spans.len(), 1);
+    }
+}
+
+#[test]
+fn a_pinned_trace_takes_the_room_of_one() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    let read = |bytes| shelf.store().snapshot().unwrap().trace(trace_id(1), bytes).unwrap();
+    let whole = read(usize::MAX);
+    assert!(shelf.store().pin(trace_id(1), BASE).unwrap());
+    assert_eq!(read(whole.bytes), whole);
+}
+
+#[test]
+fn storing_a_span_again_changes_nothing() {
+    for (name, happens) in BETWEEN {
+        let mut shelf = Shelf::tiny();
+        let spans = trace(1, CART);
+        let twice = [&spans[..], &spans[..1]].concat();
+        assert_eq!(shelf.append(1, &twice, BASE), Appended { new: 4, duplicates: 1 });
+        for number in 2..12 {
+            shelf.append(number, &trace(number, CART), BASE);
+        }
+        let calls = shelf.calls();
+        for round in 0..3 {
+            happens(&mut shelf, BASE);
+            let later = BASE.plus(MINUTE * round);
+            assert_eq!(shelf.append(12, &spans, later), Appended { new: 0, duplicates: 4 }, "{name}");
+        }
+        assert_eq!(shelf.calls(), calls, "{name}");
+        assert_eq!(shelf.store().status().spans, 44, "{name}");
+        assert_eq!(searched(&shelf.store().snapshot().unwrap(), None), 44, "{name}");
+    }
+}
+
+#[test]
+fn names_are_listed_in_order() {
+    let shelf = Shelf::tiny();
+    let odd = "
+a/b | GET /x | server | 0-1
+  a\u{0}b | GET /x | client | 0-1
+  a | GET /y | server | 0-1
+  a | GET /x | server | 0-1
+  a | GET /x | client | 0-1
+   | nobody's | internal | 0-1";
+    let odd = trace(1, odd);
+    shelf.append(1, &odd[..3], BASE);
+    shelf.store().roll(BASE).unwrap();
+    shelf.append(2, &odd[2..], BASE);
+    let snapshot = shelf.store().snapshot().unwrap();
+    assert_eq!(snapshot.services().unwrap(), ["", "a", "a\u{0}b", "a/b"]);
+    let operations = snapshot.operations("a").unwrap();
+    let named = |name: &str, kind| (name.to_owned(), kind);
+    assert_eq!(
+        operations,
+        [
+            named("GET /x", SpanKind::Server),
+            named("GET /x", SpanKind::Client),
+            named("GET /y", SpanKind::Server)
+        ]
+    );
+    assert_eq!(snapshot.operations("").unwrap(), [named("nobody's", SpanKind::Internal)]);
+    assert_eq!(snapshot.operations("b").unwrap(), []);
+}
+
+#[test]
+fn a_call_is_of_the_parent_in_the_childs_own_service() {
+    // Both sides of a call under one id, and a child of the serving side.
+    let sides = "a | call | client | 0-9 | #5\nb | serve | server | 1-8 | #5";
+    let spans =
+        trace(1, &format!("{sides}\nb | work | internal | 2-4 | #6 ^5\nc | wait | server | 2-4 | #7 ^5"));
+    let orders: [&[&[usize]]; 3] = [&[&[0, 1, 2, 3]], &[&[0, 1], &[2, 3]], &[&[2, 3], &[1, 0]]];
+    for order in orders {
+        let shelf = Shelf::new();
+        for (sequence, places) in (1..).zip(order) {
+            let batch: Vec<Span> = places.iter().map(|&place| spans[place].clone()).collect();
+            shelf.append(sequence, &batch, BASE);
+        }
+        assert_eq!(shelf.calls(), ["a>c 1", "b>b 1"], "{order:?}");
+    }
+}
+
+#[test]
+fn many_spans_of_one_id_are_stored_and_their_children_counted() {
+    let shelf = Shelf::new();
+    let drawn = trace(1, "shop | GET /cart | server | 0-1 | #5\n  cart | GET | server | 0-1 | #6");
+    let twins = |span: &Span| -> Vec<Span> {
+        let body = |number: u16| [&[0xc2, 0x3e, 2][..], &number.to_be_bytes()].concat();
+        (0..2_000).map(|number| with_body(span, body(number))).collect()
+    };
+    shelf.append(1, &twins(&drawn[0]), BASE);
+    shelf.append(2, &twins(&drawn[1]), BASE);
+    assert_eq!((shelf.trace(1).len(), shelf.calls()), (4_000, vec!["shop>cart 2000".to_owned()]));
+    let (parents, children) = (trace(2, CART), trace(2, "late | reply | consumer | 0-1 | #9 ^1"));
+    shelf.append(3, &twins(&children[0]), BASE);
+    shelf.append(4, &twins(&parents[0]), BASE);
+    assert_eq!(shelf.calls(), ["shop>cart 2000", "shop>late 2000"]);
+}
+
+#[test]
+fn large_spans_of_one_id_come_back() {
+    let mut shelf = Shelf::new();
+    let drawn = trace(1, &format!("shop | big | internal | 5-6 | text={}", "x".repeat(1 << 20))).remove(0);
+    let twin = |number: u8| with_body(&drawn, [&drawn.body[..], &[0xc2, 0x3e, 1, number]].concat());
+    let spans: Vec<Span> = (0..40).map(twin).collect();
+    shelf.append(1, &spans, BASE);
+    assert_eq!(shelf.trace(1).len(), 40);
+    assert!(shelf.store().pin(trace_id(1), BASE).unwrap());
+    shelf.store().roll(BASE).unwrap();
+    shelf.merge();
+    shelf.reopen(BASE);
+    assert_eq!(shelf.trace(1), sorted(spans));
+    assert_eq!(shelf.store().status().damaged_rows, 0);
+}
+
+#[test]
+fn merging_holds_few_bytes_at_once() {
+    let sizes = Sizes { merged_bytes: 1 << 20, ..Sizes::default() };
+    let shelf = Shelf::with(settings(), sizes);
+    for number in 1..=9 {
+        let large = format!("shop | big | internal | 5-6 | text={}", "x".repeat(300 << 10));
+        shelf.append(number, &trace(number, &large), BASE);
+    }
+    shelf.append(
+        10,
+        &trace(10, &format!("shop | big | internal | 5-6 | text={}", "x".repeat(700 << 10))),
+        BASE,
+    );
+    // Also where the runs are few: more bytes are not taken together later either.
+    let merged = shelf.store().merge().unwrap().unwrap();
+    assert_eq!((merged.runs, merged.spans), (3, 3));
+    shelf.store().roll(BASE).unwrap();
+    shelf.merge();
+    assert_eq!(shelf.store().status().runs, 4, "each of three, and the largest alone");
+    assert_eq!((1..=10).map(|number| shelf.trace(number).len()).sum::<usize>(), 10);
+}
+
+#[test]
+fn names_with_slashes_are_not_mixed_up_in_calls() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, "a/b | x | server | 0-9\n  c | y | server | 1-2"), BASE);
+    shelf.append(2, &trace(2, "a | x | server | 0-9\n  b/c | y | server | 1-2\n  | z | server | 1-2"), BASE);
+    assert_eq!(shelf.calls(), ["a> 1", "a>b/c 1", "a/b>c 1"]);
+}
+
+#[test]
+fn calls_are_asked_by_hour() {
+    let shelf = Shelf::new();
+    let hour = 3_600_000;
+    for (number, millis) in [(1, 0), (2, hour), (3, hour), (4, 3 * hour)] {
+        let sketch = format!("a | x | client | {millis}-{millis}\n  b | y | server | {millis}-{millis}");
+        shelf.append(number, &trace(number, &sketch), BASE);
+        shelf.store().roll(BASE).unwrap();
+    }
+    let calls = |from: u64, until: u64| {
+        let calls = shelf.store().snapshot().unwrap().dependencies(at(from), at(until)).unwrap();
+        calls.iter().map(|call| call.calls).sum::<u64>()
+    };
+    assert_eq!((calls(0, 0), calls(0, hour), calls(hour, 2 * hour), calls(2 * hour, 9 * hour)), (1, 3, 2, 1));
+    assert_eq!(calls(4 * hour, 9 * hour), 0);
+}
+
+#[test]
+fn the_cursor_moves_with_the_spans_and_never_back() {
+    let mut shelf = Shelf::new();
+    let asked = |shelf: &Shelf, signal| shelf.store().cursor(BUFFER, signal).unwrap();
+    assert_eq!(asked(&shelf, 0), None);
+    shelf.append(41, &trace(1, CART), BASE);
+    shelf.append(40, &[], BASE);
+    for (name, happens) in BETWEEN {
+        happens(&mut shelf, BASE);
+        assert_eq!((asked(&shelf, 0), asked(&shelf, 1)), (Some(41), None), "{name}");
+    }
+    let late = BASE.plus(DAY * 2);
+    shelf.store().expire(late).unwrap();
+    assert_eq!(shelf.store().status().spans, 0, "the block is gone");
+    assert_eq!(asked(&shelf, 0), Some(41));
+    shelf.append(39, &[], late);
+    shelf.reopen(late);
+    assert_eq!(asked(&shelf, 0), Some(41));
+    assert_eq!(shelf.store().cursor([8; 16], 0).unwrap(), None);
+}
+
+#[test]
+fn status_tells_what_is_there() {
+    let shelf = Shelf::new();
+    assert_eq!(shelf.store().status().oldest, None);
+    shelf.append(1, &trace(1, CART), BASE);
+    let unset = Span { start: Timestamp::ZERO, ..trace(2, "a | x | server | 0-1 | ^7").remove(0) };
+    shelf.append(2, &[unset], BASE);
+    let status = shelf.store().status();
+    assert_eq!((status.spans, status.damaged_rows, status.blocks, status.runs), (5, 0, 1, 2));
+    assert_eq!((status.waiting, status.given_up), (1, 0));
+    assert_eq!(status.max_bytes, 1 << 30);
+    assert!(status.data_bytes > 0);
+}
+
+#[test]
+fn a_snapshot_does_not_change() {
+    let mut shelf = Shelf::tiny();
+    for number in 1..=3 {
+        shelf.append(number, &trace(1, &format!("shop | GET | server | 0-1 | #{number}")), BASE);
+    }
+    shelf.store().roll(BASE).unwrap();
+    for number in 4..=6 {
+        shelf.append(number, &trace(1, &format!("shop | GET | server | 0-1 | #{number}")), BASE);
+    }
+    shelf.reopen(BASE);
+    let snapshot = shelf.store().snapshot().unwrap();
+    let check = |when: &str| {
+        assert_eq!(traced(&snapshot, 1).len(), 6, "{when}");
+        assert_eq!(traced(&snapshot, 2).len(), 0, "{when}");
+        assert_eq!(searched(&snapshot, None), 6, "{when}");
+        assert_eq!(snapshot.services().unwrap(), ["shop"], "{when}");
+    };
+    shelf.append(7, &trace(2, CART), BASE);
+    check("more came");
+    shelf.append(8, &trace(1, "shop | GET | server | 0-1 | #9"), BASE);
+    shelf.store().roll(BASE).unwrap();
+    check("a block was sealed");
+    assert!(shelf.merge().runs > 0);
+    check("runs were merged");
+    assert!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans > 0);
+    check("its blocks were dropped");
+    assert_eq!(shelf.trace(1).len(), 0);
+    let late = BASE.plus(DAY);
+    for number in 0..40 {
+        // More blocks than are kept open.
+        shelf.append(10 + number, &trace(number, CART), late);
+        shelf.store().roll(late).unwrap();
+        shelf.trace(number / 2);
+    }
+    check("many came");
+}
+
+#[test]
+fn readers_wait_for_no_writer() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    let active = shelf.store().blocks.active().unwrap();
+    let read = active.commit(&shelf.store().losses, |_transaction, runs| {
+        let read = std::thread::scope(|scope| scope.spawn(|| shelf.trace(1).len()).join().unwrap());
+        Ok((read, Arc::clone(runs)))
+    });
+    assert_eq!(read.unwrap(), 4);
+}
+
+#[test]
+fn more_blocks_than_are_open_at_once_are_read() {
+    let mut shelf = Shelf::new();
+    for number in 1..=40 {
+        shelf.append(number, &trace(number, CART), BASE);
+        shelf.store().roll(BASE).unwrap();
+    }
+    for restarted in [false, true] {
+        for number in (1..=40).chain([1, 40, 20]) {
+            assert_eq!(shelf.trace(number).len(), 4, "{number} {restarted}");
+        }
+        assert_eq!(shelf.calls(), ["cart>redis 40", "shop>cart 40", "shop>shop 40"]);
+        shelf.reopen(BASE);
+    }
+}
+
+#[test]
+fn a_crash_loses_nothing_that_was_appended() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    shelf.store().roll(BASE).unwrap();
+    shelf.append(2, &trace(2, CART), BASE);
+    shelf.store().pin(trace_id(1), BASE).unwrap();
+    // The bytes on disk while the store is open are what a crash leaves.
+    let left_behind = tempfile::tempdir().unwrap();
+    fs::create_dir(left_behind.path().join(BLOCKS)).unwrap();
+    for file in shelf.blocks() {
+        fs::copy(&file, left_behind.path().join(BLOCKS).join(file.file_name().unwrap())).unwrap();
+    }
+    fs::copy(shelf.folder.path().join("archive.redb"), left_behind.path().join("archive.redb")).unwrap();
+    let store = Store::open(left_behind.path(), &settings(), BASE).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!((traced(&snapshot, 1).len(), traced(&snapshot, 2).len()), (4, 4));
+    assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(2));
+    assert_eq!(store.status().traces_pinned, 1);
+}
+
+#[test]
+fn a_block_of_a_later_format_is_refused_in_words() {
+    let mut shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    let newer = seal(FORMAT_KEY, 3u32.to_le_bytes().to_vec());
+    let written = shelf.store().blocks.active().unwrap().engine().write(|transaction| {
+        transaction.open_table(META)?.insert(FORMAT_KEY, &newer[..])?;
+        Ok(())
+    });
+    written.unwrap();
+    shelf.store = None;
+    let error = Store::open(shelf.folder.path(), &settings(), BASE).unwrap_err();
+    assert!(error.to_string().contains("its format is 3, this version knows formats up to 2"), "{error}");
+}
+
+#[test]
+fn a_store_in_use_is_refused() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    assert!(matches!(Store::open(shelf.folder.path(), &settings(), BASE), Err(Error::Open { .. })));
+    assert_eq!(shelf.store().status().set_aside, 0);
+}
+
+#[test]
+fn a_new_block_is_begun_by_time() {
+    let shelf = Shelf::new();
+    // An eighth of the age, or an hour where there is enough in it: there is not.
+    let hour = Duration::from_secs(3_600);
+    for (hours, blocks) in [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 2), (6, 3)] {
+        shelf.append(hours, &trace(hours, CART), BASE.plus(hour * hours as u32));
+        assert_eq!(shelf.blocks().len(), blocks, "after {hours} hours");
+    }
+    let shelf = Shelf::with(Settings { max_bytes: Some(64), ..settings() }, Sizes::default());
+    shelf.append(1, &[], BASE);
+    shelf.append(2, &[], BASE.plus(hour * 9));
+    assert_eq!(shelf.blocks().len(), 1, "one without spans is as good as new");
+}
+
+/// Spans of different bytes that do not pack.
+fn bulky(number: u64, bytes: usize) -> Vec<Span> {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let drawn = trace(number, "shop | GET /cart | server | 0-1").remove(0);
+    let body: Vec<u8> = (0..bytes / 8).flat_map(|_| noise()).collect();
+    vec![with_body(&drawn, body)]
+}
+
+#[test]
+fn blocks_take_no_more_than_they_may_and_one_block_more() {
+    let max_bytes = 16 << 20;
+    let shelf = Shelf::with(Settings { max_bytes: Some(max_bytes), ..settings() }, Sizes::default());
+    let mut largest = 0;
+    for number in 1..=150 {
+        let later = BASE.plus(Duration::from_secs(number));
+        shelf.append(number, &bulky(number, 256 << 10), later);
+        if number % 7 == 0 {
+            shelf.store().merge().unwrap();
+        }
+        if number % 10 == 0 {
+            shelf.store().expire(later).unwrap();
+        }
+        let taken: u64 = shelf
+            .blocks()
+            .iter()
+            .map(|file| fs::metadata(file).unwrap())
+            .map(|file| std::os::unix::fs::MetadataExt::blocks(&file) * 512)
+            .sum();
+        let block = shelf
+            .blocks()
+            .iter()
+            .map(|file| std::os::unix::fs::MetadataExt::blocks(&fs::metadata(file).unwrap()) * 512)
+            .max()
+            .unwrap();
+        largest = largest.max(block);
+        assert!(taken <= max_bytes + block, "{taken} bytes with {number} spans");
+    }
+    assert!(largest < max_bytes / 4, "{largest}");
+    let status = shelf.store().status();
+    assert_eq!(shelf.trace(1).len(), 0);
+    assert_eq!(shelf.trace(150).len(), 1);
+    assert!(status.dropped_spans[Reason::Size as usize] > 80, "{status:?}");
+    assert!(status.spans > 30, "{status:?}");
+    assert_eq!(status.spans + status.dropped_spans[Reason::Size as usize], 150);
+    assert_eq!(shelf.store().cursor(BUFFER, 0).unwrap(), Some(150));
+}
+
+/// A folder of which a test says how much space is left, and how often it may be measured before the program ends.
+#[derive(Debug)]
+struct Told {
+    folder: Folder,
+    free: AtomicU64,
+    until_the_end: AtomicI64,
+}
+
+impl Told {
+    fn open(folder: &TempDir) -> Arc<Self> {
+        let folder = Folder::open(folder.path()).unwrap();
+        Arc::new(Self { folder, free: AtomicU64::new(u64::MAX), until_the_end: AtomicI64::new(i64::MAX) })
+    }
+}
+
+impl Files for Told {
+    fn blocks(&self) -> io::Result<Vec<String>> {
+        self.folder.blocks()
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.folder.exists(name)
+    }
+
+    fn open(&self, name: &str, may_make: bool, cache_bytes: usize) -> Result<Database, DatabaseError> {
+        self.folder.open(name, may_make, cache_bytes)
+    }
+
+    fn bytes(&self, name: &str) -> io::Result<u64> {
+        assert!(self.until_the_end.fetch_sub(1, Ordering::SeqCst) > 0, "the program ends here");
+        self.folder.bytes(name)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+
+    fn set_aside(&self, name: &str, now: Timestamp) -> io::Result<PathBuf> {
+        self.folder.set_aside(name, now)
+    }
+
+    fn count_set_aside(&self) -> usize {
+        self.folder.count_set_aside()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.free.load(Ordering::SeqCst))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+}
+
+#[test]
+fn the_oldest_block_goes_when_space_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Told::open(&folder);
+    let settings = Settings { min_free_bytes: 1 << 20, ..settings() };
+    let store =
+        Store::with_files(Arc::clone(&files) as Arc<dyn Files>, &settings, Sizes::default(), BASE).unwrap();
+    for number in 1..=3 {
+        store.append(&trace(number, CART), &cursor(number), BASE).unwrap();
+        store.roll(BASE).unwrap();
+    }
+    store.append(&trace(4, CART), &cursor(4), BASE).unwrap();
+    let left = || {
+        let snapshot = store.snapshot().unwrap();
+        (1..=4).map(|number| traced(&snapshot, number).len()).collect::<Vec<_>>()
+    };
+    store.expire(BASE).unwrap();
+    assert_eq!(left(), [4, 4, 4, 4]);
+    files.free.store((1 << 20) - 1, Ordering::SeqCst);
+    assert_eq!(store.expire(BASE).unwrap().spans, 4);
+    assert_eq!(left(), [0, 4, 4, 4], "one at a time");
+    files.free.store(1 << 20, Ordering::SeqCst);
+    store.expire(BASE).unwrap();
+    assert_eq!(left(), [0, 4, 4, 4]);
+    files.free.store(0, Ordering::SeqCst);
+    for _ in 0..3 {
+        store.expire(BASE).unwrap();
+    }
+    assert_eq!(left(), [0, 0, 0, 4], "never the one that is written to");
+    assert_eq!(store.status().dropped_spans, [0, 0, 12]);
+}
+
+#[test]
+fn what_may_be_taken_is_a_tenth_of_the_space_when_it_is_not_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Told::open(&folder);
+    let open = |free| {
+        files.free.store(free, Ordering::SeqCst);
+        let settings = Settings { max_bytes: None, ..settings() };
+        let files = Arc::clone(&files) as Arc<dyn Files>;
+        Store::with_files(files, &settings, Sizes::default(), BASE).unwrap()
+    };
+    assert_eq!(open(1 << 40).status().max_bytes, 4 << 30);
+    let store = open(1_000 << 20);
+    assert_eq!(store.status().max_bytes, 100 << 20);
+    store.append(&bulky(1, 1 << 20), &cursor(1), BASE).unwrap();
+    let taken = store.status().data_bytes;
+    assert!(taken > 1 << 20);
+    drop(store);
+    assert_eq!(open((1_000 << 20) - taken).status().max_bytes, 100 << 20, "the same at every start");
+}
+
+#[test]
+fn merging_leaves_every_answer_as_it_was() {
+    let mut shelf = Shelf::tiny();
+    for number in 1..=30 {
+        let spans = trace(number % 7, CART);
+        let own = Span { span_id: span_id(100 + number), ..spans[number as usize % 4].clone() };
+        shelf.append(number, &[own, spans[0].clone()], BASE.plus(MINUTE * number as u32));
+        if number % 10 == 0 {
+            shelf.store().roll(BASE.plus(MINUTE * number as u32)).unwrap();
+        }
+    }
+    let answers = |shelf: &Shelf| {
+        let snapshot = shelf.store().snapshot().unwrap();
+        let traces: Vec<_> = (0..7).map(|number| traced(&snapshot, number)).collect();
+        let operations: Vec<_> =
+            ["shop", "cart", "redis"].map(|service| snapshot.operations(service).unwrap()).into();
+        let found = ["shop", "cart", "redis"].map(|service| searched(&snapshot, Some(service)));
+        (traces, snapshot.services().unwrap(), operations, calls(&snapshot), found, searched(&snapshot, None))
+    };
+    let before = (answers(&shelf), shelf.store().status());
+    let merged = shelf.merge();
+    assert!(merged.runs > 20 && merged.duplicates == 0, "{merged:?}");
+    let after = (answers(&shelf), shelf.store().status());
+    assert_eq!(before.0, after.0);
+    assert_eq!(before.1.spans, after.1.spans);
+    assert!(after.1.runs < before.1.runs / 3, "{after:?}");
+    assert_eq!(shelf.merge(), Merged::default());
+    shelf.reopen(BASE.plus(MINUTE * 30));
+    assert_eq!(answers(&shelf), before.0);
+    assert_eq!(shelf.merge(), Merged::default());
+    // No row of a run that is gone stays behind: reading a block would be led to nothing for ever.
+    let active = shelf.store().blocks.sealed().remove(0);
+    let runs = active.view(&shelf.store().losses).unwrap().runs.len() as u64;
+    let rows = active.engine().begin_read().unwrap().read(|transaction| {
+        Ok((transaction.open_table(SPANS)?.len()?, transaction.open_table(SERVICE_NAME_INDEX)?.len()?))
+    });
+    let (chunks, indexed) = rows.unwrap();
+    assert!(chunks <= 20 && indexed <= 3 * runs, "{chunks} chunks, {indexed} rows of {runs} runs");
+}
+
+#[test]
+fn merging_drops_what_is_there_twice() {
+    let shelf = Shelf::tiny();
+    // Runs that the writer does not look through any more: as if it had forgotten them.
+    for number in 1..=3 {
+        shelf.append(number, &trace(1, CART), BASE);
+        let active = shelf.store().blocks.active().unwrap();
+        let copy: Vec<Span> = trace(1, CART);
+        write_unseen(shelf.store(), &active, &copy, BASE);
+    }
+    assert_eq!(shelf.store().status().spans, 16);
+    assert_eq!(shelf.trace(1).len(), 4);
+    shelf.store().roll(BASE).unwrap();
+    assert_eq!(shelf.merge().duplicates, 12);
+    assert_eq!((shelf.store().status().spans, shelf.trace(1).len()), (4, 4));
+}
+
+/// Stores spans without asking whether they are there.
+fn write_unseen(store: &Store, block: &Arc<Block>, spans: &[Span], now: Timestamp) {
+    use crate::store::chunk::Item;
+    use crate::store::pack::{Packer, Seen};
+    use crate::store::schema::RESOURCES;
+    use crate::store::sources::SourceTable;
+    let view = block.view(&store.losses).unwrap();
+    let next = view.reading.read(|transaction| SourceTable::next_in(&transaction.open_table(RESOURCES)?));
+    // Far behind the numbers that the writer will give.
+    let mut sources = SourceTable::new(next.unwrap() + 1_000);
+    let number = |span: &Span, sources: &mut SourceTable| sources.number(&span.resource, &span.scope);
+    let items: Vec<Item<'_>> =
+        spans.iter().map(|span| Item { span, source: number(span, &mut sources) }).collect();
+    let packed = Packer::new(TINY).pack(
+        block.new_run(),
+        &items,
+        sources.notes(),
+        now.plus(store.blocks.settings().max_age),
+        &mut Seen::default(),
+        |_, _| (),
+    );
+    let written = block.commit(&store.losses, |transaction, before| {
+        packed.write(transaction)?;
+        sources.write(transaction)?;
+        let run = Arc::new(packed.run.clone());
+        Ok(((), before.iter().cloned().chain([run]).collect()))
+    });
+    written.unwrap();
+}
+
+/// A folder with what the first format's last version left.
+fn of_format_1() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join(BLOCKS)).unwrap();
+    put_format_1(&folder);
+    folder
+}
+
+fn put_format_1(folder: &TempDir) {
+    let file = zstd::decode_all(&include_bytes!("literal/golden/format-1.redb.zst")[..]).unwrap();
+    fs::write(folder.path().join("blocks/spans.redb"), file).unwrap();
+}
+
+fn check_taken_over(store: &Store, folder: &TempDir, when: &str) {
+    let literal = of_format_1();
+    let settings = literal::Settings { cache_bytes: 1 << 20, max_age: DAY };
+    let literal = literal::Store::open(&literal.path().join(BLOCKS), &settings).unwrap();
+    let (old, new) = (literal.snapshot().unwrap(), store.snapshot().unwrap());
+    for number in [1, 2] {
+        let expected = sorted(old.trace(trace_id(number), usize::MAX).unwrap().spans);
+        assert!(!expected.is_empty());
+        assert_eq!(traced(&new, number), expected, "{when}");
+    }
+    assert_eq!(new.services().unwrap(), old.services().unwrap(), "{when}");
+    assert_eq!(calls(&new), CART_CALLS, "{when}");
+    assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(41), "{when}");
+    let status = store.status();
+    assert_eq!((status.spans, status.traces_pinned, status.set_aside), (5, 1, 0), "{when}");
+    assert!(!folder.path().join("blocks/spans.redb").exists(), "{when}");
+}
+
+#[test]
+fn what_format_1_holds_is_taken_over() {
+    let folder = of_format_1();
+    let store = Store::open(folder.path(), &settings(), BASE).unwrap();
+    check_taken_over(&store, &folder, "at once");
+    drop(store);
+    let store = Store::open(folder.path(), &settings(), BASE).unwrap();
+    check_taken_over(&store, &folder, "at the next start");
+    // The child that waited goes on waiting.
+    store.append(&trace(2, "ask | send | producer | 0-1 | #77"), &cursor(42), BASE).unwrap();
+    assert_eq!(calls(&store.snapshot().unwrap())[0], "ask> 1");
+    store.expire(BASE.plus(DAY)).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!((traced(&snapshot, 1).len(), traced(&snapshot, 2).len()), (4, 0), "it is pinned");
+}
+
+#[test]
+fn taking_over_format_1_is_gone_on_with_where_it_was_cut_off() {
+    for ends in 1.. {
+        let folder = of_format_1();
+        let files = Told::open(&folder);
+        files.until_the_end.store(ends, Ordering::SeqCst);
+        let open = || Store::with_files(Arc::clone(&files) as Arc<dyn Files>, &settings(), TINY, BASE);
+        let is_done = catch_unwind(AssertUnwindSafe(open)).is_ok();
+        drop(files);
+        let files = Arc::new(Folder::open(folder.path()).unwrap());
+        let store = Store::with_files(files, &settings(), TINY, BASE).unwrap();
+        check_taken_over(&store, &folder, &format!("the first attempt ended at {ends}"));
+        if is_done {
+            assert!(ends > 6, "{ends}");
+            break;
+        }
+    }
+}
