@@ -13,6 +13,7 @@ use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 
 use crate::model::Timestamp;
 use crate::store::Error;
+use crate::store::calls::PENDING_PARENTS;
 use crate::store::directory::Run;
 use crate::store::engine::{Engine, META, Reading};
 use crate::store::files::Files;
@@ -212,13 +213,13 @@ impl Block {
 
     /// Reads the directory from the disk.
     fn load(self: &Arc<Self>, reading: Reading, losses: &Losses) -> Result<View, Error> {
-        let (runs, generation) =
-            reading.read(|transaction| Ok((runs_of(transaction, losses)?, generation_of(transaction)?)))?;
+        let (runs, next_run, generation) = reading.read(|transaction| {
+            Ok((runs_of(transaction, losses)?, next_run_in(transaction)?, generation_of(transaction)?))
+        })?;
         let bytes = self.bytes_on_disk();
         let mut state = self.state.write();
         if state.runs.is_none() {
-            let last = runs.iter().map(|run| run.id + 1).max().unwrap_or(0);
-            self.next_run.fetch_max(last, Ordering::Relaxed);
+            self.next_run.fetch_max(next_run, Ordering::Relaxed);
             let summary = Summary::of(&runs, bytes);
             *state = State { runs: Some(Arc::clone(&runs)), generation, summary };
         }
@@ -311,6 +312,19 @@ fn runs_of(transaction: &ReadTransaction, losses: &Losses) -> Result<Runs, Error
         runs.extend(losses.step_over(RUNS, Run::read(key.value(), value.value())).map(Arc::new));
     }
     Ok(runs.into())
+}
+
+/// The first number that no run has, nor those who wait as if they were of one. Damaged rows count too: what they
+/// stand for is still there.
+fn next_run_in(transaction: &ReadTransaction) -> Result<u32, Error> {
+    let mut next = 0;
+    for table in [RUNS, PENDING_PARENTS] {
+        let table = transaction.open_table(table)?;
+        let last =
+            table.last()?.and_then(|(key, _value)| key.value().try_into().ok().map(u32::from_be_bytes));
+        next = next.max(last.map_or(0, |last| last.saturating_add(1)));
+    }
+    Ok(next)
 }
 
 /// How many commits changed the block. A damaged number reads as none: then the directory is read from the disk.

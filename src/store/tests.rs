@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -15,7 +16,7 @@ use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{SpanKind, content_hash};
 use crate::store::engine::{FORMAT_KEY, META};
 use crate::store::files::BLOCKS;
-use crate::store::schema::{SERVICE_NAME_INDEX, SPANS};
+use crate::store::schema::{RUNS, SERVICE_NAME_INDEX, SPANS};
 use crate::store::seal::seal;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -165,7 +166,9 @@ const BETWEEN: [Between; 6] = [
     ("nothing", |_shelf, _now| ()),
     ("a restart", Shelf::reopen),
     ("a roll", |shelf, now| shelf.store().roll(now).unwrap()),
-    ("merging", |shelf, _now| drop(shelf.merge())),
+    ("merging", |shelf, _now| {
+        shelf.merge();
+    }),
     ("a restart and a roll", |shelf, now| {
         shelf.reopen(now);
         shelf.store().roll(now).unwrap();
@@ -564,18 +567,9 @@ fn blocks_take_no_more_than_they_may_and_one_block_more() {
         if number % 10 == 0 {
             shelf.store().expire(later).unwrap();
         }
-        let taken: u64 = shelf
-            .blocks()
-            .iter()
-            .map(|file| fs::metadata(file).unwrap())
-            .map(|file| std::os::unix::fs::MetadataExt::blocks(&file) * 512)
-            .sum();
-        let block = shelf
-            .blocks()
-            .iter()
-            .map(|file| std::os::unix::fs::MetadataExt::blocks(&fs::metadata(file).unwrap()) * 512)
-            .max()
-            .unwrap();
+        let bytes: Vec<u64> =
+            shelf.blocks().iter().map(|file| fs::metadata(file).unwrap().blocks() * 512).collect();
+        let (taken, block): (u64, u64) = (bytes.iter().sum(), bytes.iter().copied().max().unwrap());
         largest = largest.max(block);
         assert!(taken <= max_bytes + block, "{taken} bytes with {number} spans");
     }
@@ -846,4 +840,21 @@ fn taking_over_format_1_is_gone_on_with_where_it_was_cut_off() {
             break;
         }
     }
+}
+
+#[test]
+fn a_run_whose_row_is_damaged_keeps_its_number() {
+    let mut shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    shelf.append(2, &trace(2, CART), BASE);
+    let damaged = shelf.store().blocks.active().unwrap().engine().write(|transaction| {
+        transaction.open_table(RUNS)?.insert(&1u32.to_be_bytes()[..], &b"damaged"[..])?;
+        Ok(())
+    });
+    damaged.unwrap();
+    shelf.reopen(BASE);
+    shelf.append(3, &trace(3, "shop | GET /cart | server | 0-1"), BASE);
+    let snapshot = shelf.store().snapshot().unwrap();
+    assert_eq!([1, 2, 3].map(|number| traced(&snapshot, number).len()), [4, 0, 1]);
+    assert_eq!((searched(&snapshot, Some("shop")), searched(&snapshot, None)), (3, 5));
 }
