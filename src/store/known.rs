@@ -172,7 +172,9 @@ impl Known {
         let mut left = MAX_RUNS;
         for block in snapshot.searched_blocks() {
             let Some(view) = snapshot.step_over_damage(snapshot.view(block), block)? else { continue };
-            for run in view.runs.iter().rev().take(left) {
+            let newest = view.runs.iter().rev().take(left);
+            // Whose time is over is gone for everybody, even while it is still on the disk.
+            for run in newest.filter(|run| snapshot.is_current(block, run)) {
                 let remembered = self.runs.iter().find(|known| known.run == (block.sequence, run.id));
                 search.look_into(&view, run, remembered)?;
             }
