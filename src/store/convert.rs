@@ -1,10 +1,12 @@
 //! What the first format's file holds, taken over: once, when a newer version starts.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::model::Timestamp;
 use crate::store::files::BLOCKS;
-use crate::store::{Cursor, Error, Store, literal};
+use crate::store::schema::CURSOR;
+use crate::store::{Cursor, Error, Store, key, literal};
 
 /// The first format's file.
 const OLD: &str = "blocks/spans.redb";
@@ -19,18 +21,32 @@ impl Store {
     /// Stores what an old file holds, as if it came now, and removes the file. A damaged one is set aside.
     pub(super) fn take_over_format_1(&self, now: Timestamp) -> Result<(), Error> {
         if !self.blocks.files().exists(OLD) {
-            return Ok(());
+            return self.forget_conversion();
         }
         tracing::info!("taking over the spans that the first format's file holds");
         match self.convert(now) {
             Ok(spans) => {
                 tracing::info!(spans, "took over the first format's file");
                 let removed = self.blocks.files().remove(OLD);
-                removed.map_err(|source| Error::File { path: self.old_path(), source })
+                removed.map_err(|source| Error::File { path: self.old_path(), source })?;
             }
-            Err(error) if error.is_damage() => self.blocks.set_aside(OLD, &error, now),
-            Err(error) => Err(error),
+            Err(error) if error.is_damage() => self.blocks.set_aside(OLD, &error, now)?,
+            Err(error) => return Err(error),
         }
+        self.forget_conversion()
+    }
+
+    /// Once the file is gone: how far it was taken over says nothing about another one that an older version, run for
+    /// a while, may leave.
+    fn forget_conversion(&self) -> Result<(), Error> {
+        let Some(active) = self.blocks.active() else { return Ok(()) };
+        if self.cursor_in(&active, CONVERSION, 0)?.is_none() {
+            return Ok(());
+        }
+        active.commit(&self.losses, |transaction, runs| {
+            transaction.open_table(CURSOR)?.remove(&key::cursor(CONVERSION, 0)[..])?;
+            Ok(((), Arc::clone(runs)))
+        })
     }
 
     fn old_path(&self) -> PathBuf {

@@ -843,6 +843,21 @@ fn taking_over_format_1_is_gone_on_with_where_it_was_cut_off() {
 }
 
 #[test]
+fn a_second_file_of_format_1_is_taken_over_whole() {
+    let folder = of_format_1();
+    drop(Store::open(folder.path(), &settings(), BASE).unwrap());
+    // An older version was run for a while, and wrote a file of its own.
+    let old = literal::Settings { cache_bytes: 1 << 20, max_age: DAY };
+    let old = literal::Store::open(&folder.path().join(BLOCKS), &old).unwrap();
+    old.append(&trace(5, CART), &cursor(50), BASE).unwrap();
+    drop(old);
+    let store = Store::open(folder.path(), &settings(), BASE).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!((traced(&snapshot, 1).len(), traced(&snapshot, 5).len()), (4, 4));
+    assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(50));
+}
+
+#[test]
 fn a_run_whose_row_is_damaged_keeps_its_number() {
     let mut shelf = Shelf::new();
     shelf.append(1, &trace(1, CART), BASE);
