@@ -118,22 +118,23 @@ impl Appender {
 
     /// The block to write to, with what is kept of it in memory.
     fn block(&mut self, store: &Store, now: Timestamp) -> Result<Arc<Block>, Error> {
-        if let Some(active) = store.blocks.active()
-            && self.block != Some(active.sequence)
-        {
-            self.load(store, &active, now)?;
-        }
         // A block that fails for damage again and again is left as it is.
         if store.blocks.is_roll_due(now) || self.damaged > 1 {
             self.roll(store, now)?;
         }
-        Ok(store.blocks.active().expect("one was begun if there was none"))
+        let active = store.blocks.active().expect("one was begun if there was none");
+        self.load_once(store, &active, now)?;
+        Ok(active)
     }
 
-    /// Begins a new block, which takes over what only the newest block knows.
-    pub(super) fn roll(&mut self, store: &Store, now: Timestamp) -> Result<(), Error> {
+    /// Begins a new block, which takes over what only the newest block knows; returns how many spans of older ones
+    /// were dropped for it.
+    pub(super) fn roll(&mut self, store: &Store, now: Timestamp) -> Result<u64, Error> {
         let cursors = match store.blocks.active() {
-            Some(before) => store.step_over(&before, read_cursors)?.unwrap_or_default(),
+            Some(before) => {
+                self.load_what_is_sound(store, &before, now)?;
+                store.step_over(&before, read_cursors)?.unwrap_or_default()
+            }
             None => Vec::new(),
         };
         let pending = &self.pending;
@@ -146,7 +147,20 @@ impl Appender {
         })?;
         (self.names, self.sources) = (Names::default(), Some(SourceTable::new(0)));
         (self.block, self.damaged) = (Some(block.sequence), 0);
-        store.blocks.retain(now).map(drop)
+        store.blocks.retain(now)
+    }
+
+    /// Reads what is kept in memory of the active block, or nothing of what cannot be read for damage.
+    fn load_what_is_sound(&mut self, store: &Store, block: &Arc<Block>, now: Timestamp) -> Result<(), Error> {
+        match self.load_once(store, block, now) {
+            Err(error) if error.is_damage() => store.losses.damaged_block(block.name(), &error),
+            loaded => loaded?,
+        }
+        Ok(())
+    }
+
+    fn load_once(&mut self, store: &Store, block: &Arc<Block>, now: Timestamp) -> Result<(), Error> {
+        if self.block == Some(block.sequence) { Ok(()) } else { self.load(store, block, now) }
     }
 
     /// Reads what is kept in memory of the active block.

@@ -204,7 +204,8 @@ impl Store {
             losses,
             appender: Mutex::new(Appender::new(sizes)),
             merging: Mutex::new(()),
-            expired: AtomicU64::new(0),
+            // What was hidden before a restart stays so.
+            expired: AtomicU64::new(now.nanos()),
         };
         store.take_over_format_1(now)?;
         Ok(store)
@@ -262,16 +263,18 @@ impl Store {
             let summary = active.summary();
             summary.spans > 0 && summary.expire_time <= now
         };
+        let mut spans = 0;
         if self.blocks.active().as_ref().is_some_and(is_over) {
-            self.roll(now)?;
+            spans += self.appender.lock().roll(self, now)?;
         }
         self.blocks.spare_memory();
-        Ok(Expired { spans: self.blocks.retain(now)?, more: false })
+        spans += self.blocks.retain(now)?;
+        Ok(Expired { spans, more: false })
     }
 
     /// Begins a new block: the one before is not written to any more.
     pub fn roll(&self, now: Timestamp) -> Result<(), Error> {
-        self.appender.lock().roll(self, now)
+        self.appender.lock().roll(self, now).map(drop)
     }
 
     fn expired(&self) -> Timestamp {

@@ -283,6 +283,76 @@ a/b | GET /x | server | 0-1
 }
 
 #[test]
+fn a_call_is_counted_once_whichever_side_comes_first() {
+    let spans = trace(1, CART);
+    let orders: [&[usize]; 4] = [&[0, 1, 2, 3], &[3, 2, 1, 0], &[2, 0, 3, 1], &[1, 3, 0, 2]];
+    for ((name, happens), order) in
+        BETWEEN.into_iter().flat_map(|between| orders.map(|order| (between, order)))
+    {
+        let mut shelf = Shelf::tiny();
+        for (sequence, &place) in order.iter().enumerate() {
+            shelf.append(sequence as u64, &spans[place..=place], BASE);
+            happens(&mut shelf, BASE);
+            // The sender repeats everything it has sent so far.
+            let so_far: Vec<Span> = order[..=sequence].iter().map(|&place| spans[place].clone()).collect();
+            shelf.append(sequence as u64, &so_far, BASE);
+        }
+        assert_eq!(shelf.calls(), CART_CALLS, "{order:?} with {name} between");
+        assert_eq!(shelf.store().status().waiting, 0, "{order:?} with {name} between");
+    }
+    let shelf = Shelf::new();
+    shelf.append(1, &spans, BASE);
+    assert_eq!(shelf.calls(), CART_CALLS, "in one batch");
+}
+
+#[test]
+fn a_child_goes_on_waiting_in_a_new_block() {
+    let spans = trace(1, CART);
+    for restarts in 0..3 {
+        let mut shelf = Shelf::new();
+        shelf.append(1, &spans[3..], BASE);
+        shelf.store().roll(BASE).unwrap();
+        if restarts > 0 {
+            shelf.reopen(BASE);
+        }
+        shelf.append(2, &trace(2, "late | reply | consumer | 0-1 | #9 ^77"), BASE);
+        if restarts > 1 {
+            shelf.reopen(BASE);
+        }
+        shelf.append(3, &spans[2..3], BASE);
+        assert_eq!(shelf.calls(), ["cart>redis 1"], "{restarts} restarts");
+        // What was counted is not counted again for a second parent of that id.
+        shelf.reopen(BASE);
+        shelf.append(4, &[with_body(&spans[2], b"\x2a\x04twin".to_vec())], BASE);
+        assert_eq!(shelf.calls(), ["cart>redis 1"], "{restarts} restarts");
+    }
+}
+
+#[test]
+fn a_second_span_with_the_parents_id_does_not_count_the_call_again() {
+    let spans = trace(1, CART);
+    let twin = &[with_body(&spans[2], b"\x2a\x04twin".to_vec())];
+    let (shop, redis) = (&spans[..2], &spans[3..]);
+    let orders: [&[&[Span]]; 3] = [
+        &[redis, &spans[2..3], twin],
+        &[twin, redis, &spans[2..3]],
+        &[redis, &[twin[0].clone(), spans[2].clone()]],
+    ];
+    for ((name, happens), order) in
+        BETWEEN.into_iter().flat_map(|between| orders.map(|order| (between, order)))
+    {
+        let mut shelf = Shelf::tiny();
+        shelf.append(1, shop, BASE);
+        for spans in order {
+            happens(&mut shelf, BASE);
+            shelf.append(1, spans, BASE);
+        }
+        // Both spans of that id are children of `shop`; `redis` has one parent.
+        assert_eq!(shelf.calls(), ["cart>redis 1", "shop>cart 2", "shop>shop 1"], "{name}");
+    }
+}
+
+#[test]
 fn a_call_is_of_the_parent_in_the_childs_own_service() {
     // Both sides of a call under one id, and a child of the serving side.
     let sides = "a | call | client | 0-9 | #5\nb | serve | server | 1-8 | #5";
@@ -398,6 +468,83 @@ fn the_cursor_moves_with_the_spans_and_never_back() {
     shelf.reopen(late);
     assert_eq!(asked(&shelf, 0), Some(41));
     assert_eq!(shelf.store().cursor([8; 16], 0).unwrap(), None);
+}
+
+#[test]
+fn what_is_due_is_not_shown_and_goes_with_its_block() {
+    let mut shelf = Shelf::tiny();
+    shelf.append(1, &trace(1, CART), BASE);
+    let hour = Duration::from_secs(3_600);
+    let later = BASE.plus(hour);
+    shelf.append(2, &trace(2, "shop | GET /cart | server | 0-1"), later);
+    let due = BASE.plus(DAY);
+    assert_eq!(shelf.store().expire(Timestamp(due.nanos() - 1)).unwrap(), Expired::default());
+    assert_eq!((shelf.trace(1).len(), shelf.trace(2).len()), (4, 1));
+    assert_eq!(shelf.store().expire(due).unwrap(), Expired::default());
+    for restarted in [false, true] {
+        let snapshot = shelf.store().snapshot().unwrap();
+        assert_eq!((traced(&snapshot, 1).len(), traced(&snapshot, 2).len()), (0, 1), "{restarted}");
+        assert_eq!((searched(&snapshot, None), searched(&snapshot, Some("cart"))), (1, 0), "{restarted}");
+        drop(snapshot);
+        shelf.reopen(due);
+    }
+    assert_eq!(shelf.blocks().len(), 1, "its other span has time");
+    let names_of = |shelf: &Shelf| shelf.store().snapshot().unwrap().services().unwrap();
+    assert_eq!(shelf.store().expire(later.plus(DAY)).unwrap(), Expired { spans: 5, more: false });
+    assert_eq!((names_of(&shelf).len(), shelf.calls().len(), shelf.store().status().spans), (0, 0, 0));
+    assert_eq!(shelf.store().status().dropped_spans, [5, 0, 0]);
+    let files = shelf.blocks();
+    assert_eq!(files.len(), 1);
+    assert!(files[0].to_string_lossy().contains("0000000002-"), "{files:?}");
+}
+
+#[test]
+fn a_span_that_comes_again_when_its_time_was_over_is_new() {
+    for restarts in [false, true] {
+        let mut shelf = Shelf::new();
+        shelf.append(1, &trace(1, CART), BASE);
+        let later = BASE.plus(MINUTE);
+        shelf.append(2, &trace(2, CART), later);
+        let due = BASE.plus(DAY);
+        shelf.store().expire(due).unwrap();
+        if restarts {
+            shelf.reopen(due);
+        }
+        assert_eq!((shelf.trace(1).len(), shelf.trace(2).len()), (0, 4));
+        assert_eq!(shelf.append(3, &trace(1, CART), due).new, 4);
+        assert_eq!(shelf.append(3, &trace(2, CART), due).new, 0);
+        assert_eq!((shelf.trace(1).len(), shelf.trace(2).len()), (4, 4));
+        shelf.store().expire(later.plus(DAY)).unwrap();
+        assert_eq!((shelf.trace(1).len(), shelf.trace(2).len()), (4, 0));
+    }
+}
+
+#[test]
+fn a_pinned_trace_stays_with_its_late_spans() {
+    let mut shelf = Shelf::new();
+    let spans = trace(1, CART);
+    shelf.append(1, &spans[..3], BASE);
+    shelf.append(2, &trace(2, CART), BASE);
+    assert!(shelf.store().pin(trace_id(1), BASE).unwrap());
+    assert!(!shelf.store().pin(trace_id(3), BASE).unwrap());
+    shelf.reopen(BASE);
+    shelf.append(3, &spans[3..], BASE);
+    let late = BASE.plus(DAY);
+    assert_eq!(shelf.store().expire(late).unwrap().spans, 8);
+    for (name, happens) in BETWEEN {
+        assert!(shelf.store().pin(trace_id(1), late).unwrap(), "pinning again is fine");
+        assert_eq!(shelf.trace(1), sorted(spans.clone()), "{name}");
+        assert_eq!(shelf.trace(2), [], "{name}");
+        happens(&mut shelf, late);
+    }
+    let status = shelf.store().status();
+    assert_eq!((status.spans, status.traces_pinned), (0, 1));
+    assert!(status.archive_bytes > 0);
+    // One more, when only the archive knows the trace.
+    let last = trace(1, "shop | last | internal | 7-8 | #99 ^1");
+    shelf.append(4, &last, late);
+    shelf.store().expire(late.plus(DAY)).unwrap();
+    assert_eq!(shelf.trace(1).len(), 5);
 }
 
 #[test]
@@ -855,6 +1002,34 @@ fn a_second_file_of_format_1_is_taken_over_whole() {
     let snapshot = store.snapshot().unwrap();
     assert_eq!((traced(&snapshot, 1).len(), traced(&snapshot, 5).len()), (4, 4));
     assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(50));
+}
+
+#[test]
+fn a_block_that_cannot_be_written_for_damage_is_left_for_a_new_one() {
+    let mut shelf = Shelf::new();
+    shelf.append(1, &trace(1, "odd-service | odd-operation | server | 0-1"), BASE);
+    shelf.reopen(BASE);
+    let path = shelf.blocks().remove(0);
+    let bytes = fs::read(&path).unwrap();
+    // The pages of operations and of their minutes, which the writer reads when it begins.
+    let places: Vec<usize> = memchr::memmem::find_iter(&bytes, b"odd-service\0odd-operation\0").collect();
+    assert!(!places.is_empty());
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    for place in places {
+        file.write_all_at(&[0xff; 4_096], place as u64 / 4_096 * 4_096).unwrap();
+    }
+    let spans = trace(2, CART);
+    let mut tries = 0;
+    let appended = loop {
+        match shelf.store().append(&spans, &cursor(2), BASE) {
+            Ok(appended) => break appended,
+            Err(error) => assert!(error.is_damage(), "{error}"),
+        }
+        tries += 1;
+        assert!(tries < 5, "it is given up");
+    };
+    assert_eq!((appended.new, shelf.trace(2).len()), (4, 4));
+    assert_eq!((shelf.blocks().len(), shelf.store().cursor(BUFFER, 0).unwrap()), (2, Some(2)));
 }
 
 #[test]
