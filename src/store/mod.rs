@@ -40,6 +40,8 @@ pub mod literal;
 mod losses;
 mod merge;
 mod names;
+#[cfg(test)]
+mod oracle_tests;
 mod pack;
 mod parts;
 mod red;
