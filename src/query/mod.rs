@@ -13,6 +13,8 @@ mod conditions;
 mod find;
 pub mod metrics;
 mod outline;
+#[cfg(test)]
+mod search_tests;
 mod summary;
 #[cfg(test)]
 mod tests;

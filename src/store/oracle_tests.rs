@@ -1,6 +1,6 @@
 //! The packed store beside the literal one: whatever happens to both, they give the same answers.
 //!
-//! `STORE_CASES=100000 cargo test --release oracle` tries more cases than every day's.
+//! `STORE_CASES=100000 cargo test --release packed_spans` tries more cases than every day's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,11 +30,6 @@ name of a thousand bytes and more, a name of a thousand bytes and more, a name o
 thousand bytes and more, a name of a thousand bytes and more, a name of a thousand bytes and more, a name of a thousand \
 bytes and more, a name of a thousand bytes and more, a name of a thousand bytes and more, a name of a thousand bytes and \
 more, a name of a thousand bytes and more.";
-
-/// How many cases are tried.
-fn cases() -> u32 {
-    std::env::var("STORE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(128)
-}
 
 /// A span in the making, in numbers.
 #[derive(Debug, Clone, Copy)]
@@ -356,7 +351,7 @@ fn afterwards() -> [Event; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(Store::cases()))]
 
     #[test]
     fn packed_spans_give_the_answers_of_literal_ones(events in vec(event(), 1..14)) {

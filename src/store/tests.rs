@@ -53,6 +53,19 @@ pub(super) const TINY: Sizes = Sizes {
     conversion_spans: 2,
 };
 
+impl Store {
+    /// A store in which a handful of spans is several chunks and runs.
+    pub(crate) fn tiny(folder: &Path, now: Timestamp) -> Self {
+        let files = Arc::new(Folder::open(folder).unwrap());
+        Self::with_files(files, &settings(), TINY, now).unwrap()
+    }
+
+    /// How many cases are tried where stores are compared: `STORE_CASES`.
+    pub(crate) fn cases() -> u32 {
+        std::env::var("STORE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+    }
+}
+
 /// A store in a folder of its own.
 struct Shelf {
     folder: TempDir,
