@@ -32,6 +32,8 @@ mod directory;
 mod engine;
 mod error;
 mod files;
+#[cfg(test)]
+mod golden_tests;
 mod histogram;
 mod index;
 mod key;
