@@ -31,6 +31,8 @@ mod convert;
 mod directory;
 mod engine;
 mod error;
+#[cfg(test)]
+mod failure_tests;
 mod files;
 #[cfg(test)]
 mod golden_tests;
