@@ -62,7 +62,7 @@ impl Store {
 
     /// How many cases are tried where stores are compared: `STORE_CASES`.
     pub(crate) fn cases() -> u32 {
-        std::env::var("STORE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+        std::env::var_os("STORE_CASES").and_then(|cases| cases.to_str()?.parse().ok()).unwrap_or(64)
     }
 }
 
