@@ -49,7 +49,7 @@ impl Archive {
         losses: &Losses,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let open = || Block::open(files, NAME, (SEQUENCE, now), CACHE_BYTES, losses);
+        let open = || Block::open(files, NAME, (SEQUENCE, now), (true, CACHE_BYTES), losses);
         let block = match open() {
             Err(error) if error.is_damage() => {
                 let aside = files.set_aside(NAME, now);

@@ -99,18 +99,18 @@ pub(super) struct View {
 }
 
 impl Block {
-    /// Opens a file, or makes it where that is allowed.
+    /// Opens a file; or makes it, if it is missing or empty and `may_make`.
     pub(super) fn open(
         files: &Arc<dyn Files>,
         name: &str,
         (sequence, opened): (u64, Timestamp),
-        cache_bytes: usize,
+        (may_make, cache_bytes): (bool, usize),
         losses: &Losses,
     ) -> Result<Arc<Self>, Error> {
         let (opener, file) = (Arc::clone(files), name.to_owned());
         let cache = Arc::new(AtomicUsize::new(cache_bytes));
         let bytes = Arc::clone(&cache);
-        let open = move |may_make| opener.open(&file, may_make, bytes.load(Ordering::Relaxed));
+        let open = move |is_first| opener.open(&file, is_first && may_make, bytes.load(Ordering::Relaxed));
         let block = Arc::new(Self {
             sequence,
             opened,

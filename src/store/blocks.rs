@@ -83,8 +83,14 @@ impl Blocks {
             dropped_spans: Default::default(),
         };
         let mut list: Vec<Arc<Block>> = Vec::new();
-        for (sequence, opened, name) in blocks.found()? {
-            match Block::open(&blocks.files, &name, (sequence, opened), blocks.sealed_cache(), losses) {
+        let found = blocks.found()?;
+        let newest = found.last().map(|(_, _, name)| name.clone());
+        for (sequence, opened, name) in found {
+            // Copies of a file may have one number, but nothing else tells blocks apart.
+            let sequence = list.last().map_or(sequence, |before| sequence.max(before.sequence + 1));
+            // Only the newest may have been begun when power went; an older one that is empty was more once.
+            let how = (newest.as_ref() == Some(&name), blocks.sealed_cache());
+            match Block::open(&blocks.files, &name, (sequence, opened), how, losses) {
                 Ok(block) => list.push(block),
                 Err(error) if error.is_damage() => blocks.set_aside(&name, &error, now)?,
                 Err(error) => return Err(error),
@@ -214,11 +220,8 @@ impl Blocks {
         let before = self.active();
         let sequence = before.as_ref().map_or(1, |block| block.sequence + 1);
         let name = format!("{BLOCKS}/{sequence:010}-{}.redb", now.millis() / 1_000);
-        // What a failed attempt left.
-        if self.files.exists(&name) {
-            self.remove_file(&name)?;
-        }
-        let block = Block::open(&self.files, &name, (sequence, now), self.active_cache(), losses)?;
+        self.remove_attempts(sequence)?;
+        let block = Block::open(&self.files, &name, (sequence, now), (true, self.active_cache()), losses)?;
         block.commit(losses, |transaction, runs| {
             take_over(&block, transaction)?;
             Ok(((), Arc::clone(runs)))
@@ -228,6 +231,17 @@ impl Blocks {
             before.rest(self.sealed_cache());
         }
         Ok(block)
+    }
+
+    /// Removes what failed attempts to begin this block left. They may have other times in their names.
+    fn remove_attempts(&self, sequence: u64) -> Result<(), Error> {
+        let kept = self.all();
+        for (found, _, name) in self.found()? {
+            if found >= sequence && kept.iter().all(|block| block.name() != name) {
+                self.remove_file(&name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Drops blocks until ages, bytes and free space are as they should be; returns how many spans went.

@@ -243,10 +243,17 @@ impl Reading {
         work: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
         guarded(|| work(&self.transaction)).inspect_err(|error| {
-            if error.ends_the_handle() {
+            // Damaged pages make the engine panic. As long as it still reads others, so may those who have a view.
+            let goes_on = matches!(error, Error::Panicked(_)) && self.reads_still();
+            if error.ends_the_handle() && !goes_on {
                 self.engine.give_up_after(error, self.generation, &self.engine.writing.lock());
             }
         })
+    }
+
+    fn reads_still(&self) -> bool {
+        let read = guarded(|| Ok(self.transaction.open_table(META)?.get(FORMAT_KEY)?.is_some()));
+        matches!(read, Ok(true))
     }
 }
 

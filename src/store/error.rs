@@ -59,7 +59,7 @@ impl Error {
                 redb::DatabaseError::RepairAborted => true,
                 _ => false,
             },
-            Self::Engine(error) => matches!(**error, redb::Error::Corrupted(_)),
+            Self::Engine(error) => is_damage_met(error),
             Self::File { .. } | Self::NewerFormat { .. } => false,
         }
     }
@@ -102,6 +102,22 @@ fn is_damage(error: &redb::StorageError) -> bool {
         redb::StorageError::Io(error) => {
             matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         }
+        _ => false,
+    }
+}
+
+/// All tables are made with the file and never changed: one that is missing, or another, was damaged.
+fn is_damage_met(error: &redb::Error) -> bool {
+    use redb::Error::{
+        Corrupted, Io, TableDoesNotExist, TableIsMultimap, TableTypeMismatch, TypeDefinitionChanged,
+    };
+    match error {
+        Corrupted(_)
+        | TableDoesNotExist(_)
+        | TableIsMultimap(_)
+        | TableTypeMismatch { .. }
+        | TypeDefinitionChanged { .. } => true,
+        Io(error) => matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
         _ => false,
     }
 }

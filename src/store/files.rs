@@ -5,10 +5,12 @@
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::ops::Bound;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError};
+use redb::backends::FileBackend;
+use redb::{BackendError, Builder, Database, DatabaseError, StorageBackend};
 
 use crate::model::Timestamp;
 
@@ -95,12 +97,18 @@ impl Files for Folder {
         builder.set_cache_size(cache_bytes).set_repair_callback(move |repair| {
             tracing::info!(file = %repaired.display(), progress = repair.progress(), "repairing a file of the span store");
         });
-        if !may_make {
-            // A file that vanished is not to be taken for an empty one.
-            return builder.open(&path);
+        // A file that vanished is not to be taken for an empty one.
+        let file = File::options().read(true).write(true).create(may_make).truncate(false).open(&path)?;
+        let length = file.metadata()?.len();
+        if may_make && begun_and_never_made(length, |offset, out| file.read_exact_at(out, offset))? {
+            file.set_len(0)?;
+        } else if !may_make && length == 0 {
+            return Err(DatabaseError::Storage(io::Error::from(io::ErrorKind::InvalidData).into()));
         }
-        let database = builder.create(&path)?;
-        self.sync_folder_of(name)?;
+        let database = builder.create_with_backend(Padded(FileBackend::new(file)?))?;
+        if may_make {
+            self.sync_folder_of(name)?;
+        }
         Ok(database)
     }
 
@@ -144,5 +152,88 @@ impl Files for Folder {
 
     fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+/// The longest file of which it is looked whether anything was ever written to it; redb begins with somewhat over 1 MiB.
+const MAX_BEGUN_BYTES: u64 = 4 << 20;
+
+/// Where the first page ends. It holds redb's header, which begins with a mark that is written last.
+const HEADER_BYTES: usize = 4096;
+const MARK_BYTES: usize = 9;
+
+/// Whether power went while the file was being made: it has a length, but no mark, and nothing stands in it.
+pub(super) fn begun_and_never_made(
+    length: u64,
+    read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+) -> io::Result<bool> {
+    if length == 0 || length > MAX_BEGUN_BYTES {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; length as usize];
+    read(0, &mut bytes)?;
+    let (header, pages) = bytes.split_at(bytes.len().min(HEADER_BYTES));
+    Ok(header.iter().take(MARK_BYTES).chain(pages).all(|byte| *byte == 0))
+}
+
+/// A file behind whose end there are zeros: a page number that leads there is damage in one place, and no failure of
+/// the disk, after which redb would answer nothing any more. The header must be there.
+#[derive(Debug)]
+pub(super) struct Padded<B>(pub(super) B);
+
+impl<B: StorageBackend> StorageBackend for Padded<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        match self.0.read(offset, out) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && offset >= HEADER_BYTES as u64 => {}
+            read => return read,
+        }
+        let there = self.0.len()?.saturating_sub(offset);
+        let (written, padding) = out.split_at_mut(out.len().min(there as usize));
+        padding.fill(0);
+        if written.is_empty() { Ok(()) } else { self.0.read(offset, written) }
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.query_lock_range(start, end)
     }
 }

@@ -29,6 +29,8 @@ mod calls;
 mod chunk;
 mod convert;
 mod directory;
+#[cfg(test)]
+mod disk_tests;
 mod engine;
 mod error;
 #[cfg(test)]
