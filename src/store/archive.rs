@@ -49,8 +49,12 @@ impl Archive {
         losses: &Losses,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let open = || Block::open(files, NAME, (SEQUENCE, now), (true, CACHE_BYTES), losses);
-        let block = match open() {
+        let open = || {
+            let block = Block::open(files, NAME, (SEQUENCE, now), (true, CACHE_BYTES), losses)?;
+            let pinned = pinned_in(&block, losses)?;
+            Ok::<_, Error>((block, pinned))
+        };
+        let (block, pinned) = match open() {
             Err(error) if error.is_damage() => {
                 let aside = files.set_aside(NAME, now);
                 let aside = aside.map_err(|source| Error::File { path: files.path(NAME), source })?;
@@ -63,13 +67,6 @@ impl Archive {
             }
             opened => opened?,
         };
-        let pinned = block.view(losses)?.reading.read(|transaction| {
-            let mut pinned = HashSet::new();
-            for row in transaction.open_table(ARCHIVE)?.iter()? {
-                pinned.extend(TraceId::from_slice(row?.0.value()));
-            }
-            Ok(pinned)
-        })?;
         let writer = Writer { sources: None, packer: Packer::new(sizes) };
         Ok(Self { block, pinned: RwLock::new(pinned), writer: Mutex::new(writer) })
     }
@@ -165,4 +162,15 @@ impl Archive {
         sources.committed();
         Ok(())
     }
+}
+
+/// The traces that are pinned.
+fn pinned_in(block: &Arc<Block>, losses: &Losses) -> Result<HashSet<TraceId>, Error> {
+    block.view(losses)?.reading.read(|transaction| {
+        let mut pinned = HashSet::new();
+        for row in transaction.open_table(ARCHIVE)?.iter()? {
+            pinned.extend(TraceId::from_slice(row?.0.value()));
+        }
+        Ok(pinned)
+    })
 }

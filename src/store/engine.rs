@@ -221,6 +221,15 @@ impl Engine {
     }
 }
 
+/// Closing panics when the pages of what is free are damaged: no end of the program may.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.get_mut().take() {
+            self.close(handle);
+        }
+    }
+}
+
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("path", &self.path).finish_non_exhaustive()

@@ -272,12 +272,14 @@ impl Store {
             summary.spans > 0 && summary.expire_time <= now
         };
         let mut spans = 0;
+        let mut rolled = Ok(());
         if self.blocks.active().as_ref().is_some_and(is_over) {
-            spans += self.appender.lock().roll(self, now)?;
+            // On a full disk no block can be begun, but those before can go.
+            rolled = self.appender.lock().roll(self, now).map(|dropped| spans += dropped);
         }
         self.blocks.spare_memory();
         spans += self.blocks.retain(now)?;
-        Ok(Expired { spans, more: false })
+        rolled.map(|()| Expired { spans, more: false })
     }
 
     /// Begins a new block: the one before is not written to any more.

@@ -1,6 +1,10 @@
 //! Every value under a checksum of its own, over its key too, looked at on every read: the engine checks its pages only
 //! when it recovers.
 
+use redb::ReadableTable;
+
+use crate::store::Error;
+
 /// A row whose bytes are not what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Damaged;
@@ -16,6 +20,19 @@ pub(super) fn seal(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
 pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Damaged> {
     let (value, stored) = sealed.split_last_chunk().ok_or(Damaged)?;
     if checksum(key, value) == u32::from_le_bytes(*stored) { Ok(value) } else { Err(Damaged) }
+}
+
+/// The last number that is a key, among rows that are not damaged.
+pub(super) fn last_number(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+) -> Result<Option<u32>, Error> {
+    for row in table.iter()?.rev() {
+        let (key, value) = row?;
+        if let (Ok(number), Ok(_)) = (key.value().try_into(), unseal(key.value(), value.value())) {
+            return Ok(Some(u32::from_be_bytes(number)));
+        }
+    }
+    Ok(None)
 }
 
 fn checksum(key: &[u8], value: &[u8]) -> u32 {

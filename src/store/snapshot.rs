@@ -174,7 +174,7 @@ impl<'s> Snapshot<'s> {
         Ok(self.gather([&self.store.archive.block], id, None, usize::MAX)?.spans)
     }
 
-    fn gather<'b>(
+    pub(super) fn gather<'b>(
         &'b self,
         blocks: impl IntoIterator<Item = &'b Arc<Block>>,
         id: TraceId,

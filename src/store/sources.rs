@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::model::{Resource, Scope};
 use crate::store::Error;
 use crate::store::schema::RESOURCES;
-use crate::store::seal::{Cut, Damaged, seal, unseal};
+use crate::store::seal::{Cut, Damaged, last_number, seal, unseal};
 use crate::store::tags::source_tags;
 
 const VERSION: u8 = 1;
@@ -76,9 +76,7 @@ impl SourceTable {
 
     /// The first number that is not given in this table.
     pub(super) fn next_in(table: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Result<u32, Error> {
-        let last =
-            table.last()?.and_then(|(key, _value)| key.value().try_into().ok().map(u32::from_be_bytes));
-        Ok(last.map_or(0, |last| last.saturating_add(1)))
+        Ok(last_number(table)?.map_or(0, |last| last.saturating_add(1)))
     }
 
     /// Before a batch: forgets everything when there is too much of it.

@@ -4,7 +4,10 @@
 
 mod crash_images;
 mod disk;
+mod failures;
 mod life;
+mod rot;
+mod truth;
 
 /// How many disks are looked at after a power cut; `CRASH_IMAGES` asks for more.
 fn crash_images() -> u64 {

@@ -1,0 +1,168 @@
+//! Bits that turn, pages that are garbage, and files that are not what they were.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::crash_images;
+use super::disk::{Dice, SimulatedDisk};
+use super::life;
+use super::truth::{Findings, Truth, furnished};
+use crate::model::Timestamp;
+use crate::store::Error;
+use crate::store::engine::{FORMAT_KEY, META};
+use crate::store::files::Files as _;
+use crate::store::seal::seal;
+
+/// The longest that a start may take.
+const SOON: Duration = Duration::from_secs(10);
+
+const PAGE_BYTES: usize = 4096;
+
+/// What is missing is in the damaged files, and is said.
+fn check(truth: &Truth, findings: &Findings, damaged: &[&str], what: &str) -> bool {
+    for key in &findings.missing {
+        let files = &truth.spans[key].1;
+        let is_hit = files.iter().all(|file| damaged.contains(&file.as_str()));
+        assert!(is_hit, "{what}: {key:?} of {files:?} is missing, damage is in {damaged:?}");
+    }
+    findings.missing.is_empty() || findings.damaged_rows + findings.set_aside > 0
+}
+
+#[test]
+fn a_bit_that_turns_makes_no_wrong_answer() {
+    let truth = furnished(7);
+    let mut dice = Dice(1);
+    let (mut missed, mut told, mut silent) = (0, 0, Vec::new());
+    let flips = (crash_images() / 2).max(20);
+    for flip in 0..flips {
+        let disk = truth.disk.copy();
+        let (file, page) = disk.rot(&mut dice);
+        let findings = truth.examine(&disk);
+        missed += u64::from(!findings.missing.is_empty());
+        told += u64::from(findings.damaged_rows + findings.set_aside > 0);
+        if !check(&truth, &findings, &[&file], "flip") {
+            silent.push((flip, file, page, findings));
+        }
+    }
+    println!(
+        "{flips} flips: {missed} hid spans, {told} were told of, {} hid spans without a word",
+        silent.len()
+    );
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn a_page_of_garbage_is_one_damage_among_much_that_is_served() {
+    let truth = furnished(7);
+    let mut dice = Dice(2);
+    let pages: Vec<(String, usize)> = life::names(&truth.disk)
+        .into_iter()
+        .flat_map(|name| {
+            let bytes = truth.disk.bytes_of(&name);
+            let used =
+                bytes.chunks(PAGE_BYTES).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+            used.map(|(number, _)| (name.clone(), number)).collect::<Vec<_>>()
+        })
+        .collect();
+    let step = (pages.len() as u64 / (crash_images() / 4).max(1)).max(1) as usize;
+    let mut silent = Vec::new();
+    for (file, page) in pages.into_iter().step_by(step) {
+        for is_random in [true, false] {
+            let disk = truth.disk.copy();
+            let mut bytes = disk.bytes_of(&file);
+            let garbage = |_: usize| if is_random { dice.below(256) as u8 } else { 0 };
+            let garbage: Vec<u8> = (0..PAGE_BYTES).map(garbage).collect();
+            bytes[page * PAGE_BYTES..][..PAGE_BYTES].copy_from_slice(&garbage);
+            disk.put(&file, Some(&bytes));
+            let findings = truth.examine(&disk);
+            if !check(&truth, &findings, &[&file], "garbage") {
+                silent.push((file.clone(), page, is_random, findings));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+/// What may have become of a file, and of which files.
+fn spoil(disk: &SimulatedDisk, name: &str, manner: u64, dice: &mut Dice) -> Vec<String> {
+    let mut bytes = disk.bytes_of(name);
+    let mut garbage = |length: usize| -> Vec<u8> { (0..length).map(|_| dice.below(256) as u8).collect() };
+    match manner {
+        0 => disk.put(name, Some(&[])),
+        1 => disk.put(name, None),
+        2 => disk.put(name, Some(&garbage(10_000))),
+        3 => disk.put(name, Some(b"not a database, but something of yours")),
+        4 => {
+            bytes.truncate(dice.below(bytes.len() as u64) as usize);
+            disk.put(name, Some(&bytes));
+        }
+        5 => {
+            let at = dice.below(bytes.len() as u64) as usize;
+            bytes[at..].fill(0);
+            disk.put(name, Some(&bytes));
+        }
+        6 => {
+            let header = garbage(512);
+            bytes[..512].copy_from_slice(&header);
+            disk.put(name, Some(&bytes));
+        }
+        7 => {
+            // Without the header's first bytes, which say that it is redb's.
+            let at = 9 + dice.below(300) as usize;
+            bytes[at] ^= 1 << dice.below(8);
+            disk.put(name, Some(&bytes));
+        }
+        _ => {
+            let names = life::names(disk);
+            let other = &names[dice.below(names.len() as u64) as usize];
+            let others = disk.bytes_of(other);
+            disk.put(name, Some(&others));
+            disk.put(other, Some(&bytes));
+            return vec![name.to_owned(), other.clone()];
+        }
+    }
+    vec![name.to_owned()]
+}
+
+#[test]
+fn a_file_that_is_not_what_it_was_is_set_aside_alone() {
+    let truth = furnished(7);
+    let mut dice = Dice(3);
+    let names = life::names(&truth.disk);
+    // One way after the other, with one file after the other: in the end all with all.
+    for case in 0..(crash_images() / 3).max(9) {
+        let (name, manner) = (&names[(case / 9 + case) as usize % names.len()], case % 9);
+        let disk = truth.disk.copy();
+        let damaged = spoil(&disk, name, manner, &mut dice);
+        let damaged: Vec<&str> = damaged.iter().map(String::as_str).collect();
+        let started = Instant::now();
+        let findings = truth.examine(&disk);
+        assert!(started.elapsed() < SOON);
+        let is_said = check(&truth, &findings, &damaged, &format!("manner {manner} of {name}"));
+        // What is missing, or a newest one that is empty, cannot be told from what never was.
+        assert!(is_said || manner < 2, "manner {manner} of {name}: {findings:?}");
+        // It is damaged once, and not again at every start.
+        let again = life::open(&disk, truth.now).unwrap();
+        truth.check_spans(&again);
+        assert!(again.status().set_aside <= findings.set_aside.max(1), "after {findings:?}");
+    }
+}
+
+#[test]
+fn a_block_of_a_later_format_is_refused_in_words_and_left_alone() {
+    let truth = furnished(7);
+    for name in life::names(&truth.disk) {
+        let disk = truth.disk.copy();
+        let database = disk.open(&name, false, 1 << 20).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let value = seal(FORMAT_KEY, 3u32.to_le_bytes().to_vec());
+        transaction.open_table(META).unwrap().insert(FORMAT_KEY, &value[..]).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let before: BTreeSet<String> = disk.names().into_iter().collect();
+        let error = life::open(&disk, Timestamp::ZERO).unwrap_err();
+        assert!(matches!(&error, Error::NewerFormat { found: 3, known: 2, .. }), "{error:?}");
+        assert!(error.to_string().contains(&name) && error.to_string().contains("later"), "{error}");
+        assert_eq!(disk.names().into_iter().collect::<BTreeSet<_>>(), before);
+    }
+}
