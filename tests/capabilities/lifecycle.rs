@@ -1,5 +1,6 @@
 //! Starting, being asked how it is, and ending.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -42,20 +43,23 @@ async fn a_second_start_on_the_same_folder_hears_who_holds_it() {
 async fn a_damaged_store_is_set_aside_and_what_the_buffer_holds_is_stored_anew() {
     let client = Client::new();
     let headers = [("content-type", "application/x-protobuf")];
-    // Not a database, an empty one, one cut short, one without its header, one overwritten in the middle.
-    let damages: [fn(&mut Vec<u8>); 5] = [
-        |bytes| *bytes = b"not a database".to_vec(),
-        |bytes| bytes.clear(),
-        |bytes| bytes.truncate(bytes.len() / 3),
-        |bytes| bytes[..4096].fill(0xa5),
-        |bytes| bytes[4096..].fill(0xa5),
+    // Not a database, an empty one, one cut short, one without its header, one overwritten in the middle; and whether
+    // there is something to be set aside.
+    let damages: [(fn(&mut Vec<u8>), bool); 5] = [
+        (|bytes| *bytes = b"not a database".to_vec(), true),
+        (|bytes| bytes.clear(), false),
+        (|bytes| bytes.truncate(4_096), true),
+        (|bytes| bytes[..4096].fill(0xa5), true),
+        (|bytes| bytes[4096..].fill(0xa5), true),
     ];
-    for (place, damage) in damages.into_iter().enumerate() {
+    for (place, (damage, is_set_aside)) in damages.into_iter().enumerate() {
         let data = tempfile::tempdir().unwrap();
         let server = Server::start(data.path());
         client.post(server.otlp_http("/v1/traces"), &headers, wire::trace("shop", 1, 3)).await;
+        let url = server.query(&format!("/api/traces/{}", wire::trace_id(1)));
+        client.until(&url, |answer| answer.status == 200).await;
         server.kill();
-        let file = data.path().join("blocks/spans.redb");
+        let file = only_file_in(&data.path().join("blocks"));
         let mut bytes = std::fs::read(&file).unwrap();
         damage(&mut bytes);
         std::fs::write(&file, bytes).unwrap();
@@ -64,7 +68,19 @@ async fn a_damaged_store_is_set_aside_and_what_the_buffer_holds_is_stored_anew()
         let url = server.query(&format!("/api/traces/{}", wire::trace_id(1)));
         let told = client.until(&url, |answer| answer.status == 200).await.json();
         assert_eq!(told["data"][0]["spans"].as_array().unwrap().len(), 3, "damage {place}");
+        let quarantine = data.path().join("quarantine");
+        assert_eq!(quarantine.exists(), is_set_aside, "damage {place}");
+        if is_set_aside {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert!(only_file_in(&quarantine).to_str().unwrap().ends_with(name), "damage {place}");
+        }
     }
+}
+
+fn only_file_in(folder: &Path) -> PathBuf {
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    file.clone()
 }
 
 #[tokio::test]

@@ -352,6 +352,11 @@ async fn a_server_on_a_full_disk_asks_senders_to_come_again_and_takes_when_there
     let details =
         answer.trailers.get("grpc-status-details-bin").or(answer.headers.get("grpc-status-details-bin"));
     assert!(details.is_some(), "no RetryInfo: {answer:?}");
+    // What is stored is shown meanwhile, after a start on the full disk too.
+    shows_one(&client, &server).await;
+    server.kill();
+    let server = Server::start(&disk.path());
+    shows_one(&client, &server).await;
     filler.remove();
     let space = Instant::now();
     while export(&client, &server, 5_000).await.status != 200 {
@@ -359,11 +364,23 @@ async fn a_server_on_a_full_disk_asks_senders_to_come_again_and_takes_when_there
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     kept.push(5_000);
+    let stored = format!("/api/traces/{}", wire::trace_id(5_000));
+    while client.get(server.query(&stored)).await.status != 200 {
+        assert!(space.elapsed() < RECOVERY, "there is space, and it is not stored");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     for number in kept {
         let url = server.query(&format!("/api/traces/{}", wire::trace_id(number)));
         let told = client.until(&url, |answer| answer.status == 200).await.json();
         assert_eq!(told["data"][0]["spans"].as_array().unwrap().len(), 300, "trace {number}");
     }
+}
+
+/// The trace that was sent first.
+async fn shows_one(client: &Client, server: &Server) {
+    let url = server.query(&format!("/api/traces/{}", wire::trace_id(0)));
+    let told = client.until(&url, |answer| answer.status == 200).await.json();
+    assert_eq!(told["data"][0]["spans"].as_array().unwrap().len(), 300);
 }
 
 #[tokio::test]

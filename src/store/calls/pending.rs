@@ -21,7 +21,7 @@ use crate::store::Error;
 use crate::store::engine::Definition;
 use crate::store::histogram::{Outcome, varint};
 use crate::store::losses::Losses;
-use crate::store::seal::{Cut, Damaged, last_number, seal, unseal};
+use crate::store::seal::{Cut, Damaged, seal, unseal};
 
 /// The table.
 pub(in crate::store) const PENDING_PARENTS: Definition = Definition::new("jaeger.pending_parents");

@@ -6,6 +6,7 @@ mod crash_images;
 mod disk;
 mod failures;
 mod life;
+mod once;
 mod rot;
 mod truth;
 
