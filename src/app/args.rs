@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::backup::Backup;
 use super::import::Import;
+use super::restore::Restore;
+use super::status::Status;
+use super::verify::Verify;
 
 /// A whole tracing backend: spans in by OTLP, safe on disk before they are acknowledged, shown at
 /// http://localhost:16686.
@@ -44,6 +48,18 @@ pub enum Command {
 
     /// Send what a folder of a disk buffer holds to a running server; the folder stays as it is
     Import(Import),
+
+    /// Copy everything that is stored into one file, while the server runs or while it is stopped
+    Backup(Backup),
+
+    /// Put the store of a backup into a data folder that has none, while no server runs there
+    Restore(Restore),
+
+    /// Read everything that is stored, or a backup, and name what is damaged; nothing is changed
+    Verify(Verify),
+
+    /// Say what a running server holds
+    Status(Status),
 }
 
 #[cfg(test)]

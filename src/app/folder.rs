@@ -22,8 +22,13 @@ pub(super) enum Error {
         folder: PathBuf,
         /// Who, as it introduced itself.
         holder: String,
+        /// The address of its admin door, if it has one.
+        admin: Option<String>,
     },
 }
+
+/// What the line of the lock file begins with that names the holder's admin door.
+const ADMIN: &str = "its admin door is at ";
 
 /// The data folder, ours until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
@@ -57,19 +62,22 @@ impl DataFolder {
                 let mut holder = String::new();
                 // Who holds it may not have said so yet.
                 let _said = lock.read_to_string(&mut holder);
-                let holder = Some(holder.trim()).filter(|said| !said.is_empty()).unwrap_or("another process");
-                Err(Error::Held { folder: folder.to_owned(), holder: holder.to_owned() })
+                let mut lines = holder.lines().map(str::trim);
+                let name = lines.next().filter(|said| !said.is_empty()).unwrap_or("another process");
+                let admin = lines.find_map(|line| line.strip_prefix(ADMIN)).map(str::to_owned);
+                Err(Error::Held { folder: folder.to_owned(), holder: name.to_owned(), admin })
             }
             Err(TryLockError::Error(source)) => Err(unusable(source)),
         }
     }
 
-    /// Says who holds the folder, for a second start to repeat.
-    pub(super) fn introduce(&mut self, page: Option<&str>) -> io::Result<()> {
+    /// Says who holds the folder, for a second start to repeat, and where it can be asked for more.
+    pub(super) fn introduce(&mut self, page: Option<&str>, admin: Option<&str>) -> io::Result<()> {
         let page = page.map(|page| format!(", its page is at {page}")).unwrap_or_default();
         self.lock.set_len(0)?;
         self.lock.rewind()?;
-        writeln!(self.lock, "process {}{page}", std::process::id())
+        let admin = admin.map(|admin| format!("{ADMIN}{admin}\n")).unwrap_or_default();
+        write!(self.lock, "process {}{page}\n{admin}", std::process::id())
     }
 
     /// A path inside.
@@ -92,10 +100,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/b");
         let mut first = DataFolder::take(&data).unwrap();
-        first.introduce(Some("http://127.0.0.1:16686")).unwrap();
-        let error = DataFolder::take(&data).unwrap_err().to_string();
+        first.introduce(Some("http://127.0.0.1:16686"), Some("127.0.0.1:14269")).unwrap();
+        let error = DataFolder::take(&data).unwrap_err();
+        assert!(matches!(&error, Error::Held { admin: Some(at), .. } if at == "127.0.0.1:14269"));
+        let error = error.to_string();
         let held = format!("held by process {}, its page is at http://127.0.0.1:16686", std::process::id());
-        assert!(error.contains(&held), "{error}");
+        assert!(error.contains(&held) && !error.contains("admin"), "{error}");
         drop(first);
         assert!(DataFolder::take(&data).is_ok());
     }

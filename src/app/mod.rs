@@ -7,6 +7,8 @@
 //! Does not know: what a span is.
 
 mod args;
+mod ask;
+mod backup;
 mod clock;
 mod config;
 mod folder;
@@ -14,7 +16,10 @@ mod forwarding;
 mod health;
 mod import;
 mod listen;
+mod restore;
+mod status;
 mod telemetry;
+mod verify;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,6 +35,7 @@ use crate::ingest::{Buffers, Drain, DrainCounts, Ingest, Upkeep};
 use crate::model::Clock;
 use crate::query::Query;
 use crate::receive;
+use crate::serve::admin::Process;
 use crate::serve::http::{About, Answers};
 use crate::serve::{self};
 use crate::store::Store;
@@ -93,6 +99,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Some(Command::ForgetUpstream) => forget_upstream(&config),
         Some(Command::Import(import)) => import::run(import),
+        Some(Command::Backup(backup)) => backup::run(backup, &config),
+        Some(Command::Restore(restore)) => restore::run(restore, &config),
+        Some(Command::Verify(verify)) => verify::run(verify, &config),
+        Some(Command::Status(status)) => status::run(status, &config),
         None => serve_until_asked_to_end(&config),
     }
 }
@@ -205,7 +215,9 @@ impl App {
             .ui
             .as_ref()
             .and_then(|ui| ui.addresses().first().map(|address| format!("http://{}", shown(*address))));
-        folder.introduce(page.as_deref()).context("write who holds the data folder")?;
+        let admin = doors.admin.as_ref().and_then(|admin| admin.addresses().first().copied());
+        let admin = admin.map(|address| shown(address).to_string());
+        folder.introduce(page.as_deref(), admin.as_deref()).context("write who holds the data folder")?;
 
         let clock = Arc::new(SystemClock);
         let store = Arc::new(Store::open(&folder.join(""), &config.store, clock.now())?);
@@ -219,6 +231,7 @@ impl App {
             Forwarding::start(config.upstream.as_ref(), &buffers, &folder, &doors.otlp_addresses()).await?;
         let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
         let otlp = Arc::new(receive::otlp::Counts::default());
+        let backup = backup::writing(Arc::clone(&store), Arc::clone(&now));
         let query = Arc::new(Query::new(store));
 
         let report = Arc::new(Report {
@@ -242,7 +255,11 @@ impl App {
                 .collect(),
         };
         let answers = Answers { query, clock: now, about, allowed_hosts: config.allowed_hosts.clone() };
-        let serving = serve_all(config, doors, &ingest, otlp, answers, report);
+        let health = health::health(Arc::clone(&report));
+        let status = status::answering(Arc::clone(&report), answers.about.clone());
+        let metrics = Arc::new(move || report.metrics());
+        let process = Process { health, metrics, status, backup };
+        let serving = serve_all(config, doors, &ingest, otlp, answers, process);
         Ok(Self { ingest, buffers, drain, upkeep, forwarding, serving, doors: listed, page, _folder: folder })
     }
 
@@ -304,7 +321,7 @@ fn serve_all(
     ingest: &Arc<Ingest>,
     counts: Arc<receive::otlp::Counts>,
     answers: Answers,
-    report: Arc<Report>,
+    process: Process,
 ) -> Serving {
     let mut serving = Serving::new(config.max_connections);
     let router = receive::otlp::router(Arc::clone(ingest), counts, config.allowed_origins.clone());
@@ -313,8 +330,7 @@ fn serve_all(
     }
     if let Some(bound) = doors.admin {
         let hosts = answers.allowed_hosts.clone();
-        let health = health::health(Arc::clone(&report));
-        serving.add(bound, &serve::admin::router(health, Arc::new(move || report.metrics()), hosts));
+        serving.add(bound, &serve::admin::router(process, hosts));
     }
     if let Some(bound) = doors.ui {
         serving.add(bound, &serve::http::router(Arc::new(answers)));

@@ -1,22 +1,42 @@
-//! The admin door: is it alive, is it ready, what does it count.
+//! The admin door: is it alive, is it ready, what does it count, what does it hold; and a copy of that.
 //!
 //! `/livez` says that the process runs and depends on nothing else. `/readyz` says whether spans can be accepted
 //! and acknowledged. `/healthz` and `/` (where Jaeger's admin port answers) say the same with details. A full disk
 //! is: alive, not ready for spans, ready for queries.
+//!
+//! `/status` says in JSON what there is, and `POST /backup` gives a copy of it as it is made: one at a time, to somebody
+//! who takes it without pausing for more than a minute.
 
+use std::io::{self, Write};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
+use http_body::Frame;
 use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
 use super::guard::{self, AllowedHosts, DEFECT};
 
-const PATHS: &str = "404 page not found; there are /livez, /readyz, /healthz and /metrics\n";
+const PATHS: &str =
+    "404 page not found; there are /livez, /readyz, /healthz, /metrics, /status and /backup (POST)\n";
+
+/// Bytes of a backup that are sent at once, and pieces that wait to be taken.
+const PIECE_BYTES: usize = 256 << 10;
+const PIECES: usize = 2;
+
+/// A copy that nobody takes is given up: it holds files of the store.
+const TAKE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The state of a process, in the OpenTelemetry Collector's words (`component/componentstatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -63,20 +83,48 @@ pub type AskHealth = Arc<dyn Fn() -> Health + Send + Sync>;
 /// Writes every metric in Prometheus' text format 0.0.4; may block.
 pub type WriteMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// Says what there is, as JSON; may block.
+pub type AskStatus = Arc<dyn Fn() -> String + Send + Sync>;
+/// Writes a copy of what is stored; may block. An error says in words why it has no end, or no beginning.
+pub type WriteBackup = Arc<dyn Fn(&mut dyn Write) -> Result<(), String> + Send + Sync>;
+
+/// What the process can be asked.
+#[derive(Clone)]
+pub struct Process {
+    /// How it is.
+    pub health: AskHealth,
+    /// What it counts.
+    pub metrics: WriteMetrics,
+    /// What there is.
+    pub status: AskStatus,
+    /// A copy of it.
+    pub backup: WriteBackup,
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Process").finish_non_exhaustive()
+    }
+}
+
 /// Everything of the admin port.
-pub fn router(health: AskHealth, metrics: WriteMetrics, hosts: AllowedHosts) -> Router {
+pub fn router(process: Process, hosts: AllowedHosts) -> Router {
+    let Process { health, metrics, status, backup } = process;
+    let one_at_a_time = Arc::new(Semaphore::new(1));
     let routes = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(ready_for_spans))
         .route("/healthz", get(details))
         .route("/", get(details))
         .with_state(health)
-        .route("/metrics", get(move || prometheus(metrics)))
+        .route("/metrics", get(move || written("text/plain; version=0.0.4", metrics)))
+        .route("/status", get(move || written("application/json", status)))
+        .route("/backup", post(move || copy(backup, one_at_a_time)))
         .fallback(|| async { (StatusCode::NOT_FOUND, PATHS) });
     guard::protect(routes, hosts)
 }
 
-async fn ready(State(health): State<AskHealth>) -> Response {
+async fn ready_for_spans(State(health): State<AskHealth>) -> Response {
     let health = health();
     let status = status_code(&health);
     if health.ingest.ready {
@@ -95,12 +143,110 @@ fn status_code(health: &Health) -> StatusCode {
 }
 
 /// On a thread that may block: some numbers are asked of the store.
-async fn prometheus(metrics: WriteMetrics) -> Response {
-    match spawn_blocking(move || metrics()).await {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+async fn written(media_type: &'static str, write: Arc<dyn Fn() -> String + Send + Sync>) -> Response {
+    match spawn_blocking(move || write()).await {
+        Ok(text) => ([(header::CONTENT_TYPE, media_type)], text).into_response(),
         Err(defect) => {
-            tracing::error!(%defect, "the metrics were not written");
+            tracing::error!(%defect, "what the process counts was not written");
             (StatusCode::INTERNAL_SERVER_ERROR, DEFECT).into_response()
         }
+    }
+}
+
+/// Answers when the first piece is there, or when it is known that none will be.
+async fn copy(backup: WriteBackup, one_at_a_time: Arc<Semaphore>) -> Response {
+    let Ok(turn) = one_at_a_time.try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "another backup is being made\n").into_response();
+    };
+    let (sender, mut pieces) = mpsc::channel(PIECES);
+    let runtime = Handle::current();
+    spawn_blocking(move || {
+        let _turn = turn;
+        let mut out = Pieces { sender, runtime, piece: BytesMut::with_capacity(PIECE_BYTES) };
+        let last = match backup(&mut out) {
+            Ok(()) => out.flush().map(|()| Piece::End),
+            Err(why) => {
+                tracing::error!(error = why, "a backup was not made");
+                Ok(Piece::Failed(why))
+            }
+        };
+        // Whoever is gone has heard enough.
+        let _gone = last.and_then(|last| out.send(last));
+    });
+    match pieces.recv().await {
+        Some(Piece::Failed(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+        Some(first) => {
+            let body = Body::new(Copy { first: Some(first), pieces });
+            ([(header::CONTENT_TYPE, "application/x-tar")], body).into_response()
+        }
+        None => (StatusCode::INTERNAL_SERVER_ERROR, DEFECT).into_response(),
+    }
+}
+
+/// What a backup is sent in.
+enum Piece {
+    Bytes(Bytes),
+    End,
+    Failed(String),
+}
+
+/// The writing side.
+struct Pieces {
+    sender: mpsc::Sender<Piece>,
+    runtime: Handle,
+    piece: BytesMut,
+}
+
+impl Pieces {
+    fn send(&self, piece: Piece) -> io::Result<()> {
+        let sent = self.runtime.block_on(tokio::time::timeout(TAKE_WITHIN, self.sender.send(piece)));
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_gone)) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "whoever asked for it is gone")),
+            Err(_late) => Err(io::Error::new(io::ErrorKind::TimedOut, "nobody took any of it for a minute")),
+        }
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(PIECE_BYTES - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..taken]);
+        if self.piece.len() == PIECE_BYTES {
+            self.flush()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let piece = std::mem::replace(&mut self.piece, BytesMut::with_capacity(PIECE_BYTES));
+        if piece.is_empty() { Ok(()) } else { self.send(Piece::Bytes(piece.freeze())) }
+    }
+}
+
+/// The reading side: the body of the answer, broken off where the copy is.
+struct Copy {
+    first: Option<Piece>,
+    pieces: mpsc::Receiver<Piece>,
+}
+
+impl http_body::Body for Copy {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let piece = match self.first.take() {
+            Some(first) => Some(first),
+            None => ready!(self.pieces.poll_recv(context)),
+        };
+        Poll::Ready(match piece {
+            Some(Piece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
+            Some(Piece::End) => None,
+            Some(Piece::Failed(why)) => Some(Err(io::Error::other(why))),
+            None => Some(Err(io::Error::other("the backup was broken off"))),
+        })
     }
 }

@@ -19,7 +19,7 @@ use crate::store::sources::SourceTable;
 use crate::store::{Error, Snapshot};
 
 /// The file.
-const NAME: &str = "archive.redb";
+pub(super) const NAME: &str = "archive.redb";
 
 /// Its place among the blocks: before all of them.
 pub(super) const SEQUENCE: u64 = 0;

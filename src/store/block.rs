@@ -46,6 +46,8 @@ pub(super) struct Block {
     last_read: AtomicU64,
     /// Whether nothing is left to be merged in it, now that it is written to no more.
     tidy: AtomicBool,
+    /// Those who want it to stay as it is.
+    holders: AtomicUsize,
     /// Runs that cannot be read whole.
     unreadable: Mutex<HashSet<u32>>,
 }
@@ -123,6 +125,7 @@ impl Block {
             next_run: AtomicU32::new(0),
             last_read: AtomicU64::new(0),
             tidy: AtomicBool::new(false),
+            holders: AtomicUsize::new(0),
             unreadable: Mutex::default(),
         });
         block.view(losses)?;
@@ -289,6 +292,17 @@ impl Block {
         Ok(())
     }
 
+    /// No run of it is merged and no space given back until the answer is dropped.
+    pub(super) fn hold(self: &Arc<Self>) -> Hold {
+        self.holders.fetch_add(1, Ordering::Relaxed);
+        Hold(Arc::clone(self))
+    }
+
+    /// Whether somebody wants it to stay as it is.
+    pub(super) fn is_held(&self) -> bool {
+        self.holders.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether a part of the run turned out to be damaged.
     pub(super) fn is_unreadable(&self, run: u32) -> bool {
         self.unreadable.lock().contains(&run)
@@ -296,6 +310,22 @@ impl Block {
 
     pub(super) fn mark_unreadable(&self, run: u32) {
         self.unreadable.lock().insert(run);
+    }
+}
+
+/// A block that stays as it is.
+#[derive(Debug)]
+pub(super) struct Hold(Arc<Block>);
+
+impl Hold {
+    pub(super) fn block(&self) -> &Arc<Block> {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.holders.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -326,7 +326,7 @@ impl Blocks {
 }
 
 /// Sequence and opening time of a block's name.
-fn parsed(name: &str) -> Option<(u64, Timestamp)> {
+pub(super) fn parsed(name: &str) -> Option<(u64, Timestamp)> {
     let plain = name.strip_prefix(BLOCKS)?.strip_prefix('/')?.strip_suffix(".redb")?;
     let (sequence, opened) = plain.split_once('-')?;
     let opened = opened.parse::<u64>().ok()?.saturating_mul(1_000);

@@ -9,7 +9,7 @@ use crate::store::schema::CURSOR;
 use crate::store::{Cursor, Error, Store, key, literal};
 
 /// The first format's file.
-const OLD: &str = "blocks/spans.redb";
+pub(super) const OLD: &str = "blocks/spans.redb";
 
 /// The buffer that its batches seem to come from, so that a start that was cut off is gone on with.
 const CONVERSION: [u8; 16] = *b"format 1 to 2 \0\0";

@@ -182,6 +182,16 @@ impl Engine {
         }
     }
 
+    /// Runs `work` while the file's bytes stay as they are: nobody writes, and nobody closes or opens it.
+    pub(super) fn hold_still<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _alone = self.writing.lock();
+        if let Err(error) = self.keep_open() {
+            // What cannot be opened is not written to either.
+            tracing::warn!(%error, file = %self.path.display(), "a file of the span store is copied unopened");
+        }
+        work()
+    }
+
     /// Runs `work` on the whole file while nobody else uses it; `None` when somebody does.
     pub(super) fn alone<T>(
         &self,

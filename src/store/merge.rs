@@ -39,7 +39,7 @@ impl Store {
     pub fn merge(&self) -> Result<Option<Merged>, Error> {
         let _alone = self.merging.lock();
         for block in self.blocks.sealed() {
-            if block.is_tidy() {
+            if block.is_tidy() || block.is_held() {
                 continue;
             }
             if let Some(merged) = self.merge_block(&block, true)? {
@@ -47,7 +47,8 @@ impl Store {
             }
             block.compact()?;
         }
-        for block in self.blocks.active().iter().chain([&self.archive.block]) {
+        let open = [self.blocks.active(), Some(Arc::clone(&self.archive.block))];
+        for block in open.iter().flatten().filter(|block| !block.is_held()) {
             if let Some(merged) = self.merge_block(block, false)? {
                 return Ok(Some(merged));
             }

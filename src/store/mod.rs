@@ -17,10 +17,13 @@
 //! ([`Store::merge`]). Runs stand in *blocks*, one file each; `schema` lists the tables, docs/formats.md draws the bytes.
 //! The first format, one row for each span, is in [`literal`].
 //!
+//! A store is copied while it is used ([`Store::backup`], [`restore`]) and looked through while it is not ([`verify`]).
+//!
 //! Does not know: where spans came from, who asks, the time of day.
 
 mod append;
 mod archive;
+mod backup;
 mod block;
 mod blocks;
 pub(crate) mod bloom;
@@ -51,6 +54,7 @@ mod oracle_tests;
 mod pack;
 mod parts;
 mod red;
+mod restore;
 mod scan;
 mod schema;
 mod seal;
@@ -60,6 +64,8 @@ mod sources;
 pub(crate) mod tags;
 #[cfg(test)]
 mod tests;
+mod untouched;
+mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -79,6 +85,7 @@ use crate::store::files::{Files, Folder};
 use crate::store::losses::Losses;
 use crate::store::sizes::Sizes;
 
+pub use backup::{Backup, BackupError, Manifest, Saved};
 pub use blocks::Reason;
 pub use calls::{Dependency, EdgeKind};
 #[doc(hidden)]
@@ -88,9 +95,11 @@ pub use histogram::{Histogram, Stats};
 pub use key::{Identity, MAX_NAME_BYTES, shortened};
 pub use merge::Merged;
 pub use red::{Red, Wanted, minute};
+pub use restore::{check_backup, restore, unpack};
 pub use scan::{Candidate, Filter, Scan};
 pub use snapshot::{Snapshot, TraceRows};
 pub use tags::tag_hash;
+pub use verify::{Damage, Found, Tally, is_first_format, store_files, verify};
 
 /// How a store is run.
 #[derive(Debug, Clone)]
@@ -146,6 +155,8 @@ pub struct Status {
     pub data_bytes: u64,
     /// What they may take, and one block more.
     pub max_bytes: u64,
+    /// What the disk has left for this program, in bytes; `None` when it does not say.
+    pub free_bytes: Option<u64>,
     /// What the archive takes on the disk beside them, in bytes.
     pub archive_bytes: u64,
     /// Files of spans, the archive not counted.
@@ -170,6 +181,13 @@ pub struct Status {
     pub waiting: u64,
     /// Spans that waited in vain since the program started.
     pub given_up: u64,
+}
+
+impl Status {
+    /// Spans of dropped blocks, by the name of the reason.
+    pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Reason::ALL.map(Reason::name).into_iter().zip(self.dropped_spans)
+    }
 }
 
 /// All stored spans. Share it by reference or `Arc`; one caller writes at a time, readers wait for nobody.
@@ -321,6 +339,7 @@ impl Store {
             traces_pinned: self.archive.len() as u64,
             data_bytes: summaries.iter().map(|summary| summary.bytes).sum(),
             max_bytes: self.blocks.max_bytes(),
+            free_bytes: self.blocks.files().free_bytes().ok(),
             archive_bytes: self.archive.block.summary().bytes,
             blocks: blocks.len() as u64,
             runs: summaries.iter().map(|summary| summary.runs as u64).sum(),

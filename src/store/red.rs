@@ -121,3 +121,9 @@ fn split_row_key(key: &[u8]) -> Option<(String, String, SpanKind, u32)> {
     let minute = u32::from_be_bytes(minute.try_into().ok()?);
     Some((service, operation, SpanKind::from_number(kind.into()), minute))
 }
+
+/// Whether a row can be read.
+pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), Damaged> {
+    split_row_key(key).ok_or(Damaged)?;
+    Stats::read(unseal(key, value)?).ok_or(Damaged).map(drop)
+}

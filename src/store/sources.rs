@@ -176,7 +176,8 @@ pub(super) fn read(
     Ok(table.get(&key[..])?.map(|value| from_value(&key, value.value())))
 }
 
-fn from_value(key: &[u8], sealed: &[u8]) -> Result<Source, Damaged> {
+/// The source that a row holds.
+pub(super) fn from_value(key: &[u8], sealed: &[u8]) -> Result<Source, Damaged> {
     let mut cut = Cut(unseal(key, sealed)?);
     let mut read = || {
         let [VERSION] = cut.array::<1>()? else { return None };

@@ -130,6 +130,19 @@ pub(crate) fn command(data: &Path, settings: &[&str]) -> Command {
     command
 }
 
+/// Runs the program to its end, with settings of its own only: its exit code, what it said, and its troubles.
+pub(crate) fn run(arguments: &[&std::ffi::OsStr]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracelodge"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TRACELODGE_") {
+            command.env_remove(name);
+        }
+    }
+    let output = command.args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
 /// Runs a start that is expected to fail: its exit code and what it said.
 pub(crate) fn fails_to_start(mut command: Command) -> (Option<i32>, String) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,6 +1,7 @@
 //! What the program can do, shown from outside: wire in, answer out, on the real binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backup;
 mod bad_input;
 mod crash;
 mod forward;
@@ -13,4 +14,5 @@ mod small_disks;
 mod steered_kills;
 mod two_processes;
 mod upstream_stub;
+mod verify;
 mod wire;

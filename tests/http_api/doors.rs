@@ -1,12 +1,16 @@
 //! What every door does whatever is asked: who may ask, headers, files of the page, health.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use http::Request;
+use http_body_util::BodyExt as _;
 use serde_json::json;
-use tracelodge::serve::admin::{self, Health, Readiness, Status};
+use tower::ServiceExt as _;
+use tracelodge::serve::admin::{self, AskHealth, Health, Process, Readiness, Status, WriteMetrics};
 use tracelodge::serve::guard::AllowedHosts;
 
 use crate::lodge::{Answer, Lodge, send};
@@ -160,13 +164,66 @@ fn health(ready: bool, reasons: &[&str]) -> Health {
     Health { status, ingest: Readiness { ready, reasons }, query }
 }
 
+/// A process with a defect where nothing else is said.
+fn process(health: AskHealth, metrics: WriteMetrics) -> Process {
+    Process {
+        health,
+        metrics,
+        status: Arc::new(|| panic!("a defect")),
+        backup: Arc::new(|_out| panic!("a defect")),
+    }
+}
+
+fn backing_up(backup: impl Fn(&mut dyn Write) -> Result<(), String> + Send + Sync + 'static) -> Router {
+    let process = process(Arc::new(|| panic!("not asked")), Arc::new(|| panic!("not asked")));
+    admin::router(Process { backup: Arc::new(backup), ..process }, AllowedHosts::default())
+}
+
+#[tokio::test]
+async fn a_backup_comes_whole_or_is_broken_off() {
+    let post = || Request::post("/backup").body(Body::empty()).unwrap();
+    let long: Vec<u8> = (0..1_000_000u32).map(|at| at as u8).collect();
+    let expected = long.clone();
+    let router = backing_up(move |out| out.write_all(&long).map_err(|error| error.to_string()));
+    let answer = send(&router, post()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/x-tar"));
+    assert_eq!(answer.body, expected);
+    assert_eq!(send(&router, Request::get("/backup").body(Body::empty()).unwrap()).await.status, 405);
+    let foreign = Request::post("/backup").header("origin", "https://evil.example");
+    assert_eq!(send(&router, foreign.body(Body::empty()).unwrap()).await.status, 403);
+
+    let answer = send(&backing_up(|_out| Err("hold still: the disk is full".into())), post()).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (503, "hold still: the disk is full\n"));
+    assert_eq!(send(&backing_up(|_out| panic!("a defect")), post()).await.status, 500);
+
+    let failures: [fn() -> Result<(), String>; 2] = [|| Err("the disk failed".into()), || panic!("a defect")];
+    for failure in failures {
+        let router = backing_up(move |out| {
+            out.write_all(&[7; 1_000_000]).map_err(|error| error.to_string())?;
+            failure()
+        });
+        let answer = router.oneshot(post()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.into_body().collect().await.is_err(), "what is broken off must not look whole");
+    }
+}
+
+#[tokio::test]
+async fn one_backup_is_made_at_a_time() {
+    let router = backing_up(|out| out.write_all(&[7; 4_000_000]).map_err(|error| error.to_string()));
+    let post = || Request::post("/backup").body(Body::empty()).unwrap();
+    let first = router.clone().oneshot(post()).await.unwrap();
+    let second = send(&router, post()).await;
+    assert_eq!((second.status.as_u16(), second.text()), (503, "another backup is being made\n"));
+    assert_eq!(first.into_body().collect().await.unwrap().to_bytes().len(), 4_000_000);
+}
+
 #[tokio::test]
 async fn health_is_alive_ready_and_why_not() {
     let current = Arc::new(Mutex::new(health(true, &[])));
     let asked = Arc::clone(&current);
     let router = admin::router(
-        Arc::new(move || asked.lock().unwrap().clone()),
-        Arc::new(|| "spans_total 3\n".to_owned()),
+        process(Arc::new(move || asked.lock().unwrap().clone()), Arc::new(|| "spans_total 3\n".to_owned())),
         AllowedHosts::default(),
     );
     let get = async |uri: &str| send(&router, Request::get(uri).body(Body::empty()).unwrap()).await;
@@ -193,7 +250,7 @@ async fn health_is_alive_ready_and_why_not() {
     assert_eq!(metrics.text(), "spans_total 3\n");
     let unknown = get("/nothing").await;
     assert_eq!(unknown.status, 404);
-    for path in ["/livez", "/readyz", "/healthz", "/metrics"] {
+    for path in ["/livez", "/readyz", "/healthz", "/metrics", "/status", "/backup"] {
         assert!(unknown.text().contains(path), "{path}");
     }
     let stranger = Request::get("/metrics").header("host", "evil.example").body(Body::empty()).unwrap();
@@ -202,12 +259,9 @@ async fn health_is_alive_ready_and_why_not() {
 
 #[tokio::test]
 async fn a_defect_is_one_requests_error() {
-    let router = admin::router(
-        Arc::new(|| panic!("a defect")),
-        Arc::new(|| panic!("a defect")),
-        AllowedHosts::default(),
-    );
-    for uri in ["/healthz", "/metrics"] {
+    let defects = process(Arc::new(|| panic!("a defect")), Arc::new(|| panic!("a defect")));
+    let router = admin::router(defects, AllowedHosts::default());
+    for uri in ["/healthz", "/metrics", "/status"] {
         let answer = send(&router, Request::get(uri).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, 500, "{uri}");
         assert_eq!(answer.text(), "a defect was met while answering; the log has the details\n");
@@ -223,7 +277,8 @@ async fn metrics_that_wait_for_the_store_keep_nobody_waiting() {
         Ok(()) => "in time\n".to_owned(),
         Err(error) => error.to_string(),
     };
-    let router = admin::router(Arc::new(|| panic!("not asked")), Arc::new(metrics), AllowedHosts::default());
+    let asked = process(Arc::new(|| panic!("not asked")), Arc::new(metrics));
+    let router = admin::router(asked, AllowedHosts::default());
     let get = |uri| send(&router, Request::get(uri).body(Body::empty()).unwrap());
     let alive = async {
         let answer = get("/livez").await;

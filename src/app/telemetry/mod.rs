@@ -127,15 +127,42 @@ impl Report {
     fn stored(&self, text: &mut Text) {
         let status = self.query.status();
         let columns = [
-            ("bytes", "gauge", "Bytes of the store's file.", status.data_bytes),
+            ("bytes", "gauge", "Bytes that the store's blocks take on the disk.", status.data_bytes),
+            ("limit_bytes", "gauge", "Bytes that they may take, and one block more.", status.max_bytes),
+            ("archive_bytes", "gauge", "Bytes that pinned traces take beside them.", status.archive_bytes),
+            ("blocks", "gauge", "Files of spans.", status.blocks),
+            ("runs", "gauge", "Sorted runs in them.", status.runs),
             ("stored_spans", "gauge", "Spans in the store.", status.spans),
             ("pinned_traces", "gauge", "Traces kept for good.", status.traces_pinned),
             ("damaged_rows_total", "counter", "Damaged rows met and left out.", status.damaged_rows),
-            ("engine_failures_total", "counter", "Times the file was opened again.", status.engine_failures),
-            ("set_aside", "gauge", "Damaged stores in quarantine.", status.set_aside),
+            ("engine_failures_total", "counter", "Times a file was opened again.", status.engine_failures),
+            ("set_aside", "gauge", "Damaged files in quarantine.", status.set_aside),
+            (
+                "left_out_total",
+                "counter",
+                "Names and counts that a full table had no room for.",
+                status.left_out,
+            ),
+            ("unchecked_total", "counter", "Traces not looked for in every earlier run.", status.unchecked),
+            ("waiting_for_parents", "gauge", "Spans whose parent has not come yet.", status.waiting),
+            (
+                "given_up_parents_total",
+                "counter",
+                "Spans whose parent did not come in time.",
+                status.given_up,
+            ),
         ];
         for (name, kind, help, value) in columns {
             text.single(&format!("tracelodge_store_{name}"), kind, help, &[], value);
+        }
+        let dropped = "tracelodge_store_dropped_spans_total";
+        text.head(dropped, "counter", "Spans of blocks that were dropped, by reason.");
+        for (reason, spans) in status.dropped() {
+            text.sample(dropped, &[("reason", reason)], spans);
+        }
+        if let Some(free) = status.free_bytes {
+            let help = "Bytes that the disk has left for this program.";
+            text.single("tracelodge_store_free_bytes", "gauge", help, &[], free);
         }
         if let Some(oldest) = status.oldest {
             let (name, help) =

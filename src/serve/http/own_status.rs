@@ -1,5 +1,7 @@
 //! What the page shows of the server itself.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use serde::Serialize;
 
@@ -14,6 +16,10 @@ struct Page<'a> {
     version: &'a str,
     spans: u64,
     data_bytes: u64,
+    max_bytes: u64,
+    archive_bytes: u64,
+    blocks: u64,
+    dropped_spans: BTreeMap<&'static str, u64>,
     /// ns, as text: JavaScript's numbers end at 2^53.
     oldest: Option<String>,
     doors: Vec<Door<'a>>,
@@ -34,6 +40,10 @@ pub(super) async fn status(State(desk): State<Desk>, asked: Asked) -> Result<Rep
             version: &about.version,
             spans: status.spans,
             data_bytes: status.data_bytes,
+            max_bytes: status.max_bytes,
+            archive_bytes: status.archive_bytes,
+            blocks: status.blocks,
+            dropped_spans: status.dropped().collect(),
             oldest: status.oldest.map(|oldest| oldest.nanos().to_string()),
             doors: about.doors.iter().map(|(name, address)| Door { name, address }).collect(),
         };

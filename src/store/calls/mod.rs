@@ -26,8 +26,8 @@ use crate::model::{SpanId, SpanKind, Timestamp};
 use crate::store::histogram::Histogram;
 
 pub(in crate::store) use counting::{Counted, Counting, SeenSpans};
-pub(in crate::store) use pending::{PENDING_PARENTS, Pending, Waiting};
-pub(in crate::store) use rows::{Calls, DEPENDENCIES, add_to_table, read, read_waiting, write};
+pub(in crate::store) use pending::{PENDING_PARENTS, Pending, Waiting, check_waiting};
+pub(in crate::store) use rows::{Calls, DEPENDENCIES, add_to_table, check, read, read_waiting, write};
 
 /// What a call is known by (the numbers are stored).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

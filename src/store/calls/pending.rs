@@ -196,6 +196,11 @@ pub(super) fn read_rows(
     Ok(rows)
 }
 
+/// Whether a row can be read.
+pub(in crate::store) fn check_waiting(key: &[u8], value: &[u8]) -> Result<(), Damaged> {
+    row_of(key, value).map(drop)
+}
+
 fn row_of(key: &[u8], value: &[u8]) -> Result<(u32, Vec<Waiting>), Damaged> {
     let run = u32::from_be_bytes(key.try_into().map_err(|_| Damaged)?);
     Ok((run, from_bytes(unseal(key, value)?).ok_or(Damaged)?))

@@ -131,3 +131,9 @@ fn split_row_key(key: &[u8]) -> Option<(String, String, u32, EdgeKind)> {
     let [kind] = kind.try_into().ok()?;
     Some((parent, child, u32::from_be_bytes(*hour), EdgeKind::from_number(kind)?))
 }
+
+/// Whether a row can be read.
+pub(in crate::store) fn check(key: &[u8], value: &[u8]) -> Result<(), Damaged> {
+    split_row_key(key).ok_or(Damaged)?;
+    Stats::read(unseal(key, value)?).ok_or(Damaged).map(drop)
+}

@@ -1,0 +1,168 @@
+//! `tracelodge backup`: everything that is stored, in one file that is whole or not there.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use http::Method;
+use http_body_util::BodyExt as _;
+
+use super::folder::{self, DataFolder};
+use super::{Config, SystemClock, ask, say, status};
+use crate::model::{Clock, Timestamp};
+use crate::serve::admin::WriteBackup;
+use crate::store::{Manifest, Store, check_backup, store_files};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Between two pieces of a backup: longer than a server waits for the disk.
+const GO_ON_WITHIN: Duration = Duration::from_secs(120);
+
+/// Where to put a backup, and whose.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Backup {
+    /// The file to write, a tar; it gets this name when it is whole and on the disk
+    pub file: PathBuf,
+
+    /// Write over a file that is there
+    #[arg(long)]
+    pub force: bool,
+
+    /// The admin door of a running server, such as localhost:14269; unless given, whoever runs on the data folder is
+    /// asked, and where nobody does its files are copied
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+}
+
+/// Where a backup comes from.
+enum Origin {
+    Server(String),
+    Stopped(DataFolder),
+}
+
+/// Makes the backup and says what is in it.
+pub(super) fn run(backup: &Backup, config: &Config) -> anyhow::Result<()> {
+    let file = backup.file.display();
+    if backup.file.exists() && !backup.force {
+        bail!("write {file}: it is there already; --force writes over it");
+    }
+    let origin = origin(backup, config).with_context(|| format!("back up to {file}"))?;
+    let partial = with_suffix(&backup.file, ".tmp");
+    let written = write(origin, config, &partial).and_then(|manifest| {
+        fs::rename(&partial, &backup.file).context("give it its name")?;
+        sync_folder_of(&backup.file).context("give it its name for good")?;
+        Ok(manifest)
+    });
+    if written.is_err() {
+        // The error that is told is the first.
+        let _left_behind = fs::remove_file(&partial);
+    }
+    let manifest = written.with_context(|| format!("back up to {file}"))?;
+    say(&mut std::io::stdout(), &format!("wrote {file}: {}", described(&manifest)));
+    Ok(())
+}
+
+/// In words for people.
+pub(super) fn described(manifest: &Manifest) -> String {
+    format!(
+        "{} spans in {} blocks, {}; everything that was stored until {}",
+        manifest.spans(),
+        manifest.blocks(),
+        status::bytes(manifest.bytes()),
+        status::moment(manifest.until())
+    )
+}
+
+fn origin(backup: &Backup, config: &Config) -> anyhow::Result<Origin> {
+    if let Some(address) = &backup.address {
+        return Ok(Origin::Server(address.clone()));
+    }
+    let folder = &config.data_dir;
+    // Only what is there is opened: a folder that is made for it would be a backup of nothing.
+    let files = store_files(folder).with_context(|| format!("look into {}", folder.display()))?;
+    if files.is_empty() {
+        bail!(
+            "find a store in {}; name the data folder with --data-dir, or a server with --address",
+            folder.display()
+        );
+    }
+    match DataFolder::take(folder) {
+        Ok(folder) => Ok(Origin::Stopped(folder)),
+        Err(folder::Error::Held { admin: Some(admin), .. }) => Ok(Origin::Server(admin)),
+        Err(folder::Error::Held { holder, .. }) => {
+            bail!("ask {holder}: its admin door is off (doors.admin); switch it on, or stop the server")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write(origin: Origin, config: &Config, partial: &Path) -> anyhow::Result<Manifest> {
+    let at = || format!("write {}", partial.display());
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(partial).with_context(at)?;
+    match origin {
+        Origin::Server(address) => ask::wait_for(receive(&address, &file, partial))?,
+        Origin::Stopped(folder) => {
+            let mut folder = folder;
+            folder.introduce(None, None).context("write who holds the data folder")?;
+            let now = SystemClock.now();
+            let store = Store::open(&folder.join(""), &config.store, now)?;
+            store.backup_at_rest(now)?.write(BufWriter::new(&file), VERSION)?;
+        }
+    }
+    file.sync_all().with_context(at)?;
+    // Only what can be read back is a backup.
+    let file = File::open(partial).with_context(at)?;
+    Ok(check_backup(file)?)
+}
+
+async fn receive(address: &str, mut file: &File, partial: &Path) -> anyhow::Result<()> {
+    let answer = ask::ask(Method::POST, address, "/backup").await?;
+    let mut body = answer.into_body();
+    loop {
+        let frame = tokio::time::timeout(GO_ON_WITHIN, body.frame()).await;
+        let Some(frame) = frame.context("have the rest of it: the server sends nothing more")? else {
+            return Ok(());
+        };
+        let frame = frame.context("have the rest of it: the server ended, or broke off and logged why")?;
+        if let Ok(bytes) = frame.into_data() {
+            file.write_all(&bytes).with_context(|| format!("write {}", partial.display()))?;
+        }
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// The server's side: begins a new block, and copies those before it.
+pub(super) fn writing(store: Arc<Store>, clock: Arc<dyn Clock>) -> WriteBackup {
+    Arc::new(move |out: &mut dyn Write| {
+        let now: Timestamp = clock.now();
+        let words = |error: &dyn std::error::Error| {
+            let causes = std::iter::successors(error.source(), |cause| cause.source());
+            causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+        };
+        let held = store.backup(now).map_err(|error| words(&error))?;
+        let manifest = held.write(out, VERSION).map_err(|error| words(&error))?;
+        tracing::info!(
+            blocks = manifest.blocks(),
+            spans = manifest.spans(),
+            bytes = manifest.bytes(),
+            "gave a backup"
+        );
+        Ok(())
+    })
+}

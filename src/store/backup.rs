@@ -1,0 +1,319 @@
+//! A copy of the whole store in one file, made while the store is used.
+//!
+//! A backup is a tar of plain files: the blocks, oldest first, the archive, and last a manifest with the size and the
+//! checksum of each, without which nothing is believed. docs/formats.md draws it.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Timestamp;
+use crate::store::block::{Block, Hold};
+use crate::store::blocks::parsed;
+use crate::store::{Error, Store, archive};
+
+/// The format of backups that is written, and the newest that is read.
+const FORMAT: u32 = 1;
+
+/// The last entry.
+const MANIFEST: &str = "manifest.json";
+
+/// More files than any store has.
+const MAX_FILES: usize = 100_000;
+
+/// A manifest of that many files is shorter.
+const MAX_MANIFEST_BYTES: u64 = 32 << 20;
+
+/// Why there is no backup, or why one is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The store could not be held still or opened.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// A file could not be read or written.
+    #[error("copy {name}")]
+    Copy {
+        /// Which.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bytes could not be had, or are no tar.
+    #[error("read it as a backup")]
+    Read(#[source] io::Error),
+    /// There is no manifest at the end.
+    #[error("read it to its end: it was cut off, or is no backup")]
+    CutOff,
+    /// It holds something that no backup does: never taken out.
+    #[error("take it for a backup: it holds '{0}', which no backup does")]
+    Strange(String),
+    /// A file is not what was backed up.
+    #[error("believe it: its '{0}' is not what was backed up")]
+    Changed(String),
+    /// The manifest cannot be read.
+    #[error("read its manifest")]
+    Manifest(#[source] serde_json::Error),
+    /// A later version made it.
+    #[error(
+        "read its format {found}, made by tracelodge {version}: this version knows formats up to {known}"
+    )]
+    Newer {
+        /// Its format.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+        /// What wrote it.
+        version: String,
+    },
+    /// Where it should go there is a store.
+    #[error("put it into {}: there is a store already", .0.display())]
+    Occupied(PathBuf),
+}
+
+/// What a backup holds: its last entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    format: u32,
+    version: String,
+    until_unix_millis: u64,
+    spans: u64,
+    files: Vec<Saved>,
+}
+
+/// One file of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Saved {
+    /// As it is called below the data folder.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// CRC-32C of all its bytes.
+    pub crc32c: u32,
+}
+
+impl Manifest {
+    /// The program's version that wrote it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Everything that was stored before is in it.
+    pub fn until(&self) -> Timestamp {
+        Timestamp::from_millis(self.until_unix_millis)
+    }
+
+    /// Spans of the blocks; those that came again from afar may count twice.
+    pub fn spans(&self) -> u64 {
+        self.spans
+    }
+
+    /// Files of spans, the archive not counted.
+    pub fn blocks(&self) -> usize {
+        self.files.iter().filter(|file| file.name != archive::NAME).count()
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// A store's files, which nothing is merged in until this is dropped. One that is dropped for its age can still be read.
+#[derive(Debug)]
+pub struct Backup {
+    files: Vec<(Hold, File)>,
+    until: Timestamp,
+    spans: u64,
+}
+
+impl Store {
+    /// Holds everything that is stored by `now`: a new block is begun, so that those before it do not change.
+    pub fn backup(&self, now: Timestamp) -> Result<Backup, Error> {
+        if self.blocks.active().is_some_and(|active| active.summary().spans > 0) {
+            self.roll(now)?;
+        }
+        // None of them is being merged, and none will be once it is held.
+        let _between_merges = self.merging.lock();
+        self.hold(&self.blocks.sealed(), now)
+    }
+
+    /// The same where nobody writes: no block is begun, and no old one dropped.
+    pub fn backup_at_rest(&self, now: Timestamp) -> Result<Backup, Error> {
+        self.hold(&self.blocks.all(), now)
+    }
+
+    fn hold(&self, blocks: &[Arc<Block>], until: Timestamp) -> Result<Backup, Error> {
+        let mut backup = Backup { files: Vec::with_capacity(blocks.len() + 1), until, spans: 0 };
+        // The archive last: a trace that was copied into it before its block went is in one of the two.
+        for block in blocks.iter().chain([&self.archive.block]) {
+            let path = self.blocks.files().path(block.name());
+            let hold = block.hold();
+            match File::open(&path) {
+                Ok(file) => {
+                    let is_archive = block.name() == archive::NAME;
+                    backup.spans += if is_archive { 0 } else { block.summary().spans };
+                    backup.files.push((hold, file));
+                }
+                // Dropped since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Error::File { path, source }),
+            }
+        }
+        Ok(backup)
+    }
+}
+
+impl Backup {
+    /// Writes the tar. Of each file, whoever writes to it waits while it is copied; to the newest spans' nobody does.
+    pub fn write(self, out: impl Write, version: &str) -> Result<Manifest, BackupError> {
+        let (until, spans) = (self.until, self.spans);
+        let mut tar = tar::Builder::new(out);
+        let mut files = Vec::with_capacity(self.files.len());
+        for (hold, file) in self.files {
+            let (block, name) = (hold.block(), hold.block().name());
+            let copied = block.engine().hold_still(|| copy(&mut tar, name, &file, until));
+            files.push(copied.map_err(|source| BackupError::Copy { name: name.to_owned(), source })?);
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            version: version.to_owned(),
+            until_unix_millis: until.millis(),
+            spans,
+            files,
+        };
+        let written = serde_json::to_vec_pretty(&manifest).map_err(BackupError::Manifest)?;
+        end(tar, &written, until)
+            .map_err(|source| BackupError::Copy { name: MANIFEST.to_owned(), source })?;
+        Ok(manifest)
+    }
+}
+
+fn end(mut tar: tar::Builder<impl Write>, manifest: &[u8], until: Timestamp) -> io::Result<()> {
+    tar.append(&header(MANIFEST, manifest.len() as u64, until)?, manifest)?;
+    tar.into_inner()?.flush()
+}
+
+fn copy(tar: &mut tar::Builder<impl Write>, name: &str, file: &File, until: Timestamp) -> io::Result<Saved> {
+    let bytes = file.metadata()?.len();
+    let mut summed = Summed::new(file.take(bytes));
+    tar.append(&header(name, bytes, until)?, &mut summed)?;
+    if summed.bytes < bytes {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+    }
+    Ok(Saved { name: name.to_owned(), bytes, crc32c: summed.crc32c })
+}
+
+fn header(name: &str, bytes: u64, until: Timestamp) -> io::Result<tar::Header> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path(name)?;
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(0o600);
+    header.set_mtime(until.millis() / 1_000);
+    header.set_size(bytes);
+    header.set_cksum();
+    Ok(header)
+}
+
+/// Counts and sums what is read through it.
+struct Summed<R> {
+    inner: R,
+    bytes: u64,
+    crc32c: u32,
+}
+
+impl<R> Summed<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, bytes: 0, crc32c: 0 }
+    }
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(into)?;
+        self.bytes += length as u64;
+        self.crc32c = crc32c::crc32c_append(self.crc32c, &into[..length]);
+        Ok(length)
+    }
+}
+
+/// Reads a backup from its start to its end and hands out each file; only when this returns `Ok` what was handed out is
+/// what was backed up.
+pub(super) fn read(
+    tar: impl Read,
+    each: &mut dyn FnMut(&str, &mut dyn Read) -> Result<(), BackupError>,
+) -> Result<Manifest, BackupError> {
+    let mut archive = tar::Archive::new(tar);
+    let mut seen: HashSet<Saved> = HashSet::new();
+    // Raw: an entry is what its own header says. Backups need no extensions, and they are how tars deceive.
+    let mut entries = archive.entries().map_err(BackupError::Read)?.raw(true);
+    while let Some(entry) = entries.next() {
+        let mut entry = entry.map_err(BackupError::Read)?;
+        let (name, size) = (name_of(&entry)?, entry.header().entry_size().map_err(BackupError::Read)?);
+        if name == MANIFEST {
+            let manifest = read_manifest(&mut entry)?;
+            if let Some(more) = entries.next() {
+                return Err(BackupError::Strange(shown(&more.map_err(BackupError::Read)?)));
+            }
+            return compare(manifest, &seen);
+        }
+        if seen.len() >= MAX_FILES || seen.iter().any(|file| file.name == name) {
+            return Err(BackupError::Strange(name));
+        }
+        let mut summed = Summed::new(entry);
+        each(&name, &mut summed)?;
+        io::copy(&mut summed, &mut io::sink()).map_err(BackupError::Read)?;
+        if summed.bytes != size {
+            return Err(BackupError::CutOff);
+        }
+        seen.insert(Saved { name, bytes: summed.bytes, crc32c: summed.crc32c });
+    }
+    Err(BackupError::CutOff)
+}
+
+/// The name of a plain file that a backup may hold: never a path that leads elsewhere.
+fn name_of(entry: &tar::Entry<'_, impl Read>) -> Result<String, BackupError> {
+    let name = shown(entry);
+    let is_ours = name == MANIFEST || name == archive::NAME || is_block(&name);
+    if entry.header().entry_type().is_file() && is_ours { Ok(name) } else { Err(BackupError::Strange(name)) }
+}
+
+fn shown(entry: &tar::Entry<'_, impl Read>) -> String {
+    String::from_utf8_lossy(&entry.header().path_bytes()).into_owned()
+}
+
+/// Exactly as blocks are named; the numbers leave no room for anything else.
+fn is_block(name: &str) -> bool {
+    let rest = name.strip_prefix("blocks/").unwrap_or_default();
+    parsed(name).is_some() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+}
+
+fn read_manifest(entry: &mut impl Read) -> Result<Manifest, BackupError> {
+    #[derive(Deserialize)]
+    struct Known {
+        format: u32,
+        version: String,
+    }
+    let mut text = Vec::new();
+    entry.take(MAX_MANIFEST_BYTES).read_to_end(&mut text).map_err(BackupError::Read)?;
+    let Known { format, version } = serde_json::from_slice(&text).map_err(BackupError::Manifest)?;
+    if format > FORMAT {
+        return Err(BackupError::Newer { found: format, known: FORMAT, version });
+    }
+    serde_json::from_slice(&text).map_err(BackupError::Manifest)
+}
+
+fn compare(manifest: Manifest, seen: &HashSet<Saved>) -> Result<Manifest, BackupError> {
+    if let Some(changed) = manifest.files.iter().find(|file| !seen.contains(file)) {
+        return Err(BackupError::Changed(changed.name.clone()));
+    }
+    let listed: HashSet<&Saved> = manifest.files.iter().collect();
+    match seen.iter().find(|file| !listed.contains(file)) {
+        Some(more) => Err(BackupError::Strange(more.name.clone())),
+        None => Ok(manifest),
+    }
+}
