@@ -147,16 +147,17 @@ fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// An error with its causes.
+fn in_words(error: anyhow::Error) -> String {
+    format!("could not {error:#}")
+}
+
 /// The server's side: begins a new block, and copies those before it.
 pub(super) fn writing(store: Arc<Store>, clock: Arc<dyn Clock>) -> WriteBackup {
     Arc::new(move |out: &mut dyn Write| {
         let now: Timestamp = clock.now();
-        let words = |error: &dyn std::error::Error| {
-            let causes = std::iter::successors(error.source(), |cause| cause.source());
-            causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-        };
-        let held = store.backup(now).map_err(|error| words(&error))?;
-        let manifest = held.write(out, VERSION).map_err(|error| words(&error))?;
+        let held = store.backup(now).map_err(|error| in_words(error.into()))?;
+        let manifest = held.write(out, VERSION).map_err(|error| in_words(error.into()))?;
         tracing::info!(
             blocks = manifest.blocks(),
             spans = manifest.spans(),

@@ -317,3 +317,111 @@ fn compare(manifest: Manifest, seen: &HashSet<Saved>) -> Result<Manifest, Backup
         None => Ok(manifest),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::sketch::{BASE, trace, trace_id};
+    use crate::store::{Cursor, Settings, check_backup, restore};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn open(folder: &std::path::Path) -> Store {
+        let settings =
+            Settings { cache_bytes: 16 << 20, max_age: DAY, max_bytes: Some(64 << 20), min_free_bytes: 0 };
+        Store::open(folder, &settings, BASE).unwrap()
+    }
+
+    fn append(store: &Store, number: u64, now: Timestamp) {
+        let cursor = Cursor { buffer: [7; 16], signal: 0, sequence: number };
+        let spans = trace(number, "shop | GET /cart | server | 0-100");
+        assert_eq!(store.append(&spans, &cursor, now).unwrap().new, 1);
+    }
+
+    fn traces(store: &Store, numbers: std::ops::Range<u64>) -> Vec<u64> {
+        let is_there = |number: &u64| {
+            let id = trace_id(*number);
+            !store.ask(|snapshot| snapshot.trace(id, usize::MAX)).unwrap().spans.is_empty()
+        };
+        numbers.filter(is_there).collect()
+    }
+
+    #[test]
+    fn what_is_held_is_neither_merged_nor_lost_when_it_is_dropped() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = open(folder.path());
+        (1..6).for_each(|number| append(&store, number, BASE));
+        let held = store.backup(BASE).unwrap();
+        append(&store, 6, BASE);
+        let runs = store.status().runs;
+        assert_eq!(store.merge().unwrap(), None, "a held block was merged");
+        assert_eq!(store.status().runs, runs);
+
+        store.expire(BASE.plus(2 * DAY)).unwrap();
+        assert_eq!(store.status().dropped_spans, [6, 0, 0]);
+        assert!(traces(&store, 1..7).is_empty());
+        let mut tar = Vec::new();
+        let manifest = held.write(&mut tar, "1.2.3").unwrap();
+        assert_eq!((manifest.spans(), manifest.blocks(), manifest.until()), (5, 1, BASE));
+        assert_eq!(check_backup(&tar[..]).unwrap(), manifest);
+
+        assert_eq!(restore(&tar[..], elsewhere.path()).unwrap(), manifest);
+        let restored = open(elsewhere.path());
+        assert_eq!(traces(&restored, 1..7), [1, 2, 3, 4, 5]);
+        assert_eq!(restored.cursor([7; 16], 0).unwrap(), Some(5));
+        append(&restored, 6, BASE);
+        assert_eq!(traces(&restored, 1..7), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn what_was_held_is_merged_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        (1..6).for_each(|number| append(&store, number, BASE));
+        drop(store.backup(BASE).unwrap());
+        assert_eq!(store.merge().unwrap().map(|merged| merged.runs), Some(5));
+        // Nothing came since: no new block is begun for the next one.
+        let blocks = store.status().blocks;
+        drop(store.backup(BASE).unwrap());
+        assert_eq!(store.status().blocks, blocks);
+    }
+
+    #[test]
+    fn a_backup_at_rest_drops_and_begins_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        append(&store, 1, BASE);
+        let mut tar = Vec::new();
+        let late = BASE.plus(9 * DAY);
+        let manifest = store.backup_at_rest(late).unwrap().write(&mut tar, "1.2.3").unwrap();
+        assert_eq!((manifest.spans(), manifest.blocks(), manifest.until()), (1, 1, late));
+        assert_eq!((store.status().spans, store.status().blocks), (1, 1));
+        // An empty store has a backup too.
+        let empty = tempfile::tempdir().unwrap();
+        let mut tar = Vec::new();
+        open(empty.path()).backup(BASE).unwrap().write(&mut tar, "1.2.3").unwrap();
+        assert_eq!(check_backup(&tar[..]).unwrap().blocks(), 0);
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_more_ends_a_backup() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        append(&store, 1, BASE);
+        let error = store.backup(BASE).unwrap().write(Full(100_000), "1.2.3").unwrap_err();
+        assert!(matches!(&error, BackupError::Copy { name, .. } if is_block(name)), "{error}");
+        assert!(store.backup(BASE).unwrap().write(io::sink(), "1.2.3").is_ok(), "it goes on afterwards");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -261,4 +263,40 @@ async fn what_is_torn_or_tampered_with_is_refused_and_nothing_is_restored() {
     assert_eq!(restore(&file, &elsewhere).0, Some(0));
     // What was unpacked to be looked at is gone too.
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+/// A server that answers one request with these bytes and hangs up; its address.
+fn answering(answer: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4_096];
+        let _asked = stream.read(&mut request).unwrap();
+        stream.write_all(&answer).unwrap();
+    });
+    address
+}
+
+#[test]
+fn a_server_that_goes_away_leaves_no_backup_and_not_even_half_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.tar");
+    fs::write(&file, "the one before").unwrap();
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let zeros = format!("400\r\n{}\r\n", "\0".repeat(0x400));
+    let cases = [
+        (format!("{head}{zeros}"), "have the rest of it: the server ended, or broke off"),
+        (format!("{head}{zeros}0\r\n\r\n"), "read it to its end: it was cut off, or is no backup"),
+        ("HTTP/1.1 503 No\r\ncontent-length: 5\r\n\r\nfull\n".to_owned(), ": HTTP 503: full"),
+        (String::new(), "reach a server at "),
+    ];
+    for (answer, expected) in cases {
+        let address = answering(answer.into_bytes());
+        let (code, said, troubles) = backup(folder.path(), &file, &["--force", "--address", &address]);
+        assert_eq!((code, said.as_str()), (Some(1), ""));
+        assert!(troubles.contains(expected), "{troubles}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "the one before");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{expected}");
+    }
 }

@@ -131,6 +131,18 @@ async fn health_and_numbers_are_on_the_admin_door() {
         "tracelodge_store_damaged_rows_total 0",
         "tracelodge_store_engine_failures_total 0",
         "tracelodge_store_set_aside 0",
+        "tracelodge_store_blocks 1",
+        "tracelodge_store_runs 1",
+        "tracelodge_store_limit_bytes ",
+        "tracelodge_store_archive_bytes ",
+        "tracelodge_store_free_bytes ",
+        "tracelodge_store_left_out_total 0",
+        "tracelodge_store_unchecked_total 0",
+        "tracelodge_store_waiting_for_parents 0",
+        "tracelodge_store_given_up_parents_total 0",
+        "tracelodge_store_dropped_spans_total{reason=\"age\"} 0",
+        "tracelodge_store_dropped_spans_total{reason=\"size\"} 0",
+        "tracelodge_store_dropped_spans_total{reason=\"free\"} 0",
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }

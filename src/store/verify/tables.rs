@@ -1,165 +1,32 @@
-//! Everything that a store's file holds, read once, and what of it is damaged: named, with what it costs.
-//!
-//! A file is only read: what redb would repair in it is repaired in memory ([`Untouched`]).
+//! Every table of a file, row by row, and what a row that is not as it was written costs.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::{Builder, DatabaseError, ReadTransaction, ReadableTableMetadata as _, TableHandle as _};
+use redb::{ReadTransaction, ReadableTableMetadata as _, TableHandle as _};
 
+use super::{Damage, Found, Tally, chain};
 use crate::model::TraceId;
-use crate::store::blocks::parsed;
 use crate::store::calls::{self, DEPENDENCIES, PENDING_PARENTS};
 use crate::store::chunk::Chunk;
-use crate::store::convert::OLD;
 use crate::store::directory::{ChunkEntry, Run};
 use crate::store::engine::{Definition, Engine, META, Reading};
-use crate::store::files::BLOCKS;
-use crate::store::index;
 use crate::store::red::{self, RED};
 use crate::store::schema::{
-    ARCHIVE, CURSOR, LAYOUT, OPERATIONS, RESOURCES, RUNS, SEARCHABLE_TAGS, SERVICE_NAME_INDEX, SERVICES,
-    SPANS, chunk_key, indexed_run,
+    ARCHIVE, CURSOR, OPERATIONS, RESOURCES, RUNS, SEARCHABLE_TAGS, SERVICE_NAME_INDEX, SERVICES, SPANS,
+    chunk_key, indexed_run,
 };
 use crate::store::seal::{Damaged, unseal};
-use crate::store::untouched::Untouched;
-use crate::store::{Error, archive, bloom, key, sources};
-
-/// Memory for pages of the file.
-const CACHE_BYTES: usize = 16 << 20;
+use crate::store::{Error, bloom, index, key, sources};
 
 /// After so many chunks it is told how far it is.
 const CHUNKS_BETWEEN: u64 = 64;
 
-/// What was read of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Rows of all tables.
-    pub rows: u64,
-    /// Runs.
-    pub runs: u64,
-    /// Chunks of spans.
-    pub chunks: u64,
-    /// Spans, each read whole.
-    pub spans: u64,
-    /// Spans that cannot be read.
-    pub lost_spans: u64,
-    /// Damages that were told.
-    pub damages: u64,
-    /// Whether it was not closed in order, so that the next start repairs it.
-    pub repaired: bool,
-}
-
-impl Tally {
-    /// Adds what was read of another file.
-    pub fn add(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.runs += other.runs;
-        self.chunks += other.chunks;
-        self.spans += other.spans;
-        self.lost_spans += other.lost_spans;
-        self.damages += other.damages;
-        self.repaired |= other.repaired;
-    }
-}
-
-/// Something that is not as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// The table, where it is in one.
-    pub table: Option<String>,
-    /// The row's key, where it is a row.
-    pub key: Vec<u8>,
-    /// What is wrong.
-    pub what: String,
-    /// What is not shown, found or counted because of it.
-    pub cost: String,
-}
-
-/// What is told on the way.
-#[derive(Debug)]
-pub enum Found<'f> {
-    /// One more.
-    Damage(&'f Damage),
-    /// So far, now and then.
-    Progress(&'f Tally),
-}
-
-/// The files of a store in a folder, oldest first, the archive last: names below the folder.
-pub fn store_files(folder: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    match std::fs::read_dir(folder.join(BLOCKS)) {
-        Ok(entries) => {
-            for entry in entries {
-                let plain = entry?.file_name();
-                names.extend(plain.to_str().map(|plain| format!("{BLOCKS}/{plain}")));
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    names.retain(|name| parsed(name).is_some() || is_first_format(name));
-    names.sort_unstable();
-    names.extend(folder.join(archive::NAME).exists().then(|| archive::NAME.to_owned()));
-    Ok(names)
-}
-
-/// Whether a file is of the first format: its rows are looked at when the next start takes it over.
-pub fn is_first_format(name: &str) -> bool {
-    name == OLD
-}
-
-/// Reads everything in a block or an archive that nobody writes to.
-pub fn verify(path: &Path, tell: &mut dyn FnMut(Found<'_>)) -> Result<Tally, Error> {
-    let mut reading = Verifying { tell, tally: Tally::default() };
-    let repaired = Arc::new(AtomicBool::new(false));
-    match open(path, &repaired) {
-        Ok(engine) => {
-            reading.tables(&engine);
-            reading.check_integrity(&engine);
-        }
-        Err(error @ (Error::File { .. } | Error::NewerFormat { .. })) => return Err(error),
-        Err(error) if error.is_no_space() => return Err(error),
-        Err(error) => reading.damage(None, &[], chain(&error), "nothing in this file is shown".to_owned()),
-    }
-    reading.tally.repaired = repaired.load(Ordering::Relaxed);
-    Ok(reading.tally)
-}
-
-fn open(path: &Path, repaired: &Arc<AtomicBool>) -> Result<Arc<Engine>, Error> {
-    // Whether it is there and may be read is no damage.
-    Untouched::open(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-    let (file, repaired) = (path.to_owned(), Arc::clone(repaired));
-    let open = move |_may_make| open_untouched(&file, &repaired);
-    Engine::open_with(path, LAYOUT, Box::new(open))
-}
-
-fn open_untouched(path: &PathBuf, repaired: &Arc<AtomicBool>) -> Result<redb::Database, DatabaseError> {
-    let backend = Untouched::open(path)?;
-    // An empty one would be taken for one that is to be made.
-    if redb::StorageBackend::len(&backend)? == 0 {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-    }
-    let repaired = Arc::clone(repaired);
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES);
-    builder.set_repair_callback(move |_| repaired.store(true, Ordering::Relaxed));
-    builder.create_with_backend(backend)
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-struct Verifying<'t> {
+/// Reads the tables of one file.
+pub(super) struct Verifying<'t> {
     tell: &'t mut dyn FnMut(Found<'_>),
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 type Entries = HashMap<[u8; 28], (u32, ChunkEntry)>;
@@ -172,7 +39,16 @@ struct Directory {
     chunks: Entries,
 }
 
-impl Verifying<'_> {
+impl<'t> Verifying<'t> {
+    pub(super) fn new(tell: &'t mut dyn FnMut(Found<'_>)) -> Self {
+        Self { tell, tally: Tally::default() }
+    }
+
+    /// The file cannot even be opened.
+    pub(super) fn unreadable(&mut self, error: &Error) {
+        self.damage(None, &[], chain(error), "nothing in this file is shown".to_owned());
+    }
+
     fn damage(&mut self, table: Option<Definition>, key: &[u8], what: String, cost: String) {
         self.tally.damages += 1;
         let table = table.map(|table| table.name().to_owned());
@@ -185,12 +61,11 @@ impl Verifying<'_> {
         self.damage(Some(table), key, what, cost);
     }
 
-    fn tables(&mut self, engine: &Arc<Engine>) {
+    /// Reads every row.
+    pub(super) fn tables(&mut self, engine: &Arc<Engine>) {
         let reading = match engine.begin_read() {
             Ok(reading) => reading,
-            Err(error) => {
-                return self.damage(None, &[], chain(&error), "nothing in this file is shown".to_owned());
-            }
+            Err(error) => return self.unreadable(&error),
         };
         let directory = self.runs(&reading);
         self.plain_rows(&reading);
@@ -200,12 +75,7 @@ impl Verifying<'_> {
     }
 
     /// Every row of a table until `look` has seen enough; what the engine cannot read is told, and ends it.
-    fn rows(
-        &mut self,
-        reading: &Reading,
-        table: Definition,
-        look: &mut dyn FnMut(&mut Self, &ReadTransaction, &[u8], &[u8]) -> Result<(), Error>,
-    ) -> ControlFlow<()> {
+    fn rows(&mut self, reading: &Reading, table: Definition, look: &mut LookAtRow<'_>) -> ControlFlow<()> {
         let mut last = Vec::new();
         let read = reading.read(|transaction| {
             let rows = transaction.open_table(table)?;
@@ -264,12 +134,7 @@ impl Verifying<'_> {
     }
 
     /// Every value of a table whose values are cut into parts.
-    fn blobs(
-        &mut self,
-        reading: &Reading,
-        table: Definition,
-        look: &mut dyn FnMut(&mut Self, Option<&ReadTransaction>, &[u8], Blob<'_>) -> Result<(), Error>,
-    ) -> ControlFlow<()> {
+    fn blobs(&mut self, reading: &Reading, table: Definition, look: &mut LookAtBlob<'_>) -> ControlFlow<()> {
         let mut parts = Parts::default();
         let ended = self.rows(reading, table, &mut |this, transaction, key, value| {
             let Some((part, blob_key)) = key.split_last() else {
@@ -277,15 +142,18 @@ impl Verifying<'_> {
                 return Ok(());
             };
             if parts.key != blob_key {
-                parts.end(&mut |key, blob| look(this, Some(transaction), key, blob))?;
+                if let Some((key, blob)) = parts.whole() {
+                    look(this, transaction, key, blob)?;
+                }
                 parts.begin(blob_key);
             }
             parts.add(key, *part, value);
             Ok(())
         });
         if ended.is_continue() {
-            let read = reading
-                .read(|transaction| parts.end(&mut |key, blob| look(self, Some(transaction), key, blob)));
+            let read = reading.read(|transaction| {
+                parts.whole().map_or(Ok(()), |(key, blob)| look(self, transaction, key, blob))
+            });
             if let Err(error) = read {
                 self.damage(Some(table), &parts.key, chain(&error), "what stands in this row".to_owned());
             }
@@ -344,7 +212,7 @@ impl Verifying<'_> {
 
     fn chunk(
         &mut self,
-        transaction: Option<&ReadTransaction>,
+        transaction: &ReadTransaction,
         (key, blob): (&[u8], Blob<'_>),
         directory: &mut Directory,
         missing: &mut HashSet<u32>,
@@ -360,10 +228,8 @@ impl Verifying<'_> {
             return self.unlisted(&row, chunk.as_ref(), directory);
         };
         let expected = u64::from(entry.spans);
-        let read = match (chunk, transaction) {
-            (Some(chunk), Some(transaction)) if chunk.len() as u64 == expected => {
-                self.read_spans(transaction, &chunk, missing)?
-            }
+        let read = match chunk {
+            Some(chunk) if chunk.len() as u64 == expected => self.read_spans(transaction, &chunk, missing)?,
             _ => None,
         };
         self.tally.lost_spans += expected - read.unwrap_or(0).min(expected);
@@ -419,7 +285,7 @@ impl Verifying<'_> {
     }
 
     /// What the engine says of its own pages; last, because it gives a damaged file up.
-    fn check_integrity(&mut self, engine: &Arc<Engine>) {
+    pub(super) fn check_integrity(&mut self, engine: &Arc<Engine>) {
         let checked = engine.alone(|database| {
             database
                 .check_integrity()
@@ -435,6 +301,11 @@ impl Verifying<'_> {
         self.damage(None, &[], what, cost);
     }
 }
+
+/// Looks at a row, or at a value of several rows by their common key; the transaction is for rows of other tables.
+type LookAtRow<'l> = dyn FnMut(&mut Verifying<'_>, &ReadTransaction, &[u8], &[u8]) -> Result<(), Error> + 'l;
+type LookAtBlob<'l> =
+    dyn FnMut(&mut Verifying<'_>, &ReadTransaction, &[u8], Blob<'_>) -> Result<(), Error> + 'l;
 
 type Check = fn(&[u8], &[u8]) -> Result<(), Damaged>;
 
@@ -510,11 +381,9 @@ impl Parts {
         self.count += 1;
     }
 
-    fn end(&mut self, look: &mut dyn FnMut(&[u8], Blob<'_>) -> Result<(), Error>) -> Result<(), Error> {
-        if self.count == 0 {
-            return Ok(());
-        }
+    /// The value, with its key; `None` before the first one.
+    fn whole(&self) -> Option<(&[u8], Blob<'_>)> {
         let bytes = if self.damaged_row.is_none() { Ok(&self.bytes[..]) } else { Err(Damaged) };
-        look(&self.key, Blob { bytes, damaged_row: self.damaged_row.as_deref() })
+        (self.count > 0).then_some((&self.key[..], Blob { bytes, damaged_row: self.damaged_row.as_deref() }))
     }
 }
