@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use http::Method;
@@ -13,7 +13,8 @@ use http_body_util::BodyExt as _;
 
 use super::folder::{self, DataFolder};
 use super::{Config, SystemClock, ask, say, status};
-use crate::model::{Clock, Timestamp};
+use crate::buffer::Buffer;
+use crate::model::Clock;
 use crate::serve::admin::WriteBackup;
 use crate::store::{Manifest, Store, check_backup, store_files};
 
@@ -21,6 +22,15 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Between two pieces of a backup: longer than a server waits for the disk.
 const GO_ON_WITHIN: Duration = Duration::from_secs(120);
+
+/// What is in the buffer when a backup is asked for has this long to reach the store …
+const TAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// … and it is looked at as often.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// The buffer's consumer that carries into the store.
+const STORE: &str = "store";
 
 /// Where to put a backup, and whose.
 #[derive(Debug, Clone, clap::Args)]
@@ -152,10 +162,13 @@ fn in_words(error: anyhow::Error) -> String {
     format!("could not {error:#}")
 }
 
-/// The server's side: begins a new block, and copies those before it.
-pub(super) fn writing(store: Arc<Store>, clock: Arc<dyn Clock>) -> WriteBackup {
+/// The server's side: waits for what was accepted before, begins a new block, and copies those before that.
+pub(super) fn writing(store: Arc<Store>, buffer: Buffer, clock: Arc<dyn Clock>) -> WriteBackup {
     Arc::new(move |out: &mut dyn Write| {
-        let now: Timestamp = clock.now();
+        if !is_taken(&buffer) {
+            tracing::warn!("a backup is without what waits in the buffer: the store does not keep up");
+        }
+        let now = clock.now();
         let held = store.backup(now).map_err(|error| in_words(error.into()))?;
         let manifest = held.write(out, VERSION).map_err(|error| in_words(error.into()))?;
         tracing::info!(
@@ -166,4 +179,22 @@ pub(super) fn writing(store: Arc<Store>, clock: Arc<dyn Clock>) -> WriteBackup {
         );
         Ok(())
     })
+}
+
+/// Waits until the store has what the buffer holds for it now; whether it got there in time.
+fn is_taken(buffer: &Buffer) -> bool {
+    // Requests that the store is done with, and those that it has still to take.
+    let counts = || {
+        let stats = buffer.stats().consumers.into_iter().find(|consumer| consumer.name == STORE)?;
+        Some((stats.released.frames + stats.dropped.total().frames, stats.pending.frames))
+    };
+    let (deadline, first) = (Instant::now() + TAKE_WITHIN, counts());
+    let goal = first.map_or(0, |(done, pending)| done + pending);
+    while counts().is_some_and(|(done, _)| done < goal) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    true
 }

@@ -231,7 +231,7 @@ impl App {
             Forwarding::start(config.upstream.as_ref(), &buffers, &folder, &doors.otlp_addresses()).await?;
         let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
         let otlp = Arc::new(receive::otlp::Counts::default());
-        let backup = backup::writing(Arc::clone(&store), Arc::clone(&now));
+        let backup = backup::writing(Arc::clone(&store), buffers.traces.clone(), Arc::clone(&now));
         let query = Arc::new(Query::new(store));
 
         let report = Arc::new(Report {

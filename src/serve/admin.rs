@@ -166,7 +166,7 @@ async fn copy(backup: WriteBackup, one_at_a_time: Arc<Semaphore>) -> Response {
         let last = match backup(&mut out) {
             Ok(()) => out.flush().map(|()| Piece::End),
             Err(why) => {
-                tracing::error!(error = why, "a backup was not made");
+                tracing::warn!(error = why, "a backup was not made");
                 Ok(Piece::Failed(why))
             }
         };

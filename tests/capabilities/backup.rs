@@ -115,6 +115,24 @@ async fn a_backup_made_while_spans_come_in_gives_the_same_answers_elsewhere() {
     stored(&client, &restored, 9_000).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_before_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (folder.path().join("data"), folder.path().join("elsewhere"));
+    let (server, client) = (Server::start(&data), Client::new());
+    for trace in 1..=5 {
+        send(&client, &server, "shop", trace).await;
+        let (data, file) = (data.clone(), folder.path().join(format!("{trace}.tar")));
+        let made = tokio::task::spawn_blocking(move || backup(&data, &file, &[])).await.unwrap();
+        assert!(made.1.contains(&format!(": {} spans in {trace} blocks, ", 5 * trace)), "{made:?}");
+    }
+    assert_eq!(restore(&folder.path().join("5.tar"), &elsewhere).0, Some(0));
+    let restored = Server::start(&elsewhere);
+    for trace in 1..=5 {
+        stored(&client, &restored, trace).await;
+    }
+}
+
 #[tokio::test]
 async fn a_stopped_servers_folder_is_backed_up_as_it_is() {
     let folder = tempfile::tempdir().unwrap();

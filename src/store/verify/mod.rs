@@ -1,6 +1,11 @@
 //! Everything that a store's file holds, read once, and what of it is damaged: named, with what it costs.
 //!
-//! A file is only read: what redb would repair in it is repaired in memory ([`Untouched`]).
+//! Promise: every row of every table is read with its checksum, every chunk with all its spans, and redb checks its own
+//! pages. Nothing is changed: what redb would repair in a file is repaired in memory ([`Untouched`]).
+//!
+//! Limits: memory for the file's directory, one chunk, pages of 16 MiB, and 64 MiB of what a repair would write.
+//!
+//! Does not know: whether somebody uses the file; whoever asks sees to that.
 
 mod tables;
 
