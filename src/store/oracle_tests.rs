@@ -8,12 +8,15 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use prost::Message as _;
 use tempfile::TempDir;
 
 use super::tests::{TINY, settings};
 use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{SpanId, SpanKind, StatusCode, content_hash};
+use crate::otlp;
+use crate::otlp::arbitrary::{Shape, request, scrambled};
 
 const BUFFERS: [[u8; 16]; 2] = [[7; 16], [8; 16]];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -219,10 +222,7 @@ impl Both {
                 // Sometimes back.
                 *sequence = sequence.saturating_add((*step).into()).saturating_sub(1);
                 let cursor = Cursor { buffer: BUFFERS[usize::from(*buffer)], signal: 1, sequence: *sequence };
-                let packed = self.packed().append(&spans, &cursor, self.now).unwrap();
-                let literal = self.literal().append(&spans, &cursor, self.now).unwrap();
-                prop_assert_eq!(packed, literal);
-                self.given.extend(spans);
+                self.append(&spans, &cursor)?;
             }
             Event::Merge => drop(self.packed().merge().unwrap().is_some()),
             Event::Roll => self.packed().roll(self.now).unwrap(),
@@ -237,6 +237,24 @@ impl Both {
                 self.packed().expire(self.now).unwrap();
                 self.expire_literal();
             }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, spans: &[Span], cursor: &Cursor) -> Result<(), TestCaseError> {
+        let packed = self.packed().append(spans, cursor, self.now).unwrap();
+        let literal = self.literal().append(spans, cursor, self.now).unwrap();
+        prop_assert_eq!(packed, literal);
+        self.given.extend_from_slice(spans);
+        Ok(())
+    }
+
+    /// All that was given is there.
+    fn check_given(&self) -> Result<(), TestCaseError> {
+        let (packed, literal) = (self.packed().snapshot().unwrap(), self.literal().snapshot().unwrap());
+        for id in self.given.iter().map(|span| span.trace_id).collect::<BTreeSet<_>>() {
+            let one = sorted(packed.trace(id, usize::MAX).unwrap().spans);
+            prop_assert_eq!(one, sorted(literal.trace(id, usize::MAX).unwrap().spans));
         }
         Ok(())
     }
@@ -266,7 +284,9 @@ impl Both {
     /// What a search comes upon is all there is, by service and without one.
     fn check_index(&self) -> Result<(), TestCaseError> {
         let (packed, literal) = (self.packed().snapshot().unwrap(), self.literal().snapshot().unwrap());
-        for service in SERVICES.iter().copied().map(Some).chain([None, Some("nobody")]) {
+        let there = self.packed().snapshot().unwrap().services().unwrap();
+        let named = there.iter().map(String::as_str).chain(SERVICES).chain(["nobody"]);
+        for service in named.map(Some).chain([None]) {
             let all = Filter {
                 service: service.map(|service| shortened(service).into_owned()),
                 operation: None,
@@ -364,6 +384,25 @@ proptest! {
         both.check_red()?;
         prop_assert_eq!(both.packed().status().damaged_rows, 0);
         prop_assert_eq!(both.packed().status().unchecked, 0);
+    }
+
+    #[test]
+    fn packed_spans_of_any_kind_are_literal_ones(
+        batches in vec((request(), vec(any::<u8>(), 0..60), 0..4u8), 1..5),
+    ) {
+        let mut both = Both::new();
+        for (request, mut dice, then) in batches {
+            let bytes = Bytes::from(scrambled(&request.encode_to_vec(), Shape::Request, &mut dice));
+            let spans = otlp::spans(&bytes, &otlp::Limits::default()).unwrap();
+            both.append(&spans, &Cursor { buffer: BUFFERS[0], signal: 1, sequence: 1 })?;
+            both.happens([Event::Merge, Event::Roll, Event::Restart].get(usize::from(then)).unwrap_or(&Event::Pass(0)), false)?;
+        }
+        both.happens(&Event::Roll, false)?;
+        both.happens(&Event::Merge, false)?;
+        both.check_given()?;
+        both.check_names()?;
+        both.check_index()?;
+        prop_assert_eq!(both.packed().status().damaged_rows, 0);
     }
 
     #[test]
