@@ -244,7 +244,13 @@ impl Store {
         let pinned = self.archive.pinned_among(spans);
         if !pinned.is_empty() {
             // First: a crash between the two leaves a copy too many, not one too few.
-            self.archive.add(&self.snapshot()?, pinned, None)?;
+            match self.archive.add(&self.snapshot()?, pinned, None) {
+                // No reason to store nothing any more.
+                Err(error) if error.is_damage() => {
+                    self.losses.damaged_block(self.archive.block.name(), &error)
+                }
+                added => added?,
+            }
         }
         appender.append(self, spans, Some(cursor), now)
     }

@@ -228,9 +228,13 @@ impl<'s> Snapshot<'s> {
             return Ok(source.clone());
         }
         let read =
-            view.reading.read(|transaction| sources::read(&transaction.open_table(RESOURCES)?, number))?;
-        // A row that is missing is as bad as a damaged one.
-        let read = read.unwrap_or(Err(Damaged));
+            view.reading.read(|transaction| sources::read(&transaction.open_table(RESOURCES)?, number));
+        let read = match read {
+            // What damage makes the engine panic at is one damaged row among others.
+            Err(error) if error.is_damage() => Err(Damaged),
+            // A row that is missing is as bad as a damaged one.
+            read => read?.unwrap_or(Err(Damaged)),
+        };
         let source = self.store.losses.step_over(RESOURCES, read);
         let mut sources = self.sources.lock();
         if sources.len() >= MAX_SOURCES {

@@ -12,5 +12,5 @@ mod truth;
 
 /// How many disks are looked at after a power cut; `CRASH_IMAGES` asks for more.
 fn crash_images() -> u64 {
-    std::env::var_os("CRASH_IMAGES").and_then(|images| images.to_str()?.parse().ok()).unwrap_or(80)
+    std::env::var_os("CRASH_IMAGES").and_then(|images| images.to_str()?.parse().ok()).unwrap_or(40)
 }

@@ -188,6 +188,11 @@ impl Truth {
         trace(LATE, "shop | GET /cart | server | 0-9\n  cart | GET | server | 1-5")
     }
 
+    /// More of it.
+    pub(super) fn later(&self) -> Vec<Span> {
+        trace(LATE, "redis | x | client | 2-3 | #3 ^2")
+    }
+
     /// Appends until that is refused: why, and which batch it was.
     pub(super) fn fill(&self, store: &Store, from: u64) -> (Error, u64) {
         for sequence in from + 1..from + 500 {
