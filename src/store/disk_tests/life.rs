@@ -249,7 +249,12 @@ impl Life {
     }
 
     pub(super) fn open(&mut self) -> Result<(), Error> {
-        self.store = Some(open(&self.disk, self.now())?);
+        let now = self.now();
+        self.store = Some(open(&self.disk, now)?);
+        // What is due is hidden from the start on.
+        let mut promised = self.promised.lock();
+        promised.expired = promised.expired.max(now);
+        drop(promised);
         Ok(())
     }
 
