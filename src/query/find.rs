@@ -1,19 +1,26 @@
 //! Searching: what indexes and filters lead to, the latest first, looked at span by span; whole traces as the answer.
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::model::{Timestamp, TraceId};
 use crate::query::{Conditions, Limits, Trace};
 use crate::store::{Candidate, Error, Scan, Snapshot};
 
+/// Runs are not opened while so many spans wait to be looked at; 24 bytes each, and those of one run on top.
+const MAX_CANDIDATES: usize = 200_000;
+
 /// The answer to a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// By the start of their newest matching span, newest first.
+    /// By the start of their newest matching span, newest first; of equal starts, the higher trace id first.
     pub traces: Vec<Trace>,
     /// Spans whose index entries or columns were looked at.
     pub inspected_spans: u64,
+    /// Bytes that were read for it, as they are stored; what was at hand in memory is not among them.
+    pub read_bytes: u64,
     /// Why no further trace is here.
     pub stopped: Stopped,
 }
@@ -21,14 +28,34 @@ pub struct Found {
 /// Why a search ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// Everything was looked at.
+    /// There is no further one.
     End,
-    /// As many traces as were asked for.
+    /// There are as many as were asked for, and there may be more.
     Limit,
     /// It looked for [`Limits::search_time`].
     Time,
     /// It holds [`Limits::search_bytes`].
     Bytes,
+    /// It read [`Limits::read_bytes`].
+    Read,
+    /// Nobody waits for it any more ([`Cancel`]).
+    Cancelled,
+}
+
+/// Tells a search that nobody waits for its answer any more; its clones are the same flag.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Ends the search soon: before the next chunk, candidate or trace is looked at. For good.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to end.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Looks for traces until one of the limits is reached.
@@ -36,44 +63,69 @@ pub(super) fn find(
     snapshot: &Snapshot<'_>,
     conditions: &Conditions,
     limits: &Limits,
+    cancel: &Cancel,
 ) -> Result<Found, Error> {
     let filter = conditions.filter();
+    let patience = Patience { cancel, deadline: Instant::now() + limits.search_time };
+    let budget = Budget { patience, snapshot, read_bytes: limits.read_bytes };
+    let is_over = || budget.is_used_up().is_some();
     let mut search = Search {
-        scan: snapshot.scan(&filter)?,
+        scan: snapshot.scan(&filter)?.ending_when(&is_over),
         conditions,
-        deadline: Instant::now() + limits.search_time,
+        budget: &budget,
         candidates: BinaryHeap::new(),
-        hits: Hits::default(),
+        hits: Hits::new(conditions.limit),
     };
-    let mut stopped = search.run()?;
-    let inspected_spans = search.scan.inspected();
-    let mut traces: Vec<Trace> = Vec::new();
-    let mut bytes = 0;
-    for (id, candidate) in search.hits.newest(conditions.limit) {
-        if bytes >= limits.search_bytes {
-            stopped = Stopped::Bytes;
-            break;
+    let looked = search.run()?;
+    // What was found is worth some time more.
+    let patience =
+        Patience { deadline: Instant::now().max(patience.deadline) + limits.search_time / 8, cancel };
+    let (traces, read) = search.read(limits, &patience)?;
+    Ok(Found {
+        traces,
+        inspected_spans: search.scan.inspected(),
+        read_bytes: snapshot.read_bytes(),
+        stopped: read.unwrap_or(looked),
+    })
+}
+
+/// How long who asks waits.
+#[derive(Debug, Clone, Copy)]
+struct Patience<'a> {
+    cancel: &'a Cancel,
+    deadline: Instant,
+}
+
+impl Patience<'_> {
+    /// Why there is no more of it.
+    fn is_used_up(&self) -> Option<Stopped> {
+        if self.cancel.is_cancelled() {
+            Some(Stopped::Cancelled)
+        } else {
+            (Instant::now() >= self.deadline).then_some(Stopped::Time)
         }
-        if Instant::now() >= search.deadline && !traces.is_empty() {
-            stopped = Stopped::Time;
-            break;
-        }
-        let mut rows = snapshot.trace(id, limits.trace_bytes)?;
-        if rows.cut {
-            // The span that was found is shown whatever else had to be left out.
-            rows.spans.extend(search.scan.span(&candidate)?);
-        }
-        bytes += rows.bytes;
-        traces.push(Trace::of_rows(id, rows));
     }
-    Ok(Found { traces, inspected_spans, stopped })
+}
+
+/// What looking may cost.
+struct Budget<'a> {
+    patience: Patience<'a>,
+    snapshot: &'a Snapshot<'a>,
+    read_bytes: u64,
+}
+
+impl Budget<'_> {
+    fn is_used_up(&self) -> Option<Stopped> {
+        let has_read = self.snapshot.read_bytes() >= self.read_bytes;
+        self.patience.is_used_up().or_else(|| has_read.then_some(Stopped::Read))
+    }
 }
 
 /// A search on its way.
 struct Search<'a> {
     scan: Scan<'a>,
     conditions: &'a Conditions,
-    deadline: Instant,
+    budget: &'a Budget<'a>,
     /// Not looked at yet, the latest on top.
     candidates: BinaryHeap<Candidate>,
     hits: Hits,
@@ -85,14 +137,16 @@ impl Search<'_> {
             // No span that was not looked at started later than this.
             let ahead = self.scan.latest();
             let next = self.candidates.peek().map(|candidate| candidate.start_at_most);
-            let Some(latest) = ahead.max(next) else { return Ok(Stopped::End) };
-            if self.hits.are_enough(self.conditions.limit, latest) {
+            let Some(latest) = ahead.max(next) else { return Ok(self.hits.end()) };
+            if self.hits.are_enough(latest) {
                 return Ok(Stopped::Limit);
             }
-            if Instant::now() >= self.deadline {
-                return Ok(Stopped::Time);
+            if let Some(stopped) = self.budget.is_used_up() {
+                return Ok(stopped);
             }
-            if next < ahead || next.is_none() {
+            // The order in which spans are looked at does not matter to what is found, only to how soon it is.
+            let is_full = self.candidates.len() >= MAX_CANDIDATES;
+            if next.is_none() || (next < ahead && !is_full) {
                 self.scan.advance(&mut self.candidates)?;
             } else if let Some(candidate) = self.candidates.pop() {
                 self.look_at(&candidate)?;
@@ -101,6 +155,9 @@ impl Search<'_> {
     }
 
     fn look_at(&mut self, candidate: &Candidate) -> Result<(), Error> {
+        if self.hits.are_enough(candidate.start_at_most) {
+            return Ok(());
+        }
         // A trace that is found already may move up, but only by what its time is known too roughly.
         let Some(id) = self.scan.trace_id(candidate)? else { return Ok(()) };
         if self.hits.start_of(id).is_some_and(|start| start >= candidate.start_at_most) {
@@ -111,16 +168,43 @@ impl Search<'_> {
         }
         Ok(())
     }
+
+    /// The whole traces, and why there are not all of them.
+    fn read(&self, limits: &Limits, patience: &Patience<'_>) -> Result<(Vec<Trace>, Option<Stopped>), Error> {
+        let mut traces = Vec::new();
+        let mut bytes = 0;
+        for (id, candidate) in self.hits.newest() {
+            let is_full = bytes >= limits.search_bytes;
+            let stopped = patience.is_used_up().or_else(|| is_full.then_some(Stopped::Bytes));
+            if stopped.is_some() {
+                return Ok((traces, stopped));
+            }
+            let mut rows = self.budget.snapshot.trace(id, limits.trace_bytes)?;
+            if rows.cut {
+                // The span that was found is shown whatever else had to be left out.
+                rows.spans.extend(self.scan.span(&candidate)?);
+            }
+            bytes += rows.bytes;
+            traces.push(Trace::of_rows(id, rows));
+        }
+        Ok((traces, None))
+    }
 }
 
-/// Traces that were found, by their newest matching span.
-#[derive(Default)]
+/// Traces that were found, by their newest matching span: as many as are wanted, the newest.
 struct Hits {
+    limit: usize,
     best: HashMap<TraceId, (Timestamp, Candidate)>,
     order: BTreeSet<(Timestamp, TraceId)>,
+    /// Whether more were found.
+    had_more: bool,
 }
 
 impl Hits {
+    fn new(limit: usize) -> Self {
+        Self { limit, best: HashMap::new(), order: BTreeSet::new(), had_more: false }
+    }
+
     fn start_of(&self, id: TraceId) -> Option<Timestamp> {
         self.best.get(&id).map(|(start, _)| *start)
     }
@@ -132,17 +216,26 @@ impl Hits {
             self.best.insert(id, (start, candidate));
             self.order.insert((start, id));
         }
-    }
-
-    /// Whether so many started so late that nothing can come before them.
-    fn are_enough(&self, limit: usize, latest: Timestamp) -> bool {
-        if self.order.len() < limit {
-            return false;
+        // One that is pushed out comes back when a later span of it is found.
+        if self.order.len() > self.limit
+            && let Some((_start, id)) = self.order.pop_first()
+        {
+            self.best.remove(&id);
+            self.had_more = true;
         }
-        limit == 0 || self.order.iter().rev().nth(limit - 1).is_some_and(|(start, _)| *start >= latest)
     }
 
-    fn newest(&self, limit: usize) -> impl Iterator<Item = (TraceId, Candidate)> {
-        self.order.iter().rev().take(limit).map(|(_start, id)| (*id, self.best[id].1))
+    /// Why there are no others when everything was looked at.
+    fn end(&self) -> Stopped {
+        if self.had_more { Stopped::Limit } else { Stopped::End }
+    }
+
+    /// Whether there are all that are wanted, and none can be among them for a span that started then.
+    fn are_enough(&self, latest: Timestamp) -> bool {
+        self.order.len() >= self.limit && self.order.first().is_none_or(|(start, _)| *start > latest)
+    }
+
+    fn newest(&self) -> impl Iterator<Item = (TraceId, Candidate)> {
+        self.order.iter().rev().map(|(_start, id)| (*id, self.best[id].1))
     }
 }

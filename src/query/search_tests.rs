@@ -1,139 +1,428 @@
-//! Searching packed spans finds what looking at every literal one finds.
+//! Searches over stores of many shapes: runs apart, merged and rolled, starts at both ends of time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::collection::vec;
+use bytes::Bytes;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::Span as Message;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
+use prost::Message as _;
+use tempfile::TempDir;
 
 use super::*;
 use crate::model::sketch::{BASE, at, trace, trace_id};
-use crate::model::{Span, StatusCode};
-use crate::store::{Cursor, literal};
+use crate::model::{Span, StatusCode, content_hash};
+use crate::store::{Cursor, Settings};
 
-const SERVICES: [&str; 3] = ["shop", "cart", ""];
-const OPERATIONS: [&str; 3] = ["GET /cart", "load", "sweep"];
-const MARKS: [&str; 8] = [
-    "http.status_code=200",
-    "http.status_code=500",
-    "retried=true",
-    "resource:zone=a",
-    "scope:name=lib",
-    "event:level=warn",
-    "!error=refused",
-    "!ok",
-];
-const PAIRS: [(&str, &str); 12] = [
-    ("http.status_code", "200"),
-    ("http.status_code", "500"),
-    ("retried", "true"),
-    ("zone", "a"),
-    ("zone", "b"),
-    ("otel.scope.name", "lib"),
-    ("level", "warn"),
-    ("event", "drawn"),
-    ("error", "true"),
-    ("span.kind", "server"),
-    ("operation", "load"),
-    ("otel.status_description", "refused"),
-];
-const KINDS: [&str; 3] = ["server", "client", "internal"];
+const DAY: Duration = Duration::from_secs(86_400);
 
-/// A line of a drawing: which trace it is of, and the line.
-fn line() -> impl Strategy<Value = (u64, String)> {
-    let what = (select(&SERVICES), select(&OPERATIONS), select(&KINDS), vec(select(&MARKS), 0..4));
-    (1..9u64, what, 0..400u64, 0..2_000u64, 1..9u8).prop_map(|(number, what, start, length, id)| {
-        let (service, operation, kind, marks) = what;
-        // Some start at the same moment; some are of one id.
-        let (start, end) = (start * 7 % 1_000, start * 7 % 1_000 + length);
-        let marks = marks.join(" ");
-        (number, format!("{service} | {operation} | {kind} | {start}-{end} | #{id} {marks}"))
+/// A store that is filled step by step.
+struct Shelf {
+    _folder: TempDir,
+    store: Arc<Store>,
+    appended: u64,
+}
+
+impl Shelf {
+    fn empty() -> Self {
+        Self::with_cache(16 << 20)
+    }
+
+    fn with_cache(cache_bytes: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { cache_bytes, max_age: DAY, max_bytes: Some(1 << 30), min_free_bytes: 0 };
+        let store = Store::open(folder.path(), &settings, BASE).unwrap();
+        Self { _folder: folder, store: Arc::new(store), appended: 0 }
+    }
+
+    /// Holds these spans, one commit each.
+    fn holding(spans: &[Span]) -> Self {
+        let mut shelf = Self::empty();
+        spans.iter().for_each(|span| shelf.append(std::slice::from_ref(span), BASE));
+        shelf
+    }
+
+    fn append(&mut self, spans: &[Span], now: Timestamp) {
+        self.appended += 1;
+        let cursor = Cursor { buffer: [0; 16], signal: 0, sequence: self.appended };
+        self.store.append(spans, &cursor, now).unwrap();
+    }
+
+    fn roll(&self) {
+        self.store.roll(BASE).unwrap();
+    }
+
+    /// Merges the runs of all blocks but the active one.
+    fn merge(&self) {
+        while self.store.merge().unwrap().is_some() {}
+    }
+
+    fn query(&self) -> Query {
+        self.within(Limits::default())
+    }
+
+    fn within(&self, limits: Limits) -> Query {
+        Query::with_limits(Arc::clone(&self.store), limits)
+    }
+}
+
+fn numbers(found: &Found) -> Vec<u128> {
+    found.traces.iter().map(|trace| u128::from_be_bytes(trace.id.0)).collect()
+}
+
+/// A span of that trace that begins then.
+fn beginning(number: u64, start: u64) -> Span {
+    let end = start.saturating_add(1_000);
+    let span = trace(number, "shop | GET /cart | server | 0-1").remove(0);
+    let span = Span { start: Timestamp(start), end: Timestamp(end), ..span };
+    told(span, |message| {
+        message.start_time_unix_nano = start;
+        message.end_time_unix_nano = end;
     })
 }
 
-fn conditions() -> impl Strategy<Value = Conditions> {
-    let names = (prop::option::of(select(&SERVICES)), prop::option::weighted(0.3, select(&OPERATIONS)));
-    let outcome = (prop::option::weighted(0.2, 0..4u64), prop::option::weighted(0.2, 0..3u64));
-    let durations =
-        [(); 2].map(|()| prop::option::weighted(0.3, (0..2_000u64).prop_map(Duration::from_millis)));
-    let starts = prop::option::weighted(0.5, (0..1_000u64, 0..1_000u64));
-    (names, outcome, durations, starts, vec(select(&PAIRS), 0..3), 1..12usize).prop_map(
-        |((service, operation), (kind, status), [min_duration, max_duration], starts, pairs, limit)| {
-            let (start, end) = starts
-                .map_or((Timestamp::ZERO, Timestamp::MAX), |(start, length)| (at(start), at(start + length)));
+/// The span with another message.
+fn told(span: Span, edit: impl FnOnce(&mut Message)) -> Span {
+    let mut message = Message::decode(&span.body[..]).unwrap();
+    edit(&mut message);
+    let body = Bytes::from(message.encode_to_vec());
+    let content_hash = content_hash(&span.resource, &span.scope, &body);
+    Span { body, content_hash, ..span }
+}
+
+fn of_shop(limit: usize) -> Conditions {
+    Conditions { service: Some("shop".into()), limit, ..Conditions::default() }
+}
+
+fn of_any(limit: usize) -> Conditions {
+    Conditions { limit, ..Conditions::default() }
+}
+
+#[test]
+fn a_search_that_is_called_off_ends() {
+    let shelf = Shelf::holding(&trace(1, "a | x | server | 0-1\na | y | server | 2-3"));
+    let cancel = Cancel::default();
+    let all = shelf.query().find_unless(&cancel, &of_any(20)).unwrap();
+    assert_eq!((numbers(&all), all.stopped), (vec![1], Stopped::End));
+    cancel.clone().cancel();
+    let none = shelf.query().find_unless(&cancel, &of_any(20)).unwrap();
+    assert_eq!((numbers(&none), none.inspected_spans, none.stopped), (vec![], 0, Stopped::Cancelled));
+}
+
+#[test]
+fn a_search_stops_when_it_has_read_enough() {
+    // Nothing is kept at hand.
+    let mut shelf = Shelf::with_cache(0);
+    for number in 1..=9 {
+        shelf.append(&[beginning(number, at(number).nanos())], BASE);
+    }
+    let search = |read_bytes, conditions| {
+        let limits = Limits { read_bytes, ..Limits::default() };
+        shelf.within(limits).find(&conditions).unwrap()
+    };
+    let whole = search(u64::MAX, of_any(20));
+    assert_eq!((numbers(&whole).len(), whole.stopped), (9, Stopped::End));
+    assert!(whole.read_bytes > 1_000, "{} bytes", whole.read_bytes);
+    for conditions in [of_any(20), of_shop(20)] {
+        let part = search(whole.read_bytes / 3, conditions);
+        assert_eq!(part.stopped, Stopped::Read);
+        let found = numbers(&part);
+        assert!(!found.is_empty() && found.len() < 9 && found[0] == 9, "{found:?}");
+        assert!(part.read_bytes < whole.read_bytes);
+        assert!(part.inspected_spans < 9);
+    }
+    let nothing = search(0, of_any(20));
+    assert_eq!((numbers(&nothing), nothing.read_bytes, nothing.stopped), (vec![], 0, Stopped::Read));
+}
+
+#[test]
+fn what_is_at_hand_is_not_read_again() {
+    let shelf = Shelf::holding(&[beginning(1, at(1).nanos()), beginning(2, at(2).nanos())]);
+    shelf.query().find(&of_any(20)).unwrap();
+    assert_eq!(shelf.query().find(&of_any(20)).unwrap().read_bytes, 0);
+}
+
+#[test]
+fn kinds_and_statuses_are_found_by_condition_and_by_tag() {
+    let sketch = "a | one | server | 0-1 | !error\na | two | client | 0-1 | !ok\na | three | internal | 0-1\n\
+                  a | four | producer | 0-1 | !error\na | five | consumer | 0-1";
+    let mut shelf = Shelf::empty();
+    for (number, line) in (1..).zip(sketch.lines()) {
+        shelf.append(&trace(number, line), BASE);
+    }
+    let query = shelf.query();
+    let tagged = |key: &str, value: &str| Conditions {
+        attributes: vec![(key.into(), value.into())],
+        ..Conditions::default()
+    };
+    let of_kind = |kind| Conditions { kind: Some(kind), ..Conditions::default() };
+    let of_status = |status| Conditions { status: Some(status), ..Conditions::default() };
+    let cases = [
+        (of_kind(SpanKind::Server), tagged("span.kind", "server"), vec![1]),
+        (of_kind(SpanKind::Client), tagged("span.kind", "client"), vec![2]),
+        (of_kind(SpanKind::Internal), tagged("span.kind", "internal"), vec![3]),
+        (of_kind(SpanKind::Producer), tagged("span.kind", "producer"), vec![4]),
+        (of_kind(SpanKind::Consumer), tagged("span.kind", "consumer"), vec![5]),
+        (of_status(StatusCode::Error), tagged("error", "true"), vec![4, 1]),
+        (of_status(StatusCode::Ok), tagged("otel.status_code", "OK"), vec![2]),
+    ];
+    for (by_field, by_tag, expected) in cases {
+        for service in [None, Some("a".to_owned())] {
+            for conditions in [&by_field, &by_tag] {
+                let conditions = Conditions { service: service.clone(), ..conditions.clone() };
+                let found = query.find(&conditions).unwrap();
+                assert_eq!(numbers(&found), expected, "{conditions:?}");
+                // Each run has one span: those that cannot have it were not opened.
+                let opened = found.inspected_spans as usize;
+                let by_index = service.is_some() || !conditions.attributes.is_empty();
+                assert!(!by_index || opened == expected.len(), "{opened} opened: {conditions:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_asked_for_twice_must_be_there_with_both_values() {
+    let mut shelf = Shelf::empty();
+    shelf.append(&trace(1, "a | x | server | 0-1 | zone=a zone=b"), BASE);
+    shelf.append(&trace(2, "a | x | server | 1-2 | zone=a resource:zone=b"), BASE);
+    shelf.append(&trace(3, "a | x | server | 2-3 | zone=a\na | y | server | 2-3 | zone=b"), BASE);
+    shelf.append(&trace(4, "a | x | server | 3-4 | event:zone=a scope:zone=b"), BASE);
+    let pair = |value: &str| ("zone".to_owned(), value.to_owned());
+    let find = |values: &[&str]| {
+        let attributes = values.iter().map(|value| pair(value)).collect();
+        numbers(&shelf.query().find(&Conditions { attributes, ..Conditions::default() }).unwrap())
+    };
+    assert_eq!(find(&["a", "b"]), [4, 2, 1]);
+    assert_eq!(find(&["b", "a", "a"]), [4, 2, 1]);
+    assert_eq!(find(&["a", "c"]), [0; 0]);
+}
+
+#[test]
+fn of_equal_starts_the_higher_ids_are_given_and_no_more_than_asked() {
+    let orders: [[u64; 5]; 3] = [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [3, 1, 5, 2, 4]];
+    for start in [0, at(0).nanos(), u64::MAX] {
+        for order in orders {
+            let spans = order.map(|number| beginning(number, start));
+            let apart = Shelf::holding(&spans);
+            let merged = Shelf::holding(&spans);
+            merged.roll();
+            merged.merge();
+            let mut together = Shelf::empty();
+            together.append(&spans, BASE);
+            for shelf in [apart, merged, together] {
+                for conditions in [of_any(3), of_shop(3)] {
+                    let found = shelf.query().find(&conditions).unwrap();
+                    assert_eq!(numbers(&found), [5, 4, 3], "{order:?} at {start}");
+                    assert_eq!(found.stopped, Stopped::Limit);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn starts_at_both_ends_of_time_are_in_their_places() {
+    let starts = [at(5).nanos(), 0, u64::MAX, 1, at(9).nanos(), u64::MAX - 1];
+    let spans: Vec<Span> = (1..).zip(starts).map(|(number, start)| beginning(number, start)).collect();
+    let apart = Shelf::holding(&spans);
+    let mut together = Shelf::empty();
+    together.append(&spans, BASE);
+    for shelf in [apart, together] {
+        let query = shelf.query();
+        for service in [None, Some("shop".to_owned())] {
+            let between = |start, end, limit| Conditions {
+                start: Timestamp(start),
+                end: Timestamp(end),
+                service: service.clone(),
+                limit,
+                ..Conditions::default()
+            };
+            let cases: [(Conditions, &[u128]); 6] = [
+                (between(0, u64::MAX, 20), &[3, 6, 5, 1, 4, 2]),
+                (between(0, u64::MAX, 2), &[3, 6]),
+                (between(0, 0, 20), &[2]),
+                (between(u64::MAX, u64::MAX, 20), &[3]),
+                (between(1, u64::MAX - 1, 3), &[6, 5, 1]),
+                (between(at(5).nanos(), at(9).nanos(), 20), &[5, 1]),
+            ];
+            for (conditions, expected) in cases {
+                assert_eq!(numbers(&query.find(&conditions).unwrap()), expected, "{conditions:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_trace_in_two_blocks_is_one_and_stands_where_its_newest_span_does() {
+    let mut shelf = Shelf::empty();
+    let spans = trace(1, "shop | x | server | 0-1\nshop | y | server | 20-21");
+    shelf.append(&spans[1..], BASE);
+    shelf.append(&trace(2, "shop | x | server | 10-11"), BASE);
+    shelf.roll();
+    shelf.append(&spans[..1], BASE);
+    shelf.append(&trace(3, "shop | x | server | 5-6"), BASE);
+    for _ in 0..2 {
+        for conditions in [of_any(20), of_shop(20)] {
+            let found = shelf.query().find(&conditions).unwrap();
+            assert_eq!(numbers(&found), [1, 2, 3]);
+            assert_eq!(found.traces[0].spans, spans);
+        }
+        let newest = shelf.query().find(&of_shop(1)).unwrap();
+        assert_eq!((numbers(&newest), newest.traces[0].spans.len()), (vec![1], 2));
+        shelf.roll();
+        shelf.merge();
+    }
+}
+
+#[test]
+fn what_is_over_is_not_found_and_what_was_pinned_is_found_by_its_id_only() {
+    let mut shelf = Shelf::empty();
+    shelf.append(&[beginning(1, at(1).nanos())], BASE);
+    shelf.append(&[beginning(2, at(2).nanos())], BASE);
+    let hour = Duration::from_secs(3_600);
+    shelf.append(&[beginning(3, at(3).nanos())], BASE.plus(hour));
+    let query = shelf.query();
+    assert!(query.pin(trace_id(1), BASE).unwrap());
+    assert_eq!(numbers(&query.find(&of_any(20)).unwrap()), [3, 2, 1], "pinned, and not yet over");
+    shelf.store.expire(BASE.plus(DAY)).unwrap();
+    for conditions in [of_any(20), of_shop(20)] {
+        assert_eq!(numbers(&query.find(&conditions).unwrap()), [3]);
+    }
+    assert_eq!(query.trace(trace_id(1)).unwrap().unwrap().spans, [beginning(1, at(1).nanos())]);
+    assert_eq!(query.trace(trace_id(2)).unwrap(), None);
+}
+
+/// What can be drawn beside a span.
+const MARKS: [&str; 8] = [
+    "zone=a",
+    "zone=b",
+    "resource:zone=a",
+    "scope:zone=b",
+    "event:zone=a",
+    "!error=refused",
+    "!ok",
+    "!event=retry@3",
+];
+
+/// A span and the number of its trace.
+fn drawn() -> impl Strategy<Value = (u64, Span)> {
+    let words = (select(&["shop", "cart", ""][..]), select(&["GET", "load", "sweep"][..]));
+    let kind = select(&["server", "client", "internal", "producer", "consumer", "unspecified"][..]);
+    let times = (0..40u64, 0..40u64);
+    let marks = prop::sample::subsequence(&MARKS[..], 0..4);
+    let link = prop::option::weighted(0.2, select(&["a", "b"][..]));
+    (1..12u64, 1..5u64, words, kind, times, (marks, link)).prop_map(
+        |(number, id, (service, operation), kind, (start, length), (marks, link))| {
+            let marks = marks.join(" ");
+            let end = start + length;
+            let line = format!("{service} | {operation} | {kind} | {start}-{end} | #{id} {marks}");
+            let links = link.map(in_zone);
+            (number, told(trace(number, &line).remove(0), |message| message.links.extend(links)))
+        },
+    )
+}
+
+fn in_zone(zone: &str) -> Link {
+    let value = Some(AnyValue { value: Some(Value::StringValue(zone.into())) });
+    let pair = KeyValue { key: "zone".into(), value, ..KeyValue::default() };
+    Link { attributes: vec![pair], ..Link::default() }
+}
+
+/// What is done to a store between two commits.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Nothing,
+    Roll,
+    Merge,
+}
+
+fn asked() -> impl Strategy<Value = Conditions> {
+    let kind = prop::option::weighted(0.3, (0..6u64).prop_map(SpanKind::from_number));
+    let status = prop::option::weighted(0.3, (0..3u64).prop_map(StatusCode::from_number));
+    let pair = select(
+        &[
+            ("zone", "a"),
+            ("zone", "b"),
+            ("event", "retry"),
+            ("error", "true"),
+            ("span.kind", "server"),
+            ("operation", "load"),
+            ("service.name", "cart"),
+            ("zone", "c"),
+        ][..],
+    );
+    let attributes = prop::collection::vec(pair, 0..3);
+    let bounds = (prop::option::of(0..40u64), prop::option::of(0..40u64));
+    let service = prop::option::of("shop|cart|nobody|");
+    let operation = prop::option::weighted(0.3, "GET|load");
+    let rest = (0..80u64, 0..80u64, 1..8usize);
+    (kind, status, attributes, bounds, service, operation, rest).prop_map(
+        |(kind, status, attributes, (shortest, longest), service, operation, (from, length, limit))| {
             Conditions {
-                service: service.map(str::to_owned),
-                operation: operation.map(str::to_owned),
-                kind: kind.map(SpanKind::from_number),
-                status: status.map(StatusCode::from_number),
-                attributes: pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-                min_duration,
-                max_duration,
-                start,
-                end,
+                service,
+                operation,
+                kind,
+                status,
+                attributes: attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
+                min_duration: shortest.map(Duration::from_millis),
+                max_duration: longest.map(Duration::from_millis),
+                start: at(from / 2),
+                end: at(from / 2 + length),
                 limit,
             }
         },
     )
 }
 
-/// The start of the newest span of each trace that fulfils the conditions, the latest first.
-fn looked_at(spans: &[Span], conditions: &Conditions) -> Vec<(Timestamp, TraceId)> {
-    let mut newest: BTreeMap<TraceId, Timestamp> = BTreeMap::new();
-    for span in spans.iter().filter(|span| conditions.match_span(span)) {
-        let newest = newest.entry(span.trace_id).or_default();
-        *newest = span.start.max(*newest);
+/// The traces that looking at every span finds.
+fn expected(spans: &[(u64, Span)], conditions: &Conditions) -> Vec<u128> {
+    let matching = spans.iter().filter(|(_number, span)| conditions.match_span(span));
+    let mut newest = std::collections::BTreeMap::new();
+    for (number, span) in matching {
+        let start = newest.entry(*number).or_insert(span.start);
+        *start = span.start.max(*start);
     }
-    let mut found: Vec<_> = newest.into_iter().map(|(id, start)| (start, id)).collect();
-    found.sort_unstable_by(|one, other| other.cmp(one));
-    found
+    let mut order: Vec<_> = newest.into_iter().map(|(number, start)| (start, number)).collect();
+    order.sort_unstable_by(|left, right| right.cmp(left));
+    order.into_iter().take(conditions.limit).map(|(_start, number)| u128::from(number)).collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(Store::cases()))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_search_of_packed_spans_finds_what_looking_at_literal_ones_finds(
-        batches in vec((vec(line(), 1..12), 0..6u8), 1..8),
-        asked in vec(conditions(), 8),
+    fn a_search_of_any_store_finds_what_looking_at_every_span_finds(
+        spans in prop::collection::vec(drawn(), 1..60),
+        cuts in prop::collection::vec((any::<Index>(), select(&[Then::Nothing, Then::Roll, Then::Merge][..])), 0..8),
+        questions in prop::collection::vec(asked(), 1..20),
     ) {
-        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let packed = Arc::new(Store::tiny(folders[0].path(), BASE));
-        let old = literal::Settings { cache_bytes: 1 << 20, max_age: Duration::from_secs(86_400) };
-        let literal = literal::Store::open(folders[1].path(), &old).unwrap();
-        for (sequence, (lines, then)) in (1..).zip(&batches) {
-            let spans: Vec<Span> = lines.iter().flat_map(|(number, line)| trace(*number, line)).collect();
-            let cursor = Cursor { buffer: [0; 16], signal: 0, sequence };
-            packed.append(&spans, &cursor, BASE).unwrap();
-            literal.append(&spans, &cursor, BASE).unwrap();
+        let mut shelf = Shelf::empty();
+        let mut cuts: Vec<_> = cuts.into_iter().map(|(cut, then)| (cut.index(spans.len()), then)).collect();
+        cuts.sort_unstable_by_key(|(place, _then)| *place);
+        let mut from = 0;
+        for (place, then) in cuts.into_iter().chain([(spans.len(), Then::Nothing)]) {
+            let batch: Vec<Span> = spans[from..place].iter().map(|(_number, span)| span.clone()).collect();
+            shelf.append(&batch, BASE);
+            from = place;
             match then {
-                0 => packed.roll(BASE).unwrap(),
-                1 => drop(packed.merge().unwrap().is_some()),
-                _ => {}
+                Then::Nothing => {}
+                Then::Roll => shelf.roll(),
+                Then::Merge => shelf.merge(),
             }
         }
-        let spans = literal.spans_after(None, usize::MAX).unwrap();
-        let query = Query::new(packed);
-        for conditions in &asked {
-            let expected = looked_at(&spans, conditions);
-            let found = query.find(&Conditions { limit: 100, ..conditions.clone() }).unwrap();
-            prop_assert_eq!(found.stopped, Stopped::End);
-            let ids: Vec<TraceId> = found.traces.iter().map(|trace| trace.id).collect();
-            let all: Vec<TraceId> = expected.iter().map(|(_start, id)| *id).collect();
-            prop_assert_eq!(&ids, &all, "{:?}", conditions);
-            for trace in &found.traces {
-                let whole = query.trace(trace.id).unwrap();
-                prop_assert_eq!(Some(trace), whole.as_ref());
+        let query = shelf.query();
+        for conditions in &questions {
+            let found = query.find(conditions).unwrap();
+            prop_assert_eq!(numbers(&found), expected(&spans, conditions), "{:?}", conditions);
+            for whole in &found.traces {
+                let asked_for = query.trace(whole.id).unwrap();
+                prop_assert_eq!(Some(whole), asked_for.as_ref());
             }
-            // Of those that began at one moment any may come first.
-            let some = query.find(conditions).unwrap();
-            let starts = some.traces.iter().map(|trace| looked_at(&trace.spans, conditions)[0].0);
-            let newest = expected.iter().map(|(start, _id)| *start).take(conditions.limit);
-            prop_assert!(starts.eq(newest), "{conditions:?}");
         }
-        prop_assert_eq!(query.trace(trace_id(99)).unwrap(), None);
-        prop_assert_eq!(query.status().damaged_rows, 0);
     }
 }

@@ -57,6 +57,8 @@ pub struct Scan<'s> {
     seen: Vec<Seen>,
     inspected: u64,
     reader: index::Reader,
+    /// Asked between chunks whether the search is to end.
+    is_over: Option<&'s (dyn Fn() -> bool + 's)>,
 }
 
 impl fmt::Debug for Scan<'_> {
@@ -84,7 +86,7 @@ impl<'s> Snapshot<'s> {
         }
         ahead.sort_by_key(|seen| *seen.run.starts.end());
         let (seen, reader) = (Vec::new(), index::Reader::default());
-        Ok(Scan { snapshot: self, filter, ahead, seen, inspected: 0, reader })
+        Ok(Scan { snapshot: self, filter, ahead, seen, inspected: 0, reader, is_over: None })
     }
 }
 
@@ -117,6 +119,13 @@ impl Filter {
                 .operation
                 .as_ref()
                 .is_none_or(|operation| shortened(&String::from_utf8_lossy(chunk.name(place))) == *operation)
+    }
+}
+
+impl<'s> Scan<'s> {
+    /// The same, but it ends in the middle of a run when this becomes true, which then has to stay so.
+    pub fn ending_when(self, is_over: &'s (dyn Fn() -> bool + 's)) -> Self {
+        Self { is_over: Some(is_over), ..self }
     }
 }
 
@@ -175,6 +184,7 @@ impl Scan<'_> {
             .unwrap_or(Err(Damaged));
         let losses = &self.snapshot.store.losses;
         let Some(blob) = losses.step_over(SEARCHABLE_TAGS, blob) else { return Ok(Some(all)) };
+        self.snapshot.count_read(blob.len());
         let Some(filters) = losses.step_over(SEARCHABLE_TAGS, bloom::filters(&blob)) else {
             return Ok(Some(all));
         };
@@ -212,6 +222,7 @@ impl Scan<'_> {
     }
 
     fn read_row(&mut self, blob: &[u8]) -> Result<ServiceRows, Damaged> {
+        self.snapshot.count_read(blob.len());
         let (head, filter) = (index::Head::read(blob)?, self.filter);
         let may_be =
             head.has(filter.kind, filter.status) && head.duration_at_most() >= *filter.durations.start();
@@ -251,6 +262,9 @@ impl Scan<'_> {
         for (place, entry) in seen.run.chunks.iter().enumerate() {
             if !chunks[place] || !self.filter.overlaps(&entry.starts) {
                 continue;
+            }
+            if self.is_over.is_some_and(|is_over| is_over()) {
+                break;
             }
             let chunk = self.snapshot.chunk(&seen.view, &seen.run, place as u32, entry)?;
             let Some(chunk) = chunk else { continue };

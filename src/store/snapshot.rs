@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redb::ReadTransaction;
@@ -34,6 +35,8 @@ pub struct Snapshot<'s> {
     sources: Mutex<HashMap<(u64, u32), Option<Source>>>,
     /// Runs whose time was over at the last expiry.
     expired: Timestamp,
+    /// Bytes of chunks, filters and index rows that had to be read, as they are stored.
+    read_bytes: AtomicU64,
 }
 
 /// The stored spans of one trace.
@@ -56,6 +59,7 @@ impl<'s> Snapshot<'s> {
             views: Mutex::default(),
             sources: Mutex::default(),
             expired: store.expired(),
+            read_bytes: AtomicU64::new(0),
             blocks,
         };
         if let Some(active) = snapshot.blocks.first() {
@@ -212,7 +216,21 @@ impl<'s> Snapshot<'s> {
         number: u32,
         entry: &ChunkEntry,
     ) -> Result<Option<Arc<Chunk>>, Error> {
-        self.store.chunk(view, run, number, entry)
+        if let Some(chunk) = self.store.cache.get((view.block.sequence, run.id, number)) {
+            return Ok(Some(chunk));
+        }
+        self.count_read(entry.bytes as usize);
+        self.store.read_chunk(view, run, number, entry)
+    }
+
+    /// Bytes of chunks that were not at hand and of all filters and index rows that were read so far, as they are
+    /// stored.
+    pub fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_read(&self, bytes: usize) {
+        self.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// A span of a chunk; `None` when what it refers to is damaged.
@@ -282,10 +300,19 @@ impl Store {
         number: u32,
         entry: &ChunkEntry,
     ) -> Result<Option<Arc<Chunk>>, Error> {
-        let id = (view.block.sequence, run.id, number);
-        if let Some(chunk) = self.cache.get(id) {
-            return Ok(Some(chunk));
+        match self.cache.get((view.block.sequence, run.id, number)) {
+            Some(chunk) => Ok(Some(chunk)),
+            None => self.read_chunk(view, run, number, entry),
         }
+    }
+
+    fn read_chunk(
+        &self,
+        view: &View,
+        run: &Run,
+        number: u32,
+        entry: &ChunkEntry,
+    ) -> Result<Option<Arc<Chunk>>, Error> {
         let key = chunk_key(run.id, entry.first);
         let blob = view.reading.read(|transaction| parts::read(&transaction.open_table(SPANS)?, &key));
         let blob = match blob {
@@ -302,7 +329,7 @@ impl Store {
         });
         let chunk = self.losses.step_over(SPANS, opened);
         if let Some(chunk) = &chunk {
-            self.cache.put(id, chunk);
+            self.cache.put((view.block.sequence, run.id, number), chunk);
         }
         Ok(chunk)
     }

@@ -202,7 +202,13 @@ async fn metrics_are_families_of_series_outside_of_the_envelope() {
 async fn a_search_that_did_not_look_at_everything_says_so() {
     let out_of_time = Limits { search_time: Duration::ZERO, ..Limits::default() };
     let narrow = Limits { search_bytes: 1, ..Limits::default() };
-    for (limits, count, reason) in [(out_of_time, 0, "its time was up"), (narrow, 1, "the largest answer")] {
+    let has_read = Limits { read_bytes: 1, ..Limits::default() };
+    let cases = [
+        (out_of_time, 0, "its time was up"),
+        (narrow, 1, "the largest answer"),
+        (has_read, 1, "read enough"),
+    ];
+    for (limits, count, reason) in cases {
         let lodge = Lodge::furnished().within(limits);
         let answer = lodge.get("/api/traces?service=shop").await;
         assert_eq!((answer.status.as_u16(), trace_ids(&answer).len()), (200, count));

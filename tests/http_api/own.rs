@@ -1,7 +1,10 @@
 //! The page's own API.
 
+use std::time::Duration;
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde_json::{Value as Json, json};
+use tracelodge::query::Limits;
 
 use crate::lodge::Lodge;
 use crate::sketch::{attribute, drawn, text};
@@ -30,6 +33,7 @@ async fn a_search_lists_traces_with_what_a_reader_needs() {
     );
     assert_eq!((&listed["stopped"], &listed["limit"]), (&json!("end"), &json!(50)));
     assert!(listed["inspected"].as_u64().unwrap() >= 1);
+    assert!(listed["readBytes"].as_u64().unwrap() >= 1);
 }
 
 #[tokio::test]
@@ -46,6 +50,15 @@ async fn times_conditions_and_limits_narrow_a_search() {
         ("?where=host.name=h1&where=http.route=/cart", 1),
         ("?where=x%3D1=", 0),
         ("?operation=GET%20/cart&max=1s", 1),
+        ("?kind=server&service=shop", 2),
+        ("?where=span.kind=server&service=shop", 2),
+        ("?kind=CLIENT", 1),
+        ("?kind=consumer", 0),
+        ("?status=error", 1),
+        ("?where=error=true", 1),
+        ("?status=ok&kind=server", 1),
+        ("?status=unset", 2),
+        ("?kind=&status=", 3),
     ];
     for (question, expected) in cases {
         let answer = lodge.get(&format!("/api/a1/search{question}")).await;
@@ -53,6 +66,17 @@ async fn times_conditions_and_limits_narrow_a_search() {
     }
     let first = lodge.get("/api/a1/search?limit=1").await.json();
     assert_eq!((ids(&first).len(), first["stopped"].as_str()), (1, Some("limit")));
+}
+
+#[tokio::test]
+async fn a_search_that_did_not_look_at_everything_says_why() {
+    let out_of_time = Limits { search_time: Duration::ZERO, ..Limits::default() };
+    let full = Limits { search_bytes: 1, ..Limits::default() };
+    let has_read = Limits { read_bytes: 1, ..Limits::default() };
+    for (limits, reason) in [(out_of_time, "time"), (full, "bytes"), (has_read, "bytes")] {
+        let listed = Lodge::furnished().within(limits).get("/api/a1/search?service=shop").await.json();
+        assert_eq!(listed["stopped"], reason);
+    }
 }
 
 #[tokio::test]
@@ -66,6 +90,8 @@ async fn errors_have_a_title_a_status_and_a_detail() {
             "unable to parse param 'start': 'soon' is not a time such as now, -15m".into(),
         ),
         ("search?where=x", 400, "unable to parse param 'where': 'x' is not a condition such as".to_owned()),
+        ("search?kind=x", 400, "unable to parse param 'kind': 'x' is not one of unspecified,".to_owned()),
+        ("search?status=x", 400, "unable to parse param 'status': 'x' is not one of unset, ok".to_owned()),
         ("search?min=2s&max=1s", 400, "'max' should be greater than 'min'".to_owned()),
         ("trace/x/skeleton", 400, format!("unable to parse param 'id': {not_an_id}")),
         ("trace/abc/skeleton", 404, "trace not found".to_owned()),

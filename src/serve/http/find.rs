@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use crate::model::Span;
-use crate::query::{Conditions, Error, Found, Query, Stopped};
+use crate::query::{Cancel, Conditions, Error, Found, Query, Stopped};
 use crate::translate::jaeger_json::asked_services;
 
 /// A search as it was asked for.
@@ -30,12 +30,14 @@ impl Search {
     }
 
     /// The traces, by the start of their newest matching span, newest first.
-    pub(super) fn find(&self, query: &Query) -> Result<Found, Error> {
-        let mut found = Found { traces: Vec::new(), inspected_spans: 0, stopped: Stopped::End };
+    pub(super) fn find(&self, query: &Query, cancel: &Cancel) -> Result<Found, Error> {
+        let mut found =
+            Found { traces: Vec::new(), inspected_spans: 0, read_bytes: 0, stopped: Stopped::End };
         for conditions in &self.any {
-            let more = query.find(conditions)?;
+            let more = query.find_unless(cancel, conditions)?;
             found.traces.extend(more.traces);
             found.inspected_spans += more.inspected_spans;
+            found.read_bytes += more.read_bytes;
             if found.stopped == Stopped::End {
                 found.stopped = more.stopped;
             }
@@ -56,7 +58,7 @@ impl Search {
         found.traces.retain(|trace| seen.insert(trace.id));
         found.traces.sort_by_cached_key(|trace| {
             let matching = trace.spans.iter().filter(|span| self.matches(span));
-            Reverse(matching.map(|span| span.start).max())
+            Reverse((matching.map(|span| span.start).max(), trace.id))
         });
         if found.traces.len() > self.limit {
             found.traces.truncate(self.limit);

@@ -8,7 +8,8 @@ use super::desk::Desk;
 use super::error::OwnError;
 use super::find::Search;
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, Parameters};
-use crate::model::Timestamp;
+use super::services::span_kind;
+use crate::model::{StatusCode, Timestamp};
 use crate::query::{Conditions, Stopped, Summary, Trace};
 use crate::translate::jaeger_json::shown_service;
 
@@ -17,9 +18,13 @@ const DEFAULT_LIMIT: usize = 50;
 const MAX_MATCHED: usize = 20;
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Listed {
     traces: Vec<Line>,
+    /// Spans.
     inspected: u64,
+    /// As they are stored; what was at hand in memory is not among them.
+    read_bytes: u64,
     stopped: &'static str,
     limit: usize,
 }
@@ -50,16 +55,21 @@ struct Share {
     errors: u32,
 }
 
-/// `GET /api/a1/search?service=&operation=&where=key=value&min=&max=&start=&end=&limit=`.
+/// `GET /api/a1/search?service=&operation=&kind=&status=&where=key=value&min=&max=&start=&end=&limit=`.
+///
+/// All conditions are asked of one and the same span, every `where` too: a key that is given twice must be there with
+/// both values, as it can be where an attribute is repeated, or stands in the span and in its resource, scope, an event
+/// or a link.
 pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, OwnError> {
-    let reply = desk.ask_for_spans(move |answers| {
+    let reply = desk.search(move |answers, cancel| {
         let conditions = conditions(&asked.parameters, answers.clock.now())?;
         let limit = conditions.limit;
         let search = Search::new(conditions);
-        let found = search.find(&answers.query)?;
+        let found = search.find(&answers.query, cancel)?;
         let listed = Listed {
             traces: found.traces.iter().map(|trace| line(trace, &search)).collect(),
             inspected: found.inspected_spans,
+            read_bytes: found.read_bytes,
             stopped: stopped_word(found.stopped),
             limit,
         };
@@ -74,6 +84,8 @@ fn conditions(parameters: &Parameters, now: Timestamp) -> Result<Conditions, par
     Ok(Conditions {
         service: parameters.text("service").map(str::to_owned),
         operation: parameters.text("operation").map(str::to_owned),
+        kind: span_kind(parameters, "kind")?,
+        status: status(parameters)?,
         attributes: parameters
             .all("where")
             .filter(|text| !text.is_empty())
@@ -84,7 +96,17 @@ fn conditions(parameters: &Parameters, now: Timestamp) -> Result<Conditions, par
         start: parameters.moment("start", now)?.unwrap_or_else(|| end.minus(DEFAULT_LOOKBACK)),
         end,
         limit: parameters.limit(DEFAULT_LIMIT)?,
-        ..Conditions::default()
+    })
+}
+
+fn status(parameters: &Parameters) -> Result<Option<StatusCode>, parameters::Error> {
+    let Some(value) = parameters.text("status") else { return Ok(None) };
+    let all = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error];
+    let status = all.into_iter().find(|status| value.eq_ignore_ascii_case(status.name()));
+    status.map(Some).ok_or_else(|| parameters::Error::Malformed {
+        name: "status",
+        value: value.chars().take(64).collect(),
+        expected: "one of unset, ok, error",
     })
 }
 
@@ -126,6 +148,8 @@ fn stopped_word(stopped: Stopped) -> &'static str {
         Stopped::End => "end",
         Stopped::Limit => "limit",
         Stopped::Time => "time",
-        Stopped::Bytes => "bytes",
+        // Both ends have the same remedy.
+        Stopped::Bytes | Stopped::Read => "bytes",
+        Stopped::Cancelled => "cancelled",
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn operation_names(
 /// `GET /api/operations?service=…&spanKind=…`: names with their kinds.
 pub(super) async fn operations(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
     let service = asked.parameters.required("service")?.to_owned();
-    let kind = span_kind(&asked.parameters)?;
+    let kind = span_kind(&asked.parameters, "spanKind")?;
     let reply = desk.ask(move |answers| {
         let operations: Vec<_> = of_service(answers, &service, kind)?
             .into_iter()
@@ -73,11 +73,15 @@ fn of_service(
     Ok(operations)
 }
 
-fn span_kind(parameters: &parameters::Parameters) -> Result<Option<SpanKind>, parameters::Error> {
-    let Some(value) = parameters.text("spanKind") else { return Ok(None) };
+/// The kind that a parameter of this name says.
+pub(super) fn span_kind(
+    parameters: &parameters::Parameters,
+    name: &'static str,
+) -> Result<Option<SpanKind>, parameters::Error> {
+    let Some(value) = parameters.text(name) else { return Ok(None) };
     let kind = SpanKind::from_name(&value.to_ascii_lowercase());
     kind.map(Some).ok_or_else(|| parameters::Error::Malformed {
-        name: "spanKind",
+        name,
         value: value.chars().take(64).collect(),
         expected: "one of unspecified, internal, server, client, producer, consumer",
     })

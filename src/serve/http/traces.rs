@@ -10,7 +10,7 @@ use super::error::{Error, JaegerError};
 use super::find::Search;
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, MAX_LIMIT, Parameters};
 use crate::model::{Span, Timestamp, TraceId};
-use crate::query::{Conditions, Stopped, Trace};
+use crate::query::{Cancel, Conditions, Stopped, Trace};
 use crate::translate::jaeger_json::{self, View, hex_trace_id};
 
 /// Jaeger's own default.
@@ -22,18 +22,19 @@ const TOO_MUCH: &str = "left out, the answer holds 16 MiB of spans; ask for fewe
 
 const SEARCHED_TOO_LONG: &str =
     "the search stopped when its time was up, there may be more traces; ask for a shorter time or a service";
+const READ_TOO_MUCH: &str = "the search stopped when it had read enough, there may be more traces; ask for a shorter time or a service";
 const FOUND_TOO_MUCH: &str =
     "the search stopped at the largest answer there can be, there may be more traces; ask for fewer";
 
-/// `GET /api/traces`: by conditions, or by ids when there are any.
+/// `GET /api/traces`: by conditions, which all are asked of one and the same span, or by ids when there are any.
 pub(super) async fn search(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
-    let reply = desk.ask_for_spans(move |answers| {
+    let reply = desk.search(move |answers, cancel| {
         let parameters = &asked.parameters;
         let (ids, view) = (trace_ids(parameters)?, view(parameters)?);
         let (traces, errors) = if ids.is_empty() {
-            found(answers, conditions(parameters, answers.clock.now())?)?
+            found(answers, cancel, conditions(parameters, answers.clock.now())?)?
         } else {
-            several(answers, &ids)?
+            several(answers, cancel, &ids)?
         };
         Reply::json(&envelope(&traces, errors, view), asked.form)
     });
@@ -58,21 +59,27 @@ pub(super) async fn by_id(
 }
 
 /// The traces that fulfil the conditions, and an item that says so when there may be more.
-fn found(answers: &Answers, conditions: Conditions) -> Result<(Vec<Trace>, Vec<Item>), Error> {
-    let found = Search::new(conditions).find(&answers.query)?;
+fn found(
+    answers: &Answers,
+    cancel: &Cancel,
+    conditions: Conditions,
+) -> Result<(Vec<Trace>, Vec<Item>), Error> {
+    let found = Search::new(conditions).find(&answers.query, cancel)?;
     let msg = match found.stopped {
-        Stopped::End | Stopped::Limit => None,
+        // Of a search that was called off nobody reads the answer.
+        Stopped::End | Stopped::Limit | Stopped::Cancelled => None,
         Stopped::Time => Some(SEARCHED_TOO_LONG),
         Stopped::Bytes => Some(FOUND_TOO_MUCH),
+        Stopped::Read => Some(READ_TOO_MUCH),
     };
     let item = msg.map(|msg| Item { code: 0, msg: msg.to_owned(), trace_id: String::new() });
     Ok((found.traces, item.into_iter().collect()))
 }
 
 /// The traces of these ids, and an item for each that is not among them.
-fn several(answers: &Answers, ids: &[TraceId]) -> Result<(Vec<Trace>, Vec<Item>), Error> {
+fn several(answers: &Answers, cancel: &Cancel, ids: &[TraceId]) -> Result<(Vec<Trace>, Vec<Item>), Error> {
     let (mut traces, mut errors, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for &id in ids {
+    for &id in ids.iter().take_while(|_| !cancel.is_cancelled()) {
         let msg = if bytes >= MAX_BYTES {
             TOO_MUCH.to_owned()
         } else if let Some(trace) = answers.query.trace(id)? {
