@@ -9,9 +9,6 @@ use crate::model::{Timestamp, TraceId};
 use crate::query::{Conditions, Limits, Trace};
 use crate::store::{Candidate, Error, Scan, Snapshot};
 
-/// Runs are not opened while so many spans wait to be looked at; 24 bytes each, and those of one run on top.
-const MAX_CANDIDATES: usize = 200_000;
-
 /// The answer to a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -74,6 +71,7 @@ pub(super) fn find(
         conditions,
         budget: &budget,
         candidates: BinaryHeap::new(),
+        max_candidates: limits.candidates,
         hits: Hits::new(conditions.limit),
     };
     let looked = search.run()?;
@@ -128,6 +126,7 @@ struct Search<'a> {
     budget: &'a Budget<'a>,
     /// Not looked at yet, the latest on top.
     candidates: BinaryHeap<Candidate>,
+    max_candidates: usize,
     hits: Hits,
 }
 
@@ -145,7 +144,7 @@ impl Search<'_> {
                 return Ok(stopped);
             }
             // The order in which spans are looked at does not matter to what is found, only to how soon it is.
-            let is_full = self.candidates.len() >= MAX_CANDIDATES;
+            let is_full = self.candidates.len() >= self.max_candidates;
             if next.is_none() || (next < ahead && !is_full) {
                 self.scan.advance(&mut self.candidates)?;
             } else if let Some(candidate) = self.candidates.pop() {

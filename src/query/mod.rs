@@ -46,8 +46,10 @@ pub struct Limits {
     /// How long a search looks before it returns what it has; reading that may take an eighth of it more.
     pub search_time: Duration,
     /// Bytes a search reads while it looks, as they are stored: chunks that are not at hand in memory, filters and
-    /// index rows. The piece that crosses the line is still used.
+    /// index rows. What crosses the line is read whole.
     pub read_bytes: u64,
+    /// Spans that may wait to be looked at before a search opens another run, of up to 50 000; each takes 16 bytes.
+    pub candidates: usize,
     /// Bytes of spans a search returns; the trace that crosses the line is still whole.
     pub search_bytes: usize,
     /// Bytes of spans read of one trace; what is beyond is left out and said ([`Trace::cut`]).
@@ -55,12 +57,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Ten seconds; 1 GiB, which a slow disk of 100 MB/s gives in that time, of some 20 million spans; 16 MiB; 24 MiB.
+    /// Ten seconds; 1 GiB, which a slow disk of 100 MB/s gives in that time, of some 20 million spans; 200 000 spans;
+    /// 16 MiB; 24 MiB.
     /// Several questions are answered at once, in what memory is left beside the rest.
     fn default() -> Self {
         Self {
             search_time: Duration::from_secs(10),
             read_bytes: 1 << 30,
+            candidates: 200_000,
             search_bytes: 16 << 20,
             trace_bytes: 24 << 20,
         }

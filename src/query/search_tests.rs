@@ -106,10 +106,11 @@ fn of_any(limit: usize) -> Conditions {
 fn a_search_that_is_called_off_ends() {
     let shelf = Shelf::holding(&trace(1, "a | x | server | 0-1\na | y | server | 2-3"));
     let cancel = Cancel::default();
-    let all = shelf.query().find_unless(&cancel, &of_any(20)).unwrap();
+    let handed = cancel.clone();
+    let all = shelf.query().find_unless(&handed, &of_any(20)).unwrap();
     assert_eq!((numbers(&all), all.stopped), (vec![1], Stopped::End));
-    cancel.clone().cancel();
-    let none = shelf.query().find_unless(&cancel, &of_any(20)).unwrap();
+    cancel.cancel();
+    let none = shelf.query().find_unless(&handed, &of_any(20)).unwrap();
     assert_eq!((numbers(&none), none.inspected_spans, none.stopped), (vec![], 0, Stopped::Cancelled));
 }
 
@@ -137,6 +138,17 @@ fn a_search_stops_when_it_has_read_enough() {
     }
     let nothing = search(0, of_any(20));
     assert_eq!((numbers(&nothing), nothing.read_bytes, nothing.stopped), (vec![], 0, Stopped::Read));
+}
+
+#[test]
+fn a_search_ends_in_the_middle_of_a_run() {
+    let mut shelf = Shelf::empty();
+    let one = beginning(1, at(0).nanos());
+    let spans = (1..=5_000).map(|number| Span { trace_id: trace_id(number), ..one.clone() });
+    shelf.append(&spans.collect::<Vec<_>>(), BASE);
+    let part = shelf.within(Limits { read_bytes: 1, ..Limits::default() }).find(&of_any(20)).unwrap();
+    assert_eq!(part.stopped, Stopped::Read);
+    assert!((1..5_000).contains(&part.inspected_spans), "{} spans", part.inspected_spans);
 }
 
 #[test]
@@ -204,7 +216,7 @@ fn a_key_that_is_asked_for_twice_must_be_there_with_both_values() {
 
 #[test]
 fn of_equal_starts_the_higher_ids_are_given_and_no_more_than_asked() {
-    let orders: [[u64; 5]; 3] = [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [3, 1, 5, 2, 4]];
+    let orders: [[u64; 5]; 2] = [[1, 2, 3, 4, 5], [3, 1, 5, 4, 2]];
     for start in [0, at(0).nanos(), u64::MAX] {
         for order in orders {
             let spans = order.map(|number| beginning(number, start));
@@ -393,7 +405,7 @@ fn expected(spans: &[(u64, Span)], conditions: &Conditions) -> Vec<u128> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn a_search_of_any_store_finds_what_looking_at_every_span_finds(
@@ -415,8 +427,8 @@ proptest! {
                 Then::Merge => shelf.merge(),
             }
         }
-        let query = shelf.query();
-        for conditions in &questions {
+        for (conditions, candidates) in questions.iter().zip([1, 3, usize::MAX].into_iter().cycle()) {
+            let query = shelf.within(Limits { candidates, ..Limits::default() });
             let found = query.find(conditions).unwrap();
             prop_assert_eq!(numbers(&found), expected(&spans, conditions), "{:?}", conditions);
             for whole in &found.traces {
