@@ -58,8 +58,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// Ten seconds; 1 GiB, which a slow disk of 100 MB/s gives in that time, of some 20 million spans; 200 000 spans;
-    /// 16 MiB; 24 MiB.
-    /// Several questions are answered at once, in what memory is left beside the rest.
+    /// 16 MiB; 24 MiB. Several questions are answered at once, in what memory is left beside the rest.
     fn default() -> Self {
         Self {
             search_time: Duration::from_secs(10),

@@ -5,12 +5,13 @@
 //!
 //! Limits: 16 questions at once, a further one waits 10 s for its turn. One who asks is answered within 30 s of that.
 //! Work that takes longer, or whose asker went away, keeps its turn till its end, so that there is never more of it; a
-//! search ends soon then, what is bounded otherwise goes on. Two searches, or lists of traces by id, are made at once,
-//! others wait 10 s: of what follows, that leaves something to reading a trace. Answers made of spans take 96 MiB together, from before the first span is read until the last byte is sent ([`budget`]):
-//! three are made at once, others wait 10 s for that, and one that is larger than 32 MiB packed is refused; answers made
-//! of metrics count as such, and have at most 11 000 points a series and a million together. A search
-//! gives at most 1 500 traces, and looks for 10 s or until it has read 1 GiB, each once for every service that the
-//! name asked for may mean. A body has at most 20 MiB and comes within 30 s, two are held at a time.
+//! search ends soon then, what is bounded otherwise goes on. Answers made of spans take 96 MiB together, from before the
+//! first span is read until the last byte is sent ([`budget`]): three are made at once, others wait 10 s for that, and
+//! one that is larger than 32 MiB packed is refused; answers made of metrics count as such, and have at most 11 000
+//! points a series and a million together. Two of the three may be searches or lists of traces by id, others wait 10 s
+//! before all else: one is left to reading a trace. A search gives at most 1 500 traces, and looks for 10 s or until it
+//! has read 1 GiB, for each service that the name asked for may mean. A body has at most 20 MiB and comes within 30 s,
+//! two are held at a time.
 //!
 //! Source: Jaeger `cmd/query/app` (HTTP v1); Grafana's Jaeger data source, for what is really asked.
 
