@@ -205,7 +205,7 @@ mod tests {
     }
 
     /// Work that ends when it is called off, and whether it was; a minute at most.
-    fn patient(begun: oneshot::Sender<()>, ended: oneshot::Sender<bool>) -> impl FnOnce(&Cancel) {
+    fn patient(begun: oneshot::Sender<()>, ended: oneshot::Sender<bool>) -> impl FnOnce(&Cancel) -> bool {
         move |cancel| {
             let late = Instant::now() + Duration::from_secs(60);
             let _nobody_asks = begun.send(());
@@ -213,6 +213,7 @@ mod tests {
                 thread::yield_now();
             }
             let _nobody_asks = ended.send(cancel.is_cancelled());
+            cancel.is_cancelled()
         }
     }
 
@@ -247,10 +248,7 @@ mod tests {
         for _ in 0..MAX_SEARCHES {
             let ((begin, begun), (end, _ended)) = (oneshot::channel(), oneshot::channel());
             let (queue, work) = (queue.clone(), patient(begin, end));
-            let work = move |cancel: &Cancel| {
-                work(cancel);
-                Reply::json(&"done", form)
-            };
+            let work = move |cancel: &Cancel| Reply::json(&work(cancel), form);
             searches.spawn(async move { queue.take_for_search(work).await });
             begun.await.unwrap();
         }
