@@ -82,9 +82,13 @@ impl<'a> Parts<'a> {
     #[inline]
     pub(super) fn next_part(&mut self) -> Option<(Part<'a>, Range<usize>)> {
         let start = self.at;
+        if start == self.span.body.len() {
+            // Also behind what is no field: nobody reads on from there.
+            return None;
+        }
         let Ok(field) = self.fields.next_field() else {
             self.at = self.span.body.len();
-            return (start < self.at).then_some((Part::Other, start..self.at));
+            return Some((Part::Other, start..self.at));
         };
         let (number, value) = field?;
         self.at = self.fields.offset();

@@ -274,6 +274,12 @@ proptest! {
 }
 
 #[test]
+fn what_stands_behind_what_is_no_field_says_nothing() {
+    // A wire type that there is not, and then what would be a name.
+    Packed::new(vec![span_of(1, Bytes::from_static(b"fx\0*\x01a"))]).check();
+}
+
+#[test]
 fn drawn_traces_come_back() {
     let packed = Packed::new(drawn());
     packed.check();
