@@ -321,8 +321,8 @@ impl Life {
     fn expire(&mut self) -> Result<(), Error> {
         {
             let mut promised = self.promised.lock();
-            // Nobody waits ten minutes for a parent.
-            if promised.later.is_empty() {
+            // Nobody waits ten minutes for a parent, and no batch so long for its turn.
+            if promised.later.is_empty() && promised.commits.len() == promised.batches.len() {
                 promised.now = promised.now.plus(Duration::from_secs(self.dice.below(500)));
             }
             promised.expired = promised.now;
