@@ -37,7 +37,8 @@ fn a_bit_that_turns_makes_no_wrong_answer() {
     for flip in 0..flips {
         let disk = truth.disk.copy();
         let (file, page) = disk.rot(&mut dice);
-        let findings = truth.examine(&disk);
+        // Nothing is written: in damaged pages of its own redb can panic twice when it commits, which ends a program.
+        let findings = truth.ask(&life::open(&disk, truth.now).unwrap());
         missed += u64::from(!findings.missing.is_empty());
         told += u64::from(findings.damaged_rows + findings.set_aside > 0);
         if !check(&truth, &findings, &[&file], "flip") {
@@ -167,7 +168,7 @@ fn a_file_that_is_not_what_it_was_is_set_aside_alone() {
     let mut dice = Dice(3);
     let names = life::names(&truth.disk);
     // One way after the other, with one file after the other: in the end all with all.
-    for case in 0..(crash_images() / 3).max(9) {
+    for case in 0..(crash_images() / 10).max(9) {
         let (name, manner) = (&names[(case / 9 + case) as usize % names.len()], case % 9);
         let disk = truth.disk.copy();
         let damaged = spoil(&disk, name, manner, &mut dice);

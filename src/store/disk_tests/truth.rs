@@ -106,12 +106,18 @@ impl Truth {
     /// Opens a damaged copy, asks it everything, and writes to it.
     pub(super) fn examine(&self, disk: &SimulatedDisk) -> Findings {
         let store = life::open(disk, self.now).unwrap();
-        let mut findings = Findings { missing: self.check_spans(&store), ..Findings::default() };
-        self.check_lists(&store);
-        let status = store.status();
-        (findings.damaged_rows, findings.set_aside) = (status.damaged_rows, status.set_aside);
+        let findings = self.ask(&store);
         self.check_writing(&store);
         self.check_spans(&store);
+        findings
+    }
+
+    /// Asks everything.
+    pub(super) fn ask(&self, store: &Store) -> Findings {
+        let mut findings = Findings { missing: self.check_spans(store), ..Findings::default() };
+        self.check_lists(store);
+        let status = store.status();
+        (findings.damaged_rows, findings.set_aside) = (status.damaged_rows, status.set_aside);
         findings
     }
 
