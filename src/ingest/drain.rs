@@ -169,10 +169,8 @@ impl Worker {
     /// Frames were checked when they were accepted; one that cannot be read any more is counted and passed,
     /// because it would stand in the way of all that follow.
     fn spans(&self, frame: &Frame) -> Vec<Span> {
-        // The limit was applied at the door; a lower one since then must not lose what was accepted.
-        let limits = otlp::Limits { max_span_bytes: usize::MAX };
         // A defect that one request meets must not keep all others from being stored.
-        let read = catch_unwind(|| otlp::spans(&frame.payload, &limits));
+        let read = catch_unwind(|| otlp::accepted_spans(&frame.payload));
         let why = match read {
             Ok(Ok(spans)) => return spans,
             Ok(Err(error)) => error.to_string(),

@@ -16,6 +16,8 @@ pub(super) struct Check {
     pub(super) broken_text: bool,
     /// Attributes, events, links and members of lists so far.
     values: usize,
+    /// All this was checked before: only what is indexed is read.
+    accepted: bool,
 }
 
 /// What a span says about itself that is indexed.
@@ -51,9 +53,9 @@ impl<'a> RawId<'a> {
 }
 
 impl Check {
-    /// Of a message whose surroundings have been checked.
-    pub(super) fn inside(broken_text: bool) -> Self {
-        Self { broken_text, values: 0 }
+    /// Of a message whose surroundings have been checked, and perhaps itself too, when it was accepted.
+    pub(super) fn inside(broken_text: bool, accepted: bool) -> Self {
+        Self { broken_text, values: 0, accepted }
     }
 
     /// Whether what was walked, a `name` that starts at `offset`, has no more values than it may have.
@@ -76,6 +78,7 @@ impl Check {
         let mut header = Header::default();
         while let Some(field) = fields.next_field()? {
             match field {
+                (3 | 5 | 9 | 11 | 13, Value::Bytes(_)) if self.accepted => {}
                 (9, Value::Bytes(pair)) => self.key_value(&fields, pair, 0)?,
                 (1, Value::Bytes(bytes)) => trace = RawId::read(bytes, &fields),
                 (2, Value::Bytes(bytes)) => id = RawId::read(bytes, &fields),

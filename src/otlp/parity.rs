@@ -14,7 +14,7 @@ use super::arbitrary::{Shape, any_fields, one_of_everything, request, scrambled}
 use super::damage::DamageKind;
 use super::view::{AnyValue, KeyValue, ResourceView, ScopeView, SpanView, service_name};
 use super::walk::{Envelope, Found, Visitor, walk};
-use super::{Limits, json, scan, spans, without_rejected};
+use super::{Limits, accepted_spans, json, scan, spans, without_rejected};
 use crate::model;
 
 proptest! {
@@ -48,6 +48,10 @@ proptest! {
         assert_judged_alike(&bytes);
         // Whatever the bytes are, what is kept of them is sound.
         if let Ok(kept) = without_rejected(&bytes, &Limits::default()) {
+            // What was accepted reads the same without being checked again.
+            let request = Bytes::from(kept.clone());
+            prop_assert_eq!(accepted_spans(&request).unwrap(), spans(&request, &Limits::default()).unwrap());
+
             let scanned = scan(&bytes, &Limits::default()).unwrap();
             let kept = scan(&kept, &Limits::default()).unwrap();
             prop_assert_eq!((kept.accepted, kept.rejected), (scanned.accepted, 0));

@@ -51,15 +51,21 @@ pub fn scan(request: &[u8], limits: &Limits) -> Result<Scanned, ScanError> {
 
 /// The good spans of an `ExportTraceServiceRequest` in the order they stand; their bytes are slices of `request`.
 pub fn spans(request: &Bytes, limits: &Limits) -> Result<Vec<Span>, ScanError> {
-    let (resource, scope) = <(Arc<Resource>, Arc<Scope>)>::default();
-    let hasher = ContentHasher::new(&resource, &scope);
-    let mut records = Records { request, resource, scope, hasher, spans: Vec::new() };
+    let mut records = Records::<false>::new(request);
     walk(request, limits, &mut records)?;
     Ok(records.spans)
 }
 
+/// The same of a request all of whose spans were accepted before, whatever the limit was then: what stands in their
+/// attributes, events and links is not checked again.
+pub fn accepted_spans(request: &Bytes) -> Result<Vec<Span>, ScanError> {
+    let mut records = Records::<true>::new(request);
+    walk(request, &Limits { max_span_bytes: usize::MAX }, &mut records)?;
+    Ok(records.spans)
+}
+
 /// Makes span records.
-struct Records<'a> {
+struct Records<'a, const ACCEPTED: bool> {
     request: &'a Bytes,
     resource: Arc<Resource>,
     scope: Arc<Scope>,
@@ -67,7 +73,9 @@ struct Records<'a> {
     spans: Vec<Span>,
 }
 
-impl<'a> Visitor<'a> for Records<'a> {
+impl<'a, const ACCEPTED: bool> Visitor<'a> for Records<'a, ACCEPTED> {
+    const ACCEPTED: bool = ACCEPTED;
+
     fn resource(&mut self, resource: Envelope<'a>) {
         self.resource = Arc::new(Resource {
             service: service_name(&resource.message).into_owned(),
@@ -92,7 +100,13 @@ impl<'a> Visitor<'a> for Records<'a> {
     }
 }
 
-impl Records<'_> {
+impl<'a, const ACCEPTED: bool> Records<'a, ACCEPTED> {
+    fn new(request: &'a Bytes) -> Self {
+        let (resource, scope) = <(Arc<Resource>, Arc<Scope>)>::default();
+        let hasher = ContentHasher::new(&resource, &scope);
+        Self { request, resource, scope, hasher, spans: Vec::new() }
+    }
+
     fn bytes(&self, message: Cow<'_, [u8]>) -> Bytes {
         match message {
             Cow::Borrowed(slice) => self.request.slice_ref(slice),

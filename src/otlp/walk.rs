@@ -46,6 +46,8 @@ pub(super) struct Found<'a> {
 
 /// Is told what is come by, enclosing things first.
 pub(super) trait Visitor<'a> {
+    /// Whether every span was checked when it was accepted: then attributes, events and links are stepped over.
+    const ACCEPTED: bool = false;
     /// The resource of the spans that follow.
     fn resource(&mut self, _resource: Envelope<'a>) {}
     /// The scope of the spans that follow.
@@ -55,10 +57,10 @@ pub(super) trait Visitor<'a> {
 }
 
 /// Shows every span of a request to `visitor`; an error when something around the spans is damaged.
-pub(super) fn walk<'a>(
+pub(super) fn walk<'a, V: Visitor<'a>>(
     request: &'a [u8],
     limits: &Limits,
-    visitor: &mut impl Visitor<'a>,
+    visitor: &mut V,
 ) -> Result<(), ScanError> {
     let mut fields = Fields::new(request);
     let mut index = 0;
@@ -93,18 +95,18 @@ fn resource_spans<'a>(
     Ok(())
 }
 
-fn scope_spans<'a>(
+fn scope_spans<'a, V: Visitor<'a>>(
     fields: Fields<'a>,
     place: Place,
     mut broken_text: bool,
     limits: &Limits,
-    visitor: &mut impl Visitor<'a>,
+    visitor: &mut V,
 ) -> Result<(), ScanError> {
     let scope = envelope(fields.clone(), &SCOPE).map_err(|damage| ScanError::new(place, damage))?;
     broken_text |= scope.broken_text;
     visitor.scope(scope);
     for (index, (message, body)) in children(fields).enumerate() {
-        let mut check = Check::inside(broken_text);
+        let mut check = Check::inside(broken_text, V::ACCEPTED);
         let header = check.span(message, limits);
         visitor.span(Found { body, header, broken_text: check.broken_text, place: place.entered(index) });
     }

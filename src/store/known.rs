@@ -82,15 +82,18 @@ pub(super) struct Known {
 /// The traces of a batch, to be looked for in earlier runs.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// Sorted by the upper half of the hash.
+    /// Sorted by the hash.
     traces: Vec<(u64, TraceId)>,
+    /// The upper halves of the hashes: these are gone through for each run.
+    uppers: Vec<u32>,
 }
 
 impl Asked {
     pub(super) fn new(traces: impl Iterator<Item = TraceId>) -> Self {
         let mut traces: Vec<_> = traces.map(|id| (bloom::trace_hash(id), id)).collect();
         traces.sort_unstable();
-        Self { traces }
+        let uppers = traces.iter().map(|(hash, _)| upper(*hash)).collect();
+        Self { traces, uppers }
     }
 }
 
@@ -187,6 +190,20 @@ impl Known {
     }
 }
 
+/// The places in `asked` of what is in `known` too. Both are sorted: they are gone through side by side.
+fn common(asked: &[u32], known: &[u32]) -> Vec<usize> {
+    let (mut found, mut at) = (Vec::new(), 0);
+    for (place, hash) in asked.iter().enumerate() {
+        while at < known.len() && known[at] < *hash {
+            at += 1;
+        }
+        if known.get(at) == Some(hash) {
+            found.push(place);
+        }
+    }
+    found
+}
+
 fn upper(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
@@ -205,13 +222,8 @@ impl Search<'_> {
         let asked = self.asked;
         match remembered {
             Some(Remembered { hashes, spans, .. }) => {
-                // Both are sorted: gone through side by side.
-                let mut hashes = hashes.iter().peekable();
-                for &(hash, id) in &asked.traces {
-                    while hashes.next_if(|other| **other < upper(hash)).is_some() {}
-                    if hashes.peek().is_none_or(|other| **other != upper(hash)) {
-                        continue;
-                    }
+                for place in common(&asked.uppers, hashes) {
+                    let (hash, id) = asked.traces[place];
                     match spans {
                         Some(spans) => self.add(id, spans.of(id)),
                         None => self.read(view, run, (hash, id))?,
