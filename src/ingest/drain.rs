@@ -4,7 +4,7 @@
 //! repeats nothing and skips nothing. After a silence a batch is committed at once; while spans keep coming it gathers
 //! for a moment, so that the store has few large runs and not many small ones.
 
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -25,6 +25,9 @@ const GATHER: Duration = Duration::from_millis(150);
 
 /// A batch that comes this long after the last commit is not made to wait.
 const SILENCE: Duration = Duration::from_millis(200);
+
+/// A batch of so many spans is read by two threads.
+const READ_BY_TWO: usize = 10_000;
 
 /// How long the thread sleeps at most before it looks whether it should stop.
 const WAIT: Duration = Duration::from_millis(100);
@@ -158,12 +161,32 @@ impl Worker {
 
     fn apply(&mut self, frames: &[Frame]) {
         let Some(last) = frames.last() else { return };
-        let spans: Vec<Span> = frames.iter().flat_map(|frame| self.spans(frame)).collect();
+        let spans = self.spans_of(frames);
         let cursor = Cursor { buffer: self.buffer, signal: TRACES, sequence: last.sequence };
         if self.commit(&spans, &cursor) {
             self.consumer.release(last.sequence);
             self.committed = Some(Instant::now());
         }
+    }
+
+    /// The spans of a batch. Those of a large one are read by two: this thread is the one that all others wait for.
+    fn spans_of(&self, frames: &[Frame]) -> Vec<Span> {
+        let count = frames.iter().map(|frame| frame.items as usize).sum();
+        let read = |frames: &[Frame], room| {
+            let mut spans = Vec::with_capacity(room);
+            frames.iter().for_each(|frame| spans.extend(self.spans(frame)));
+            spans
+        };
+        if count < READ_BY_TWO {
+            return read(frames, count);
+        }
+        let (first, second) = frames.split_at(frames.len() / 2);
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| read(second, count / 2));
+            let mut spans = read(first, count);
+            spans.extend(second.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            spans
+        })
     }
 
     /// Frames were checked when they were accepted; one that cannot be read any more is counted and passed,
