@@ -124,7 +124,9 @@ async fn measure(knobs: &Knobs, transport: Transport) -> anyhow::Result<()> {
     watch.abort();
     let used = [server.usage().since(&before[0]), Usage::of("self").since(&before[1])];
     report(spans, &sent, times, &used);
-    read_back(&server, knobs, &sent).await
+    read_back(&server, knobs, &sent).await?;
+    println!("  {:<25} {} MiB at most, reading included", "server's memory", server.usage().peak >> 20);
+    Ok(())
 }
 
 /// How long it took from the first request until all spans had come so far.

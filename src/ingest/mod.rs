@@ -3,7 +3,7 @@
 //! Promise: [`Ingest::accept`] answers once. `Ok` means that every accepted span is on disk; a refusal says
 //! why, and what limit or setting decided. Spans that cannot be used are left out and counted in the answer;
 //! the others of the same request are kept. [`drain`] then carries what is safe into the store, each span once,
-//! and [`forward`], where an upstream is set, carries all three signals there. Log records and data points are on
+//! [`upkeep`] keeps that in order, and [`forward`], where an upstream is set, carries all three signals there. Log records and data points are on
 //! disk too when they are acknowledged, if there is somebody to forward them to; otherwise they are counted and
 //! discarded.
 //!
