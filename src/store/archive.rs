@@ -97,6 +97,9 @@ impl Archive {
         if spans.is_empty() && pin.is_none_or(|(id, _)| self.pinned.read().contains(&id)) {
             return Ok(());
         }
+        if !self.block.is_sound(&snapshot.store.losses)? {
+            return Err(self.block.only_read());
+        }
         let written = self.write(&mut writer, &snapshot.store.losses, &spans, pin);
         match written {
             Ok(()) => self.pinned.write().extend(pin.map(|(id, _)| id)),

@@ -27,6 +27,9 @@ pub(super) type Runs = Arc<[Arc<Run>]>;
 /// How often a reader that came between a commit and its publication looks again before it waits for the writer.
 const LOOKS: usize = 64;
 
+/// Memory for pages while a file is looked at; most are seen once.
+const CHECK_CACHE_BYTES: usize = 1 << 20;
+
 /// One file.
 pub(super) struct Block {
     /// Its place among the blocks; later ones are newer. The archive has none.
@@ -50,6 +53,8 @@ pub(super) struct Block {
     holders: AtomicUsize,
     /// Runs that cannot be read whole.
     unreadable: Mutex<HashSet<u32>>,
+    /// Whether all its pages were as they had been written; `None` before they were looked at.
+    sound: Mutex<Option<bool>>,
 }
 
 /// What is known of a block in memory.
@@ -109,6 +114,8 @@ impl Block {
         (may_make, cache_bytes): (bool, usize),
         losses: &Losses,
     ) -> Result<Arc<Self>, Error> {
+        // What is made here was not damaged before.
+        let sound = (!files.exists(name)).then_some(true);
         let (opener, file) = (Arc::clone(files), name.to_owned());
         let cache = Arc::new(AtomicUsize::new(cache_bytes));
         let bytes = Arc::clone(&cache);
@@ -127,6 +134,7 @@ impl Block {
             tidy: AtomicBool::new(false),
             holders: AtomicUsize::new(0),
             unreadable: Mutex::default(),
+            sound: Mutex::new(sound),
         });
         block.view(losses)?;
         Ok(block)
@@ -266,6 +274,9 @@ impl Block {
             }
             Err(error) => {
                 state.runs = None;
+                if error.is_damage() {
+                    *self.sound.lock() = None;
+                }
                 Err(error)
             }
         }
@@ -274,6 +285,36 @@ impl Block {
     /// What the file takes on the disk; as it was last known when the disk does not say.
     fn bytes_on_disk(&self) -> u64 {
         self.files.bytes(&self.name).unwrap_or_else(|_| self.state.read().summary.bytes)
+    }
+
+    /// Whether it may be written to. A file that was not made by this program since it started is looked at, whole,
+    /// the first time it is asked for; if that shows damage, it is only read from then on, which is counted.
+    pub(super) fn is_sound(&self, losses: &Losses) -> Result<bool, Error> {
+        let mut sound = self.sound.lock();
+        if let Some(sound) = *sound {
+            return Ok(sound);
+        }
+        let (files, name) = (Arc::clone(&self.files), self.name.clone());
+        let checked = self.engine.is_sound(Box::new(move |_| files.open_untouched(&name, CHECK_CACHE_BYTES)));
+        let is_sound = match checked {
+            Err(error) if !error.is_damage() => return Err(error),
+            checked => checked.unwrap_or(false),
+        };
+        if !is_sound {
+            losses.damaged_block(&self.name, &self.only_read());
+        }
+        *sound = Some(is_sound);
+        Ok(is_sound)
+    }
+
+    /// Whether it is known that it may be written to.
+    pub(super) fn is_known_sound(&self) -> bool {
+        *self.sound.lock() == Some(true)
+    }
+
+    /// Why it is not written to.
+    pub(super) fn only_read(&self) -> Error {
+        Error::OnlyRead { path: self.files.path(&self.name) }
     }
 
     /// Whether it was compacted.

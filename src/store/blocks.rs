@@ -22,6 +22,9 @@ const DIRECTORY_BYTES: usize = 24 << 20;
 /// The largest a block becomes before the next one is begun.
 const MAX_ROLL_BYTES: u64 = 512 << 20;
 
+/// The largest block that is looked at when the store is opened.
+const MAX_CHECKED_BYTES: u64 = 64 << 20;
+
 /// What blocks take at most where nothing is said.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -105,8 +108,19 @@ impl Blocks {
         }
         *blocks.list.write() = list;
         blocks.max_bytes = blocks.settings.max_bytes.unwrap_or_else(|| blocks.tenth_of_the_space());
+        blocks.look_at_active(losses);
         blocks.spare_memory();
         Ok(blocks)
+    }
+
+    /// Whether the newest block is gone on with, if it is small; a larger one would hold up the start.
+    fn look_at_active(&self, losses: &Losses) {
+        let largest = (self.max_bytes / 64).min(MAX_CHECKED_BYTES);
+        let Some(active) = self.active().filter(|active| active.summary().bytes <= largest) else { return };
+        if let Err(error) = active.is_sound(losses) {
+            let error = &error as &(dyn std::error::Error + 'static);
+            tracing::warn!(error, block = active.name(), "could not look at the newest block; another is begun");
+        }
     }
 
     /// Files with names of ours, oldest first.
@@ -194,6 +208,9 @@ impl Blocks {
     /// Whether a new block is to be begun.
     pub(super) fn is_roll_due(&self, now: Timestamp) -> bool {
         let Some(active) = self.active() else { return true };
+        if !active.is_known_sound() {
+            return true;
+        }
         let (summary, age) = (active.summary(), now.since(active.opened));
         let large = self.max_bytes / 64;
         summary.spans > 0

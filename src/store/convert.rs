@@ -21,7 +21,7 @@ impl Store {
     /// Stores what an old file holds, as if it came now, and removes the file. A damaged one is set aside.
     pub(super) fn take_over_format_1(&self, now: Timestamp) -> Result<(), Error> {
         if !self.blocks.files().exists(OLD) {
-            return self.forget_conversion();
+            return self.forget_conversion(now);
         }
         tracing::info!("taking over the spans that the first format's file holds");
         match self.convert(now) {
@@ -33,16 +33,22 @@ impl Store {
             Err(error) if error.is_damage() => self.blocks.set_aside(OLD, &error, now)?,
             Err(error) => return Err(error),
         }
-        self.forget_conversion()
+        self.forget_conversion(now)
     }
 
     /// Once the file is gone: how far it was taken over says nothing about another one that an older version, run for
     /// a while, may leave.
-    fn forget_conversion(&self) -> Result<(), Error> {
+    fn forget_conversion(&self, now: Timestamp) -> Result<(), Error> {
         let Some(active) = self.blocks.active() else { return Ok(()) };
         if self.cursor_in(&active, CONVERSION, 0)?.is_none() {
             return Ok(());
         }
+        let active = if active.is_known_sound() {
+            active
+        } else {
+            self.roll(now)?;
+            self.blocks.active().expect("one was begun just now")
+        };
         active.commit(&self.losses, |transaction, runs| {
             transaction.open_table(CURSOR)?.remove(&key::cursor(CONVERSION, 0)[..])?;
             Ok(((), Arc::clone(runs)))

@@ -192,6 +192,19 @@ impl Engine {
         work()
     }
 
+    /// Looks at all pages of the file, in a handle of its own that writes nothing to it: whether they are as they were
+    /// written. Commits to pages that are not may panic in a destructor while unwinding, which ends the program.
+    pub(super) fn is_sound(&self, open_untouched: Open) -> Result<bool, Error> {
+        self.hold_still(|| {
+            let looked = Self::open_with(&self.path, self.layout, open_untouched)?;
+            let checked = looked.alone(|database| {
+                let refused = |source| Error::Open { path: self.path.clone(), source: Box::new(source) };
+                database.check_integrity().map_err(refused)
+            });
+            checked.expect("nobody else has this handle")
+        })
+    }
+
     /// Runs `work` on the whole file while nobody else uses it; `None` when somebody does.
     pub(super) fn alone<T>(
         &self,
@@ -300,8 +313,14 @@ fn check_format(database: &Database, path: &Path, layout: Layout) -> Result<(), 
         }
         Some(Ok(_known)) => Ok(()),
         Some(Err(Damaged)) => Err(Error::DamagedFormat { path: path.to_owned() }),
+        // All tables are made in one commit: where there are others, this one was lost.
+        None if has_tables(database)? => Err(Error::DamagedFormat { path: path.to_owned() }),
         None => make_tables(database, layout),
     }
+}
+
+fn has_tables(database: &Database) -> Result<bool, Error> {
+    Ok(database.begin_read()?.list_tables()?.next().is_some())
 }
 
 fn stored_format(database: &Database) -> Result<Option<Result<u32, Damaged>>, Error> {

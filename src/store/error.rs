@@ -41,6 +41,12 @@ pub enum Error {
         /// Which.
         path: PathBuf,
     },
+    /// The file was damaged before this program started: what is written to it might do more harm.
+    #[error("write to {path}: it is damaged, and only read")]
+    OnlyRead {
+        /// Which.
+        path: PathBuf,
+    },
     /// redb could not do it.
     #[error("use the span store")]
     Engine(#[source] Box<redb::Error>),
@@ -53,7 +59,7 @@ impl Error {
     /// Whether the file itself is what is wrong, so that only another file can help.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::DamagedFormat { .. } | Self::Panicked(_) => true,
+            Self::DamagedFormat { .. } | Self::OnlyRead { .. } | Self::Panicked(_) => true,
             Self::Open { source, .. } => match source.as_ref() {
                 redb::DatabaseError::Storage(error) => is_damage(error),
                 redb::DatabaseError::RepairAborted => true,
@@ -77,7 +83,10 @@ impl Error {
                 redb::Error::Io(error) => Some(error),
                 _ => None,
             },
-            Self::NewerFormat { .. } | Self::DamagedFormat { .. } | Self::Panicked(_) => None,
+            Self::NewerFormat { .. }
+            | Self::DamagedFormat { .. }
+            | Self::OnlyRead { .. }
+            | Self::Panicked(_) => None,
         };
         source.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
     }

@@ -104,6 +104,10 @@ impl Files for MoodyFolder {
         Builder::new().set_cache_size(0).create_with_backend(disk)
     }
 
+    fn open_untouched(&self, name: &str, cache_bytes: usize) -> Result<Database, DatabaseError> {
+        self.folder.open_untouched(name, cache_bytes)
+    }
+
     fn bytes(&self, name: &str) -> io::Result<u64> {
         self.folder.bytes(name)
     }

@@ -13,6 +13,7 @@ use redb::backends::FileBackend;
 use redb::{BackendError, Builder, Database, DatabaseError, StorageBackend};
 
 use crate::model::Timestamp;
+use crate::store::untouched;
 
 /// The folder of blocks within the store's.
 pub(super) const BLOCKS: &str = "blocks";
@@ -29,6 +30,8 @@ pub(super) trait Files: Debug + Send + Sync {
     fn exists(&self, name: &str) -> bool;
     /// Opens a database, or makes it. A name that was made is as durable as the first commit to it.
     fn open(&self, name: &str, may_make: bool, cache_bytes: usize) -> Result<Database, DatabaseError>;
+    /// Opens a database that is there to look at it: what is written stays in memory and changes no byte of it.
+    fn open_untouched(&self, name: &str, cache_bytes: usize) -> Result<Database, DatabaseError>;
     /// What the file takes on the disk, in bytes.
     fn bytes(&self, name: &str) -> io::Result<u64>;
     /// Removes a file for good. Who has it open can go on reading it.
@@ -110,6 +113,10 @@ impl Files for Folder {
             self.sync_folder_of(name)?;
         }
         Ok(database)
+    }
+
+    fn open_untouched(&self, name: &str, cache_bytes: usize) -> Result<Database, DatabaseError> {
+        untouched::open(&self.path.join(name), Builder::new().set_cache_size(cache_bytes))
     }
 
     fn bytes(&self, name: &str) -> io::Result<u64> {

@@ -45,7 +45,9 @@ impl Store {
             if let Some(merged) = self.merge_block(&block, true)? {
                 return Ok(Some(merged));
             }
-            block.compact()?;
+            if block.is_sound(&self.losses)? {
+                block.compact()?;
+            }
         }
         let open = [self.blocks.active(), Some(Arc::clone(&self.archive.block))];
         for block in open.iter().flatten().filter(|block| !block.is_held()) {
@@ -59,7 +61,8 @@ impl Store {
     fn merge_block(&self, block: &Arc<Block>, is_sealed: bool) -> Result<Option<Merged>, Error> {
         let view = block.view(&self.losses)?;
         let small = self.small_runs(&view);
-        if small.len() < 2 || !(is_sealed || self.are_enough(&small)) {
+        let is_due = small.len() >= 2 && (is_sealed || self.are_enough(&small));
+        if !is_due || !block.is_sound(&self.losses)? {
             return Ok(None);
         }
         let read: Vec<Read> = small

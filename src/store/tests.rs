@@ -771,6 +771,10 @@ impl Files for Told {
         self.folder.open(name, may_make, cache_bytes)
     }
 
+    fn open_untouched(&self, name: &str, cache_bytes: usize) -> Result<Database, DatabaseError> {
+        self.folder.open_untouched(name, cache_bytes)
+    }
+
     fn bytes(&self, name: &str) -> io::Result<u64> {
         assert!(self.until_the_end.fetch_sub(1, Ordering::SeqCst) > 0, "the program ends here");
         self.folder.bytes(name)

@@ -7,12 +7,24 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use parking_lot::Mutex;
-use redb::StorageBackend;
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+
+use crate::store::files::Padded;
 
 const PAGE_BYTES: usize = 4096;
 
 /// Pages that are written at most: a repair writes the state of the pages, which is a small part of a file.
 const MAX_PAGES: usize = 16 << 10;
+
+/// Opens a database that is there.
+pub(super) fn open(path: &Path, builder: &Builder) -> Result<Database, DatabaseError> {
+    let backend = Untouched::open(path)?;
+    // An empty one would be taken for one that is to be made.
+    if backend.len()? == 0 {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    builder.create_with_backend(Padded(backend))
+}
 
 /// A file that is only read.
 #[derive(Debug)]

@@ -520,6 +520,15 @@ impl Files for SimulatedDisk {
         Ok(database)
     }
 
+    fn open_untouched(&self, name: &str, cache_bytes: usize) -> Result<Database, DatabaseError> {
+        let io = |error: io::Error| DatabaseError::Storage(redb::StorageError::Io(error));
+        self.call(false).map_err(io)?;
+        let bytes = self.node(name).map_err(io)?.contents.lock().now.clone();
+        let node = Arc::new(Node { contents: Mutex::new(Contents::of(bytes)), ..Node::default() });
+        let backend = Backend { disk: Self::default(), node, holds: AtomicBool::new(true) };
+        Builder::new().set_cache_size(cache_bytes).create_with_backend(Padded(backend))
+    }
+
     fn bytes(&self, name: &str) -> io::Result<u64> {
         Ok((self.node(name)?.contents.lock().now.taken() * PAGE_BYTES) as u64)
     }

@@ -103,11 +103,20 @@ impl Truth {
         truth
     }
 
-    /// Opens a damaged copy, asks it everything, and writes to it.
+    /// Opens a damaged copy, asks it everything, and writes to it, now and after the next start.
     pub(super) fn examine(&self, disk: &SimulatedDisk) -> Findings {
         let store = life::open(disk, self.now).unwrap();
         let findings = self.ask(&store);
         self.check_writing(&store);
+        let pins = self.check_upkeep(&store);
+        self.check_spans(&store);
+        drop(store);
+        let store = life::open(disk, self.now).unwrap();
+        self.check_late(&store, self.sequence + 3);
+        assert!(store.archive.len() >= pins);
+        self.append(&store, self.sequence + 4, &self.late());
+        self.check_upkeep(&store);
+        self.check_late(&store, self.sequence + 4);
         self.check_spans(&store);
         findings
     }
@@ -146,7 +155,8 @@ impl Truth {
 
     fn check_span(&self, span: &Span) {
         let Some((original, _)) = self.spans.get(&(span.trace_id, span.span_id.0)) else {
-            assert_eq!(span.trace_id, trace_id(LATE), "a span that was never stored");
+            let is_late = span.trace_id == trace_id(LATE) || self.late_in_pinned().contains(span);
+            assert!(is_late, "a span that was never stored: {span:?}");
             return;
         };
         assert_eq!(span, original);
@@ -167,22 +177,48 @@ impl Truth {
 
     /// It goes on, with another block if it must.
     fn check_writing(&self, store: &Store) {
-        let spans = self.late();
         // The buffer may be further than a block that was set aside; it may also send everything again.
-        for (sequence, spans) in
-            [(self.sequence + 1, spans.clone()), (self.sequence + 2, self.some_of_each_run())]
-        {
-            let tries: Vec<_> =
-                (0..5).map(|_| store.append(&spans, &self.cursor(sequence), self.now)).collect();
-            assert!(tries[4].is_ok(), "{tries:?}");
-            assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(sequence));
+        let batches = [self.late(), self.some_of_each_run(), self.late_in_pinned()];
+        for (sequence, spans) in (self.sequence + 1..).zip(&batches) {
+            self.append(store, sequence, spans);
         }
+        self.check_late(store, self.sequence + 3);
+    }
+
+    fn append(&self, store: &Store, sequence: u64, spans: &[Span]) {
+        let tries: Vec<_> = (0..5).map(|_| store.append(spans, &self.cursor(sequence), self.now)).collect();
+        assert!(tries[4].is_ok(), "{tries:?}");
+    }
+
+    /// What came after the damage is there.
+    fn check_late(&self, store: &Store, sequence: u64) {
+        assert_eq!(store.cursor(BUFFER, 0).unwrap(), Some(sequence));
         let shown = store.ask(|snapshot| snapshot.trace(trace_id(LATE), usize::MAX)).unwrap().spans;
-        assert_eq!(shown.len(), spans.len());
-        let _may_meet_damage = store.merge();
-        let _may_meet_damage = store.pin(trace_id(3), self.now);
+        assert_eq!(shown, self.late());
+        for late in self.late_in_pinned() {
+            let shown = store.ask(|snapshot| snapshot.trace(late.trace_id, usize::MAX)).unwrap().spans;
+            assert!(shown.contains(&late), "{late:?}");
+        }
+    }
+
+    /// What is done beside appending; returns how many traces are pinned at least.
+    fn check_upkeep(&self, store: &Store) -> usize {
+        for _time in 0..8 {
+            match store.merge() {
+                Ok(None) => break,
+                Err(error) => assert!(error.is_damage(), "{error:?}"),
+                Ok(Some(_)) => {}
+            }
+        }
+        for id in [3, 5, LATE] {
+            match store.pin(trace_id(id), self.now) {
+                Err(error) => assert!(error.is_damage(), "{error:?}"),
+                Ok(is_there) => assert!(is_there || id != LATE),
+            }
+        }
         store.expire(self.now).unwrap();
         store.status();
+        store.archive.len()
     }
 
     pub(super) fn cursor(&self, sequence: u64) -> Cursor {
@@ -197,6 +233,11 @@ impl Truth {
     /// More of it.
     pub(super) fn later(&self) -> Vec<Span> {
         trace(LATE, "redis | x | client | 2-3 | #3 ^2")
+    }
+
+    /// Spans of traces that were pinned before.
+    fn late_in_pinned(&self) -> Vec<Span> {
+        [2, 3, 4].iter().flat_map(|id| trace(*id, "redis | x | client | 2-3 | #77 ^2")).collect()
     }
 
     /// Appends until that is refused: why, and which batch it was.

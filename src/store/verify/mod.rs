@@ -21,7 +21,7 @@ use crate::store::convert::OLD;
 use crate::store::engine::Engine;
 use crate::store::files::BLOCKS;
 use crate::store::schema::LAYOUT;
-use crate::store::untouched::Untouched;
+use crate::store::untouched::{self, Untouched};
 use crate::store::{Error, archive};
 
 use tables::Verifying;
@@ -132,16 +132,11 @@ fn open(path: &Path, repaired: &Arc<AtomicBool>) -> Result<Arc<Engine>, Error> {
 }
 
 fn open_untouched(path: &Path, repaired: &Arc<AtomicBool>) -> Result<redb::Database, DatabaseError> {
-    let backend = Untouched::open(path)?;
-    // An empty one would be taken for one that is to be made.
-    if redb::StorageBackend::len(&backend)? == 0 {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-    }
     let repaired = Arc::clone(repaired);
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder.set_repair_callback(move |_| repaired.store(true, Ordering::Relaxed));
-    builder.create_with_backend(backend)
+    untouched::open(path, &builder)
 }
 
 /// An error with its causes.
