@@ -119,7 +119,11 @@ impl Blocks {
         let Some(active) = self.active().filter(|active| active.summary().bytes <= largest) else { return };
         if let Err(error) = active.is_sound(losses) {
             let error = &error as &(dyn std::error::Error + 'static);
-            tracing::warn!(error, block = active.name(), "could not look at the newest block; another is begun");
+            tracing::warn!(
+                error,
+                block = active.name(),
+                "could not look at the newest block; another is begun"
+            );
         }
     }
 

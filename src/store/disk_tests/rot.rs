@@ -8,10 +8,11 @@ use super::disk::{Dice, SimulatedDisk};
 use super::life;
 use super::truth::{Findings, Truth, furnished};
 use crate::model::Timestamp;
-use crate::store::Error;
+use crate::model::sketch::trace_id;
 use crate::store::engine::{FORMAT_KEY, META};
 use crate::store::files::Files as _;
 use crate::store::seal::seal;
+use crate::store::{Error, archive};
 
 /// The longest that a start may take.
 const SOON: Duration = Duration::from_secs(10);
@@ -92,6 +93,42 @@ fn a_block_that_cannot_be_written_to_for_damage_is_left_and_another_begun() {
     }
     // redb's debug build looks at all pages when it opens: damaged blocks are set aside then.
     assert!(left > 0 || cfg!(debug_assertions), "no page keeps a block from being written to");
+}
+
+#[test]
+fn what_was_damaged_before_the_start_is_only_read() {
+    let truth = furnished(7);
+    let mut dice = Dice(5);
+    let pages = used_pages(&truth.disk);
+    let step = (pages.len() as u64 / (crash_images() / 2).max(1)).max(1) as usize;
+    let mut only_read = BTreeSet::new();
+    for (file, page) in pages.into_iter().step_by(step) {
+        let disk = truth.disk.copy();
+        overwrite(&disk, (&file, page), || dice.below(256) as u8);
+        let store = life::open(&disk, truth.now).unwrap();
+        let blocks = store.blocks.all();
+        let Some(block) = blocks.iter().chain([&store.archive.block]).find(|block| block.name() == file)
+        else {
+            continue;
+        };
+        let before = disk.bytes_of(&file);
+        truth.check_writing(&store);
+        truth.check_upkeep(&store);
+        truth.check_spans(&store);
+        if !block.is_known_sound() {
+            assert!(disk.bytes_of(&file) == before, "page {page} of {file} is damaged, {file} was changed");
+            assert!(store.status().damaged_rows > 0);
+            only_read.insert(file);
+        }
+        if !store.archive.block.is_known_sound() {
+            // Which file it is that nothing can be pinned in, is said.
+            let error = store.pin(trace_id(6), truth.now).unwrap_err();
+            let is_named = matches!(&error, Error::OnlyRead { path } if path.ends_with(archive::NAME));
+            assert!(is_named || !matches!(error, Error::OnlyRead { .. }), "{error:?}");
+        }
+    }
+    // redb's debug build looks at all pages when it opens: damaged files are set aside then.
+    assert!(only_read.len() == 4 || cfg!(debug_assertions), "{only_read:?}");
 }
 
 #[test]

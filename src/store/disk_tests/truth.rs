@@ -176,7 +176,7 @@ impl Truth {
     }
 
     /// It goes on, with another block if it must.
-    fn check_writing(&self, store: &Store) {
+    pub(super) fn check_writing(&self, store: &Store) {
         // The buffer may be further than a block that was set aside; it may also send everything again.
         let batches = [self.late(), self.some_of_each_run(), self.late_in_pinned()];
         for (sequence, spans) in (self.sequence + 1..).zip(&batches) {
@@ -202,7 +202,7 @@ impl Truth {
     }
 
     /// What is done beside appending; returns how many traces are pinned at least.
-    fn check_upkeep(&self, store: &Store) -> usize {
+    pub(super) fn check_upkeep(&self, store: &Store) -> usize {
         for _time in 0..8 {
             match store.merge() {
                 Ok(None) => break,
