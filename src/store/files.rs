@@ -57,7 +57,17 @@ impl Folder {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path.join(BLOCKS))?;
         for named in path.join(BLOCKS).ancestors().take(3).filter(|path| !path.as_os_str().is_empty()) {
-            File::open(named)?.sync_all()?;
+            match File::open(named).and_then(|folder| folder.sync_all()) {
+                // Who may write here need not be one who may list what is around it; others made this folder then.
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied
+                        && path.starts_with(named)
+                        && named != path =>
+                {
+                    tracing::debug!(%error, folder = %named.display(), "the folder around the store cannot be synced");
+                }
+                synced => synced?,
+            }
         }
         Ok(Self { path: path.to_owned() })
     }
