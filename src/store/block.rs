@@ -15,10 +15,10 @@ use crate::model::Timestamp;
 use crate::store::Error;
 use crate::store::calls::PENDING_PARENTS;
 use crate::store::directory::Run;
-use crate::store::engine::{Engine, META, Reading};
+use crate::store::engine::{self, Engine, META, Reading};
 use crate::store::files::Files;
 use crate::store::losses::Losses;
-use crate::store::schema::{GENERATION_KEY, LAYOUT, RUNS};
+use crate::store::schema::{GENERATION_KEY, LAYOUT, RUNS, TIDY_KEY};
 use crate::store::seal::{Damaged, seal, unseal};
 
 /// The runs of a block as of one commit.
@@ -29,6 +29,9 @@ const LOOKS: usize = 64;
 
 /// Memory for pages while a file is looked at; most are seen once.
 const CHECK_CACHE_BYTES: usize = 1 << 20;
+
+/// The part of a file that must be free for it to be compacted: readers of the block wait meanwhile.
+const WORTH_COMPACTING: u64 = 8;
 
 /// One file.
 pub(super) struct Block {
@@ -224,13 +227,16 @@ impl Block {
 
     /// Reads the directory from the disk.
     fn load(self: &Arc<Self>, reading: Reading, losses: &Losses) -> Result<View, Error> {
-        let (runs, next_run, generation) = reading.read(|transaction| {
-            Ok((runs_of(transaction, losses)?, next_run_in(transaction)?, generation_of(transaction)?))
+        let (runs, next_run, generation, tidy) = reading.read(|transaction| {
+            let runs = runs_of(transaction, losses)?;
+            let tidy = number_in(transaction, TIDY_KEY)?;
+            Ok((runs, next_run_in(transaction)?, generation_of(transaction)?, tidy))
         })?;
         let bytes = self.bytes_on_disk();
         let mut state = self.state.write();
         if state.runs.is_none() {
             self.next_run.fetch_max(next_run, Ordering::Relaxed);
+            self.tidy.store(tidy == Some(generation), Ordering::Relaxed);
             let summary = Summary::of(&runs, bytes);
             *state = State { runs: Some(Arc::clone(&runs)), generation, summary };
         }
@@ -317,19 +323,36 @@ impl Block {
         Error::OnlyRead { path: self.files.path(&self.name) }
     }
 
-    /// Whether it was compacted.
+    /// Whether nothing is left to be merged in it, and no space to be given back.
     pub(super) fn is_tidy(&self) -> bool {
         self.tidy.load(Ordering::Relaxed)
     }
 
-    /// Gives back the space that is free at the end of the file, if nobody reads it.
+    /// Gives back the space that is free in the file, if that is worth it and nobody reads it.
     pub(super) fn compact(&self) -> Result<(), Error> {
-        if let Some(done) = self.engine.alone(|database| Ok(database.compact()?)) {
-            done?;
-            self.tidy.store(true, Ordering::Relaxed);
-            let bytes = self.bytes_on_disk();
-            self.state.write().summary.bytes = bytes;
+        // What the last commit freed is free after another one.
+        self.engine.write(|_transaction| Ok(()))?;
+        let is_worth_it = self.engine.write(|transaction| {
+            let stats = transaction.stats()?;
+            let (taken, used) = (self.bytes_on_disk(), stats.allocated_pages() * stats.page_size() as u64);
+            let is_worth_it = taken.saturating_sub(used) >= taken / WORTH_COMPACTING;
+            if !is_worth_it {
+                note_tidy(transaction)?;
+            }
+            Ok(is_worth_it)
+        })?;
+        if is_worth_it {
+            let compacted = self.engine.alone(|database| {
+                database.compact()?;
+                // Its commits leave out the state of the pages, without which opening the file is walking through it.
+                engine::commit(database, note_tidy)
+            });
+            let Some(compacted) = compacted else { return Ok(()) };
+            compacted?;
         }
+        self.tidy.store(true, Ordering::Relaxed);
+        let bytes = self.bytes_on_disk();
+        self.state.write().summary.bytes = bytes;
         Ok(())
     }
 
@@ -400,12 +423,25 @@ fn next_run_in(transaction: &ReadTransaction) -> Result<u32, Error> {
 
 /// How many commits changed the block. A damaged number reads as none: then the directory is read from the disk.
 fn generation_of(transaction: &ReadTransaction) -> Result<u64, Error> {
-    let stored =
-        transaction.open_table(META)?.get(GENERATION_KEY)?.map(|value| read_generation(value.value()));
-    Ok(stored.and_then(Result::ok).unwrap_or(0))
+    Ok(number_in(transaction, GENERATION_KEY)?.unwrap_or(0))
 }
 
-fn read_generation(sealed: &[u8]) -> Result<u64, Damaged> {
-    let bytes = unseal(GENERATION_KEY, sealed)?.try_into().map_err(|_| Damaged)?;
+/// `None` when it is missing or damaged.
+fn number_in(transaction: &ReadTransaction, key: &[u8]) -> Result<Option<u64>, Error> {
+    let stored = transaction.open_table(META)?.get(key)?.map(|value| read_number(key, value.value()));
+    Ok(stored.and_then(Result::ok))
+}
+
+fn read_number(key: &[u8], sealed: &[u8]) -> Result<u64, Damaged> {
+    let bytes = unseal(key, sealed)?.try_into().map_err(|_| Damaged)?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+/// Notes that the block is tidy, as long as no commit changes it.
+fn note_tidy(transaction: &WriteTransaction) -> Result<(), Error> {
+    let mut table = transaction.open_table(META)?;
+    let stored = table.get(GENERATION_KEY)?.map(|value| read_number(GENERATION_KEY, value.value()));
+    let generation = stored.and_then(Result::ok).unwrap_or(0);
+    table.insert(TIDY_KEY, &seal(TIDY_KEY, generation.to_le_bytes().to_vec())[..])?;
+    Ok(())
 }

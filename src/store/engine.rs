@@ -109,16 +109,7 @@ impl Engine {
         let alone = self.writing.lock();
         let handle = self.handle()?;
         let generation = handle.generation;
-        let written = guarded(|| {
-            // Durability is redb's default, `Immediate`: commit returns after the sync.
-            let mut transaction = handle.database.begin_write()?;
-            // Writes the state of the pages with every commit, or a restart after a crash would walk the whole
-            // file. A second sync a commit and a file a fifth larger are the price.
-            transaction.set_quick_repair(true);
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        });
+        let written = guarded(|| commit(&handle.database, work));
         drop(handle);
         written.inspect_err(|error| self.give_up_after(error, generation, &alone))
     }
@@ -165,7 +156,8 @@ impl Engine {
 
     /// Whether the file is open.
     pub(super) fn is_open(&self) -> bool {
-        self.handle.read().is_some()
+        // Who has it alone has it open, and is not waited for: this is asked for the sake of other files.
+        self.handle.try_read().is_none_or(|handle| handle.is_some())
     }
 
     /// Opens the file now, so that it can be read even when its name goes.
@@ -291,6 +283,21 @@ impl Reading {
         let read = guarded(|| Ok(self.transaction.open_table(META)?.get(FORMAT_KEY)?.is_some()));
         matches!(read, Ok(true))
     }
+}
+
+/// One transaction, on the disk when this returns `Ok`.
+pub(super) fn commit<T>(
+    database: &Database,
+    work: impl FnOnce(&WriteTransaction) -> Result<T, Error>,
+) -> Result<T, Error> {
+    // Durability is redb's default, `Immediate`: commit returns after the sync.
+    let mut transaction = database.begin_write()?;
+    // Writes the state of the pages with every commit, or a restart after a crash would walk the whole
+    // file. A second sync a commit and a file a fifth larger are the price.
+    transaction.set_quick_repair(true);
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
 
 /// Turns a panic inside the engine into an error.

@@ -14,7 +14,7 @@
 //! | `jaeger.red` | – | ServiceName ‖ 00 ‖ Name ‖ 00 ‖ SpanKind ‖ minute | calls, errors, durations |
 //! | `jaeger.archive` | – | TraceID | when it was pinned (`archive.redb` only) |
 //! | `buffer.cursor` | – | buffer id ‖ signal | last applied sequence |
-//! | `meta` | – | `format`, `generation` | format number; how many commits changed the runs |
+//! | `meta` | – | `format`, `generation`, `tidy` | format number; how many commits changed the runs; how many had when it was compacted |
 //!
 //! Numbers in keys stand most significant byte first. docs/formats.md draws every byte.
 
@@ -35,6 +35,9 @@ pub(super) const CURSOR: Definition = Definition::new("buffer.cursor");
 
 /// Key of the generation in [`META`].
 pub(super) const GENERATION_KEY: &[u8] = b"generation";
+
+/// Key in [`META`] of the generation at which the block was put in order for good.
+pub(super) const TIDY_KEY: &[u8] = b"tidy";
 
 /// Blocks and the archive: the packed format.
 pub(super) const LAYOUT: Layout = Layout {

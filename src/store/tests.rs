@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use bytes::Bytes;
 use redb::{Database, DatabaseError, ReadableTableMetadata as _};
@@ -1065,4 +1065,42 @@ fn a_run_whose_row_is_damaged_keeps_its_number() {
     let snapshot = shelf.store().snapshot().unwrap();
     assert_eq!([1, 2, 3].map(|number| traced(&snapshot, number).len()), [4, 0, 1]);
     assert_eq!((searched(&snapshot, Some("shop")), searched(&snapshot, None)), (3, 5));
+}
+
+/// Whether a file must be walked through before it is opened.
+fn is_repaired(path: &Path) -> bool {
+    let repaired = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&repaired);
+    let opened = redb::Builder::new()
+        .set_repair_callback(move |_repair| told.store(true, Ordering::SeqCst))
+        .open(path);
+    opened.unwrap();
+    repaired.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_sealed_block_is_compacted_once_and_opened_without_repair() {
+    let mut shelf = Shelf::new();
+    for number in 1..=40 {
+        shelf.append(number, &bulky(number, 64 << 10), BASE);
+    }
+    shelf.store().roll(BASE).unwrap();
+    let before = shelf.store().status().data_bytes;
+    shelf.merge();
+    let after = shelf.store().status().data_bytes;
+    // While they are merged, all spans are there twice.
+    assert!(after < before * 3 / 2, "{before} to {after} bytes");
+    assert!(shelf.store().blocks.sealed()[0].is_tidy());
+    shelf.reopen(BASE);
+    assert!(shelf.store().blocks.sealed()[0].is_tidy(), "after a restart it is not done again");
+    // What a block that is changed later has free is looked at again.
+    let sealed = shelf.store().blocks.sealed().remove(0);
+    write_unseen(shelf.store(), &sealed, &trace(99, CART), BASE);
+    drop(sealed);
+    shelf.reopen(BASE);
+    assert!(!shelf.store().blocks.sealed()[0].is_tidy());
+    shelf.merge();
+    assert!(shelf.store().blocks.sealed()[0].is_tidy());
+    shelf.store = None;
+    assert!(!is_repaired(&shelf.blocks()[0]));
 }
