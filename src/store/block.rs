@@ -100,6 +100,28 @@ impl Summary {
     }
 }
 
+/// What is kept in memory, as it is on the disk.
+struct Loaded {
+    runs: Runs,
+    next_run: u32,
+    generation: u64,
+    is_tidy: bool,
+}
+
+impl Loaded {
+    fn read(reading: &Reading, losses: &Losses) -> Result<Self, Error> {
+        reading.read(|transaction| {
+            let generation = generation_of(transaction)?;
+            Ok(Self {
+                runs: runs_of(transaction, losses)?,
+                next_run: next_run_in(transaction)?,
+                generation,
+                is_tidy: number_in(transaction, TIDY_KEY)? == Some(generation),
+            })
+        })
+    }
+}
+
 /// A block as of one commit.
 #[derive(Debug)]
 pub(super) struct View {
@@ -205,7 +227,7 @@ impl Block {
         let _published = self.publishing.lock();
         match self.look(losses)? {
             Some(view) => Ok(view),
-            None => self.load(self.engine.begin_read()?, losses),
+            None => self.load_latest(losses),
         }
     }
 
@@ -217,7 +239,7 @@ impl Block {
         };
         let reading = self.engine.begin_read()?;
         match runs {
-            None => self.load(reading, losses).map(Some),
+            None => self.load(reading, losses),
             Some(runs) => {
                 let current = reading.read(generation_of)? == generation;
                 Ok(current.then(|| View { block: Arc::clone(self), reading, runs }))
@@ -225,23 +247,38 @@ impl Block {
         }
     }
 
-    /// Reads the directory from the disk.
-    fn load(self: &Arc<Self>, reading: Reading, losses: &Losses) -> Result<View, Error> {
-        let (runs, next_run, generation, tidy) = reading.read(|transaction| {
-            let runs = runs_of(transaction, losses)?;
-            let tidy = number_in(transaction, TIDY_KEY)?;
-            Ok((runs, next_run_in(transaction)?, generation_of(transaction)?, tidy))
-        })?;
+    /// Reads the directory from the disk; `None` when a later commit is known of: what is built on the directory in
+    /// memory must be built on the last one.
+    fn load(self: &Arc<Self>, reading: Reading, losses: &Losses) -> Result<Option<View>, Error> {
+        let loaded = Loaded::read(&reading, losses)?;
         let bytes = self.bytes_on_disk();
         let mut state = self.state.write();
+        if loaded.generation < state.generation {
+            return Ok(None);
+        }
+        let runs = Arc::clone(&loaded.runs);
         if state.runs.is_none() {
-            self.next_run.fetch_max(next_run, Ordering::Relaxed);
-            self.tidy.store(tidy == Some(generation), Ordering::Relaxed);
-            let summary = Summary::of(&runs, bytes);
-            *state = State { runs: Some(Arc::clone(&runs)), generation, summary };
+            self.install(&mut state, loaded, bytes);
         }
         drop(state);
+        Ok(Some(View { block: Arc::clone(self), reading, runs }))
+    }
+
+    /// The same, whatever is in memory. Nobody commits meanwhile: the caller holds `publishing`.
+    fn load_latest(self: &Arc<Self>, losses: &Losses) -> Result<View, Error> {
+        let reading = self.engine.begin_read()?;
+        let loaded = Loaded::read(&reading, losses)?;
+        let (runs, bytes) = (Arc::clone(&loaded.runs), self.bytes_on_disk());
+        self.install(&mut self.state.write(), loaded, bytes);
         Ok(View { block: Arc::clone(self), reading, runs })
+    }
+
+    fn install(&self, state: &mut State, loaded: Loaded, bytes: u64) {
+        let Loaded { runs, next_run, generation, is_tidy } = loaded;
+        self.next_run.fetch_max(next_run, Ordering::Relaxed);
+        self.tidy.store(is_tidy, Ordering::Relaxed);
+        let summary = Summary::of(&runs, bytes);
+        *state = State { runs: Some(runs), generation, summary };
     }
 
     /// Commits `work`, and the runs it leaves when those of the last commit are given to it. With an error it is not
@@ -259,7 +296,7 @@ impl Block {
         let (runs, generation) = match runs {
             Some(runs) => (runs, generation),
             None => {
-                let view = self.load(self.engine.begin_read()?, losses)?;
+                let view = self.load_latest(losses)?;
                 (view.runs, self.state.read().generation)
             }
         };
@@ -279,7 +316,8 @@ impl Block {
                 Ok(done)
             }
             Err(error) => {
-                state.runs = None;
+                // Perhaps it is there: what was read before is not to be taken for the last commit.
+                (state.runs, state.generation) = (None, next);
                 if error.is_damage() {
                     *self.sound.lock() = None;
                 }
@@ -444,4 +482,41 @@ fn note_tidy(transaction: &WriteTransaction) -> Result<(), Error> {
     let generation = stored.and_then(Result::ok).unwrap_or(0);
     table.insert(TIDY_KEY, &seal(TIDY_KEY, generation.to_le_bytes().to_vec())[..])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::files::Folder;
+
+    #[test]
+    fn a_reader_from_before_a_commit_does_not_bring_its_directory_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Arc<dyn Files> = Arc::new(Folder::open(folder.path()).unwrap());
+        let (name, losses) = ("blocks/0000000001-1.redb", Losses::default());
+        let block = Block::open(&files, name, (1, Timestamp::ZERO), (true, 1 << 20), &losses).unwrap();
+        let commit = |id| {
+            let run = Run::empty(id, Timestamp::MAX);
+            let added = block.commit(&losses, |transaction, runs| {
+                transaction
+                    .open_table(RUNS)?
+                    .insert(&id.to_be_bytes()[..], &run.to_value(&id.to_be_bytes())[..])?;
+                Ok(((), runs.iter().cloned().chain([Arc::new(run)]).collect()))
+            });
+            added.unwrap();
+        };
+        commit(1);
+        let before = block.engine.begin_read().unwrap();
+        commit(2);
+        block.forget_runs();
+        assert!(block.load(before, &losses).unwrap().is_none());
+        commit(3);
+        assert_eq!(block.view(&losses).unwrap().runs.len(), 3);
+        // What fails may be there all the same; here it is not.
+        let failed = block.commit::<()>(&losses, |_transaction, _runs| panic!("it fails"));
+        failed.unwrap_err();
+        assert_eq!(block.view(&losses).unwrap().runs.len(), 3);
+        commit(4);
+        assert_eq!(block.view(&losses).unwrap().runs.len(), 4);
+    }
 }
