@@ -58,6 +58,8 @@ pub(super) struct Block {
     unreadable: Mutex<HashSet<u32>>,
     /// Whether all its pages were as they had been written; `None` before they were looked at.
     sound: Mutex<Option<bool>>,
+    /// Keeps the file open once its name is gone.
+    kept_open: Mutex<Option<Reading>>,
 }
 
 /// What is known of a block in memory.
@@ -160,6 +162,7 @@ impl Block {
             holders: AtomicUsize::new(0),
             unreadable: Mutex::default(),
             sound: Mutex::new(sound),
+            kept_open: Mutex::default(),
         });
         block.view(losses)?;
         Ok(block)
@@ -202,6 +205,12 @@ impl Block {
     pub(super) fn rest(&self, cache_bytes: usize) {
         self.cache_bytes.store(cache_bytes, Ordering::Relaxed);
         self.engine.close_if_idle();
+    }
+
+    /// Its name is about to go: the file stays open as long as anybody has the block.
+    pub(super) fn keep_open(&self) -> Result<(), Error> {
+        *self.kept_open.lock() = Some(self.engine.begin_read()?);
+        Ok(())
     }
 
     /// Memory that the directory takes.

@@ -296,7 +296,7 @@ impl Blocks {
     fn drop(&self, block: &Arc<Block>, reason: Reason) -> Result<u64, Error> {
         let summary = block.summary();
         // Its name goes now; who has a view, or is about to take one, needs the open file.
-        if let Err(error) = block.engine().keep_open() {
+        if let Err(error) = block.keep_open() {
             tracing::debug!(%error, "a block that is dropped could not be opened for its last readers");
         }
         self.remove_file(block.name())?;

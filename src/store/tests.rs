@@ -1104,3 +1104,17 @@ fn a_sealed_block_is_compacted_once_and_opened_without_repair() {
     shelf.store = None;
     assert!(!is_repaired(&shelf.blocks()[0]));
 }
+
+#[test]
+fn a_dropped_block_is_not_closed_before_who_will_read_it() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, CART), BASE);
+    shelf.store().roll(BASE).unwrap();
+    let dropped = shelf.store().blocks.sealed().remove(0);
+    // Of the blocks before the newest it has no view yet.
+    let snapshot = shelf.store().snapshot().unwrap();
+    assert_eq!(shelf.store().blocks.retain(BASE.plus(DAY)).unwrap(), 4);
+    dropped.engine().close_if_idle();
+    assert_eq!(shelf.blocks().len(), 1);
+    assert_eq!(traced(&snapshot, 1).len(), 4);
+}
