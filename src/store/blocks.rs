@@ -243,10 +243,17 @@ impl Blocks {
         let name = format!("{BLOCKS}/{sequence:010}-{}.redb", now.millis() / 1_000);
         self.remove_attempts(sequence)?;
         let block = Block::open(&self.files, &name, (sequence, now), (true, self.active_cache()), losses)?;
-        block.commit(losses, |transaction, runs| {
+        let begun = block.commit(losses, |transaction, runs| {
             take_over(&block, transaction)?;
             Ok(((), Arc::clone(runs)))
-        })?;
+        });
+        if let Err(error) = begun {
+            // It may be on the disk all the same: then the next start would take it for the newest.
+            if let Err(error) = self.remove_file(&name) {
+                tracing::warn!(%error, block = name, "a block that could not be begun could not be removed either");
+            }
+            return Err(error);
+        }
         self.list.write().push(Arc::clone(&block));
         if let Some(before) = before {
             before.rest(self.sealed_cache());

@@ -95,3 +95,20 @@ fn copies_of_a_block_are_told_apart() {
         assert_eq!(found.spans.len(), 2);
     }
 }
+
+#[test]
+fn a_block_that_could_not_be_begun_is_not_found_by_the_next_start() {
+    let mut failed = 0;
+    for after in 0..60 {
+        let disk = SimulatedDisk::default();
+        let store = open(&disk, BASE).unwrap();
+        store.append(&call(1)[0], &cursor(1), BASE).unwrap();
+        disk.fail(Fault::Everything, after, 1);
+        let is_begun = store.roll(BASE.plus(Duration::from_secs(1))).is_ok();
+        disk.fail_no_more();
+        failed += usize::from(!is_begun);
+        let committed = open(&disk.copy(), BASE).unwrap().blocks.all().len();
+        assert_eq!(committed, store.blocks.all().len(), "{after}: {:?}", names(&disk));
+    }
+    assert!(failed > 10, "{failed}");
+}
