@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redb::WriteTransaction;
 
 use crate::model::Timestamp;
@@ -30,6 +30,10 @@ const MAX_BYTES: u64 = 4 << 30;
 
 /// Blocks that `max_bytes` has room for at least.
 const BLOCKS_IN_MAX_BYTES: u64 = 16;
+
+/// How long the space of a block that was dropped for it is waited for before the next one goes: others may hold it, or
+/// fill it as quickly as it comes, and then all blocks would be gone in a minute for nothing.
+const SPACE_COMES_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a block was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub(super) struct Blocks {
     reads: AtomicU64,
     /// Spans of dropped blocks, by [`Reason`].
     dropped_spans: [AtomicU64; 3],
+    /// When a block was dropped for space that did not come yet, and the space there is when it came.
+    awaited: Mutex<Option<(Timestamp, u64)>>,
 }
 
 impl Blocks {
@@ -84,6 +90,7 @@ impl Blocks {
             list: RwLock::default(),
             reads: AtomicU64::new(0),
             dropped_spans: Default::default(),
+            awaited: Mutex::default(),
         };
         let mut list: Vec<Arc<Block>> = Vec::new();
         let found = blocks.found()?;
@@ -284,13 +291,30 @@ impl Blocks {
             let Some(oldest) = self.sealed().into_iter().next() else { break };
             spans += self.drop(&oldest, Reason::Size)?;
         }
-        // One at a time: others may be filling the disk, and space comes back only when readers are done.
+        Ok(spans + self.make_space(now)?)
+    }
+
+    /// Drops the oldest block when there is too little space, and the next one only when its space came, or was waited
+    /// for: others may be filling the disk, and space comes back only when readers are done.
+    fn make_space(&self, now: Timestamp) -> Result<u64, Error> {
         let free = self.files.free_bytes().unwrap_or(u64::MAX);
-        if free < self.settings.min_free_bytes
-            && let Some(oldest) = self.sealed().into_iter().next()
-        {
-            spans += self.drop(&oldest, Reason::Free)?;
+        let is_enough = free >= self.settings.min_free_bytes;
+        let mut awaited = self.awaited.lock();
+        if awaited.is_some_and(|(_, until)| is_enough || free >= until) {
+            *awaited = None;
         }
+        // A clock that was set back is not waited for.
+        let is_early = |since: Timestamp| since <= now && now.since(since) < SPACE_COMES_WITHIN;
+        if is_enough || awaited.is_some_and(|(since, _)| is_early(since)) {
+            return Ok(0);
+        }
+        let Some(oldest) = self.sealed().into_iter().next() else { return Ok(0) };
+        if awaited.is_some() {
+            tracing::warn!(free, "dropping a block made no space on the disk: something else fills it");
+        }
+        let bytes = oldest.summary().bytes;
+        let spans = self.drop(&oldest, Reason::Free)?;
+        *awaited = Some((now, free.saturating_add(bytes)));
         Ok(spans)
     }
 

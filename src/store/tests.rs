@@ -826,8 +826,13 @@ fn the_oldest_block_goes_when_space_is_short() {
     store.expire(BASE).unwrap();
     assert_eq!(left(), [0, 4, 4, 4]);
     files.free.store(0, Ordering::SeqCst);
-    for _ in 0..3 {
-        store.expire(BASE).unwrap();
+    let seconds = |seconds| BASE.plus(Duration::from_secs(seconds));
+    for now in 0..30 {
+        store.expire(seconds(now)).unwrap();
+    }
+    assert_eq!(left(), [0, 0, 4, 4], "its space did not come: it is waited for");
+    for now in 30..90 {
+        store.expire(seconds(now)).unwrap();
     }
     assert_eq!(left(), [0, 0, 0, 4], "never the one that is written to");
     assert_eq!(store.status().dropped_spans, [0, 0, 12]);
@@ -1117,4 +1122,22 @@ fn a_dropped_block_is_not_closed_before_who_will_read_it() {
     dropped.engine().close_if_idle();
     assert_eq!(shelf.blocks().len(), 1);
     assert_eq!(traced(&snapshot, 1).len(), 4);
+}
+
+#[test]
+fn the_next_block_goes_at_once_when_the_space_of_the_last_one_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Told::open(&folder);
+    let settings = Settings { min_free_bytes: 1 << 40, ..settings() };
+    let store =
+        Store::with_files(Arc::clone(&files) as Arc<dyn Files>, &settings, Sizes::default(), BASE).unwrap();
+    for number in 1..=3 {
+        store.append(&trace(number, CART), &cursor(number), BASE).unwrap();
+        store.roll(BASE).unwrap();
+    }
+    for gone in 1..=3 {
+        files.free.store(gone << 30, Ordering::SeqCst);
+        assert_eq!(store.expire(BASE).unwrap().spans, 4, "{gone}");
+        assert_eq!(store.expire(BASE).unwrap().spans, 0, "{gone}");
+    }
 }
