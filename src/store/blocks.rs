@@ -28,6 +28,9 @@ const MAX_CHECKED_BYTES: u64 = 64 << 20;
 /// What blocks take at most where nothing is said.
 const MAX_BYTES: u64 = 4 << 30;
 
+/// The least that blocks may be given: with less, a block is full after a commit or two.
+pub const LEAST_BYTES: u64 = 64 << 20;
+
 /// Blocks that `max_bytes` has room for at least.
 const BLOCKS_IN_MAX_BYTES: u64 = 16;
 
@@ -174,7 +177,7 @@ impl Blocks {
     /// Of what is free, and of what blocks have taken of it already: so it is the same at every start.
     fn tenth_of_the_space(&self) -> u64 {
         let free = self.files.free_bytes().unwrap_or(u64::MAX);
-        (free.saturating_add(self.bytes()) / 10).min(MAX_BYTES)
+        (free.saturating_add(self.bytes()) / 10).clamp(LEAST_BYTES, MAX_BYTES)
     }
 
     /// A quarter of the memory is for opened chunks.

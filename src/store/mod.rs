@@ -86,7 +86,7 @@ use crate::store::losses::Losses;
 use crate::store::sizes::Sizes;
 
 pub use backup::{Backup, BackupError, Manifest, Saved};
-pub use blocks::Reason;
+pub use blocks::{LEAST_BYTES, Reason};
 pub use calls::{Dependency, EdgeKind};
 #[doc(hidden)]
 pub use chunk::read_any;

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 use super::Args;
 use crate::serve::guard::AllowedHosts;
-use crate::{buffer, ingest};
+use crate::{buffer, ingest, store};
 
 pub(super) use upstream::Upstream;
 
@@ -108,7 +108,7 @@ pub struct Config {
     /// Bytes set aside for getting out of a full disk, or `None` when that is off.
     pub reserve_size: Option<u64>,
     /// The store.
-    pub store: crate::store::Settings,
+    pub store: store::Settings,
     /// A filter of `tracing`.
     pub log_level: String,
     /// Whether logs are JSON.
@@ -253,11 +253,11 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         buffer,
         upstream: upstream::read(&read)?,
         reserve_size: read.size_or("buffer.reserve_size", "off")?,
-        store: crate::store::Settings {
+        store: store::Settings {
             cache_bytes: read.size("store.cache_bytes")? as usize,
             max_age: read.duration("store.max_age")?,
-            max_bytes: read.size_or("store.max_bytes", "auto")?,
-            min_free_bytes: read.size("store.min_free_bytes")?,
+            max_bytes: read.store_max_bytes()?,
+            min_free_bytes: read.size_or_none("store.min_free_bytes")?,
         },
         log_level: read.text("log.level")?,
         log_json: read.one_of("log.format", &["text", "json"])? == "json",
@@ -309,6 +309,15 @@ impl Reader<'_> {
             return Err(self.wrong("receive.in_flight_bytes", why));
         }
         Ok(settings)
+    }
+
+    fn store_max_bytes(&self) -> Result<Option<u64>, Error> {
+        let key = "store.max_bytes";
+        let bytes = self.size_or(key, "auto")?;
+        if bytes.is_some_and(|bytes| bytes < store::LEAST_BYTES) {
+            return Err(self.wrong(key, format!("write at least {}MiB", store::LEAST_BYTES >> 20)));
+        }
+        Ok(bytes)
     }
 
     fn wrong(&self, key: &str, why: impl Into<String>) -> Error {
@@ -614,9 +623,16 @@ mod tests {
     }
 
     #[test]
+    fn the_store_may_be_small_and_leave_nothing_free() {
+        let store = load(&["store.max_bytes=64MiB", "store.min_free_bytes=0"], &[]).unwrap().store;
+        assert_eq!((store.max_bytes, store.min_free_bytes), (Some(64 << 20), 0));
+        assert_eq!(load(&[], &[]).unwrap().store.max_bytes, None);
+    }
+
+    #[test]
     fn a_wrong_word_is_named_with_the_right_one() {
         type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
-        let cases: [Case<'_>; 11] = [
+        let cases: [Case<'_>; 12] = [
             (&["door.ui=1"], &[], "--set: there is no setting 'door.ui'; did you mean 'doors.ui'?"),
             (&["qqq=1"], &[], "--set: there is no setting 'qqq'"),
             (&["doors.ui"], &[], "--set doors.ui: write KEY=VALUE"),
@@ -636,6 +652,7 @@ mod tests {
                 &[],
                 "receive.in_flight_bytes = \"20MiB\": write at least 3 times receive.max_request_bytes",
             ),
+            (&["store.max_bytes=65535KiB"], &[], "store.max_bytes = \"65535KiB\": write at least 64MiB"),
             (
                 &["buffer.max_file_age_for_write=5d"],
                 &[],
