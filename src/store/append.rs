@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 
@@ -55,8 +56,10 @@ impl Appender {
         }
     }
 
-    pub(super) fn pending(&self) -> &Pending {
-        &self.pending
+    /// Makes known how many wait.
+    fn tell(&self, store: &Store) {
+        store.waits.waiting.store(self.pending.len() as u64, Ordering::Relaxed);
+        store.waits.given_up.store(self.pending.given_up(), Ordering::Relaxed);
     }
 
     /// Runs of a block were merged.
@@ -73,6 +76,7 @@ impl Appender {
         now: Timestamp,
     ) -> Result<Appended, Error> {
         let appended = self.try_append(store, spans, cursor, now);
+        self.tell(store);
         match &appended {
             Ok(_) => self.damaged = 0,
             Err(error) => {
@@ -147,6 +151,7 @@ impl Appender {
         })?;
         (self.names, self.sources) = (Names::default(), Some(SourceTable::new(0)));
         (self.block, self.damaged) = (Some(block.sequence), 0);
+        self.tell(store);
         store.blocks.retain(now)
     }
 
@@ -172,7 +177,7 @@ impl Appender {
         })?;
         let waiting =
             view.reading.read(|transaction| calls::read_waiting(transaction, now, &store.losses))?;
-        self.pending = Pending::default();
+        self.pending.forget();
         for (run, waiting) in waiting {
             for child in waiting {
                 if !store.came_after(&view, run, (child.trace_id, child.span_id))? {

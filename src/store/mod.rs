@@ -190,6 +190,13 @@ impl Status {
     }
 }
 
+/// Of spans that wait for others, the numbers as the writer left them: who asks for them does not wait for it.
+#[derive(Debug, Default)]
+struct Waits {
+    waiting: AtomicU64,
+    given_up: AtomicU64,
+}
+
 /// All stored spans. Share it by reference or `Arc`; one caller writes at a time, readers wait for nobody.
 #[derive(Debug)]
 pub struct Store {
@@ -199,6 +206,7 @@ pub struct Store {
     sizes: Sizes,
     losses: Losses,
     appender: Mutex<Appender>,
+    waits: Waits,
     /// Held while runs are merged.
     merging: Mutex<()>,
     /// Runs whose time was over then are shown no more.
@@ -229,6 +237,7 @@ impl Store {
             sizes,
             losses,
             appender: Mutex::new(Appender::new(sizes)),
+            waits: Waits::default(),
             merging: Mutex::new(()),
             // What was hidden before a restart stays so.
             expired: AtomicU64::new(now.nanos()),
@@ -331,15 +340,11 @@ impl Store {
         }
     }
 
-    /// How much there is.
+    /// How much there is. Waits for no writer.
     pub fn status(&self) -> Status {
         let blocks = self.blocks.all();
         let summaries: Vec<_> = blocks.iter().map(|block| block.summary()).collect();
         let all = || blocks.iter().chain([&self.archive.block]);
-        let (waiting, given_up) = {
-            let appender = self.appender.lock();
-            (appender.pending().len() as u64, appender.pending().given_up())
-        };
         Status {
             spans: summaries.iter().map(|summary| summary.spans).sum(),
             traces_pinned: self.archive.len() as u64,
@@ -356,8 +361,8 @@ impl Store {
             set_aside: self.blocks.files().count_set_aside() as u64,
             left_out: self.losses.left_out.load(Ordering::Relaxed),
             unchecked: self.losses.unchecked.load(Ordering::Relaxed),
-            waiting,
-            given_up,
+            waiting: self.waits.waiting.load(Ordering::Relaxed),
+            given_up: self.waits.given_up.load(Ordering::Relaxed),
         }
     }
 }

@@ -613,6 +613,21 @@ fn a_snapshot_does_not_change() {
 }
 
 #[test]
+fn how_much_there_is_is_told_beside_a_writer() {
+    let shelf = Shelf::new();
+    shelf.append(1, &trace(1, "cart | b | server | 1-8 | ^99"), BASE);
+    std::thread::scope(|scope| {
+        // Held as in a long commit, and let go of before the other thread is waited for.
+        let _appender = shelf.store().appender.lock();
+        let (sender, answers) = std::sync::mpsc::channel();
+        let store = shelf.store();
+        scope.spawn(move || sender.send(store.status()));
+        let status = answers.recv_timeout(MINUTE).expect("it waits for nobody");
+        assert_eq!((status.spans, status.waiting, status.given_up), (1, 1, 0));
+    });
+}
+
+#[test]
 fn readers_wait_for_no_writer() {
     let shelf = Shelf::new();
     shelf.append(1, &trace(1, CART), BASE);

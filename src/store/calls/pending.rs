@@ -81,6 +81,11 @@ impl Pending {
         self.given_up
     }
 
+    /// Forgets who waits, to read it from the disk; how many waited in vain stays known.
+    pub(in crate::store) fn forget(&mut self) {
+        *self = Self { given_up: self.given_up, ..Self::default() };
+    }
+
     /// Those that wait for spans of this trace.
     pub(super) fn of(&self, trace_id: TraceId) -> impl Iterator<Item = &Waiting> {
         self.waiting.get(&trace_id).into_iter().flatten().map(|(_, waiting)| waiting)
