@@ -218,6 +218,9 @@ impl Appender {
         let snapshot = store.snapshot()?;
         self.known.find(store, &snapshot, &asked, &mut earlier)?;
         if !earlier.is_empty() {
+            for spans in earlier.values_mut() {
+                spans.sort_unstable_by_key(|span| (span.span_id, span.content_hash));
+            }
             items.retain(|item| {
                 let known = earlier.get(&item.span.trace_id).is_some_and(|spans| is_among(spans, item.span));
                 !known
@@ -314,8 +317,10 @@ fn sort_shared_ids(items: &mut [Item<'_>]) {
     }
 }
 
+/// `spans` are sorted by id and content: of one trace there may be as many as there are at all.
 fn is_among(spans: &[KnownSpan], span: &Span) -> bool {
-    spans.iter().any(|known| known.span_id == span.span_id && known.content_hash == span.content_hash)
+    let wanted = (span.span_id, span.content_hash);
+    spans.binary_search_by_key(&wanted, |known| (known.span_id, known.content_hash)).is_ok()
 }
 
 fn with_runs(before: &Runs, packed: &[Packed]) -> Runs {
