@@ -224,6 +224,11 @@ impl Block {
         self.state.write().runs = None;
     }
 
+    /// The directory, if it is in memory; of a block that is written to no more, later ones list the same spans.
+    pub(super) fn runs_in_memory(&self) -> Option<Runs> {
+        self.state.read().runs.clone()
+    }
+
     /// The block as of its last commit.
     pub(super) fn view(self: &Arc<Self>, losses: &Losses) -> Result<View, Error> {
         for _look in 0..LOOKS {

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{SpanId, SpanKind, Timestamp, TraceId};
-use crate::store::block::View;
+use crate::store::block::{Block, View};
 use crate::store::calls::KnownSpan;
 use crate::store::chunk::Item;
 use crate::store::directory::Run;
@@ -173,20 +173,50 @@ impl Known {
     ) -> Result<(), Error> {
         let mut search = Search { store, snapshot, asked, earlier, chunks: MAX_CHUNKS };
         let mut left = MAX_RUNS;
-        for block in snapshot.searched_blocks() {
+        for (place, block) in snapshot.searched_blocks().iter().enumerate() {
+            if left == 0 {
+                break;
+            }
+            // The first is the active one, of which the snapshot has a view. Most of the others hold nothing of a batch:
+            // their directories in memory tell so, and their files stay closed.
+            let is_sealed = place > 0;
+            if is_sealed
+                && let Some(runs) = block.runs_in_memory()
+                && !self.may_hold(block, runs.iter().rev().take(left), asked)
+            {
+                left = left.saturating_sub(runs.len());
+                continue;
+            }
             let Some(view) = snapshot.step_over_damage(snapshot.view(block), block)? else { continue };
             let newest = view.runs.iter().rev().take(left);
             // Whose time is over is gone for everybody, even while it is still on the disk.
             for run in newest.filter(|run| snapshot.is_current(block, run)) {
-                let remembered = self.runs.iter().find(|known| known.run == (block.sequence, run.id));
+                let remembered = self.remembered(block, run);
                 search.look_into(&view, run, remembered)?;
             }
             left = left.saturating_sub(view.runs.len());
-            if left == 0 {
-                break;
-            }
         }
         Ok(())
+    }
+
+    fn remembered(&self, block: &Block, run: &Run) -> Option<&Remembered> {
+        self.runs.iter().find(|known| known.run == (block.sequence, run.id))
+    }
+
+    /// Whether one of the runs may hold one of the traces.
+    fn may_hold<'r>(
+        &self,
+        block: &Block,
+        mut runs: impl Iterator<Item = &'r Arc<Run>>,
+        asked: &Asked,
+    ) -> bool {
+        runs.any(|run| match self.remembered(block, run) {
+            // Half a hash is often some other trace's too, where runs are large.
+            Some(remembered) => common(&asked.uppers, &remembered.hashes)
+                .into_iter()
+                .any(|place| bloom::may_hold(&run.filter, asked.traces[place].0)),
+            None => asked.traces.iter().any(|(hash, _)| bloom::may_hold(&run.filter, *hash)),
+        })
     }
 }
 

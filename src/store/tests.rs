@@ -656,6 +656,21 @@ fn more_blocks_than_are_open_at_once_are_read() {
 }
 
 #[test]
+fn what_is_in_no_earlier_block_is_stored_without_opening_one() {
+    let shelf = Shelf::new();
+    for number in 1..=4 {
+        shelf.append(number, &trace(number, CART), BASE);
+        shelf.store().roll(BASE).unwrap();
+    }
+    let open = || shelf.store().blocks.sealed().iter().filter(|block| block.engine().is_open()).count();
+    shelf.store().blocks.sealed().iter().for_each(|block| block.engine().close_if_idle());
+    assert_eq!(shelf.append(5, &trace(5, CART), BASE), Appended { new: 4, duplicates: 0 });
+    assert_eq!(open(), 0);
+    assert_eq!(shelf.append(6, &trace(2, CART), BASE), Appended { new: 0, duplicates: 4 });
+    assert_eq!(open(), 1, "only the one that has the trace");
+}
+
+#[test]
 fn a_crash_loses_nothing_that_was_appended() {
     let shelf = Shelf::new();
     shelf.append(1, &trace(1, CART), BASE);
