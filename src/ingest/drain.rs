@@ -4,7 +4,7 @@
 //! repeats nothing and skips nothing. After a silence a batch is committed at once; while spans keep coming it gathers
 //! for a moment, so that the store has few large runs and not many small ones.
 
-use std::panic::{catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -213,24 +213,21 @@ impl Worker {
     fn commit(&self, spans: &[Span], cursor: &Cursor) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.store.append(spans, cursor, self.clock.now()) {
-                Ok(appended) => {
+            // Unwind safety: after a panic the store's writer starts over.
+            match catch_unwind(AssertUnwindSafe(|| self.store.append(spans, cursor, self.clock.now()))) {
+                Ok(Ok(appended)) => {
                     self.counts.commits.add(1);
                     self.counts.stored_spans.add(appended.new);
                     self.counts.duplicate_spans.add(appended.duplicates);
                     self.counts.failing.store(false, Ordering::Relaxed);
                     return true;
                 }
-                Err(error) => {
-                    self.counts.failed_commits.add(1);
-                    self.counts.failing.store(true, Ordering::Relaxed);
+                Ok(Err(error)) => self.refused(&error),
+                Err(_panic) => {
+                    self.failed();
                     tracing::error!(
-                        error = &error as &(dyn std::error::Error + 'static),
-                        "the store refused a batch; it stays in the buffer and is tried again"
+                        "storing a batch met a defect of this program; it stays in the buffer and is tried again"
                     );
-                    if let (true, Some(reserve)) = (error.is_no_space(), &self.reserve) {
-                        reserve.release();
-                    }
                 }
             }
             if self.stop.load(Ordering::Acquire) {
@@ -240,6 +237,22 @@ impl Worker {
             pause = (pause * 2).min(LONGEST_PAUSE);
             // On a full disk, this is what makes room.
             self.expire();
+        }
+    }
+
+    fn failed(&self) {
+        self.counts.failed_commits.add(1);
+        self.counts.failing.store(true, Ordering::Relaxed);
+    }
+
+    fn refused(&self, error: &store::Error) {
+        self.failed();
+        tracing::error!(
+            error = error as &(dyn std::error::Error + 'static),
+            "the store refused a batch; it stays in the buffer and is tried again"
+        );
+        if let (true, Some(reserve)) = (error.is_no_space(), &self.reserve) {
+            reserve.release();
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Appender {
     in_doubt: bool,
     /// Commits in a row that failed for damage.
     damaged: u32,
+    /// Whether a batch is being stored: set when one begins, a panic ended the one before.
+    is_storing: bool,
     names: Names,
     sources: Option<SourceTable>,
     pending: Pending,
@@ -48,6 +50,7 @@ impl Appender {
             block: None,
             in_doubt: false,
             damaged: 0,
+            is_storing: false,
             names: Names::default(),
             sources: None,
             pending: Pending::default(),
@@ -75,7 +78,11 @@ impl Appender {
         cursor: Option<&Cursor>,
         now: Timestamp,
     ) -> Result<Appended, Error> {
+        if std::mem::replace(&mut self.is_storing, true) {
+            self.start_over(store);
+        }
         let appended = self.try_append(store, spans, cursor, now);
+        self.is_storing = false;
         self.tell(store);
         match &appended {
             Ok(_) => self.damaged = 0,
@@ -85,6 +92,13 @@ impl Appender {
             }
         }
         appended
+    }
+
+    /// After a panic nothing in memory is relied on; whether its batch is on the disk is looked up there.
+    fn start_over(&mut self, store: &Store) {
+        let (mut pending, damaged) = (std::mem::take(&mut self.pending), self.damaged);
+        pending.forget();
+        *self = Self { in_doubt: true, is_storing: true, pending, damaged, ..Self::new(store.sizes) };
     }
 
     fn try_append(
