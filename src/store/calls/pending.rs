@@ -182,22 +182,27 @@ impl Pending {
     }
 }
 
-/// Which run each of a file's rows is of, and who waited then; those whose time is over by `now` are left out.
+/// Which run each of a file's rows is of, and who waited then, in the order in which they came: no more than may wait,
+/// the newest, and none whose time is over by `now`. Older rows, which are most of a file's, are not read.
 pub(super) fn read_rows(
     transaction: &ReadTransaction,
     now: Timestamp,
     losses: &Losses,
 ) -> Result<Vec<(u32, Vec<Waiting>)>, Error> {
-    let mut rows = Vec::new();
-    for row in transaction.open_table(PENDING_PARENTS)?.range::<&[u8]>(..)? {
+    let (mut rows, mut room) = (Vec::new(), MAX_WAITING);
+    for row in transaction.open_table(PENDING_PARENTS)?.range::<&[u8]>(..)?.rev() {
         let (key, value) = row?;
-        if let Some((run, mut waiting)) =
-            losses.step_over(PENDING_PARENTS, row_of(key.value(), value.value()))
-        {
-            waiting.retain(|waiting| !waiting.is_given_up(now));
-            rows.push((run, waiting));
+        let read = losses.step_over(PENDING_PARENTS, row_of(key.value(), value.value()));
+        let Some((run, mut waiting)) = read else { continue };
+        // Those of one row came at the same time.
+        if room == 0 || waiting.first().is_some_and(|first| first.is_given_up(now)) {
+            break;
         }
+        waiting.drain(..waiting.len().saturating_sub(room));
+        room -= waiting.len();
+        rows.push((run, waiting));
     }
+    rows.reverse();
     Ok(rows)
 }
 

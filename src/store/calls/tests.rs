@@ -378,6 +378,22 @@ fn so_many_wait_and_the_oldest_go_first() {
 }
 
 #[test]
+fn no_more_of_those_who_wait_are_read_than_may_wait() {
+    let mut shelf = Shelf::new();
+    let child = trace(1, "cart | b | server | 1-8 | ^99").remove(0);
+    let many = MAX_WAITING as u64 - 5;
+    for traces in [0..20, 20..30, 30..30 + many] {
+        let children: Vec<Span> =
+            traces.map(|number| Span { trace_id: trace_id(number), ..child.clone() }).collect();
+        shelf.store(&children);
+    }
+    let rows = read_waiting(&shelf.database.begin_read().unwrap(), BASE, &shelf.losses).unwrap();
+    let read: Vec<_> = rows.iter().map(|(run, waiting)| (*run, waiting.len())).collect();
+    assert_eq!(read, [(2, 5), (3, MAX_WAITING - 5)]);
+    assert_eq!(rows[0].1[0].trace_id, trace_id(25), "the newest");
+}
+
+#[test]
 fn a_parent_is_looked_for_among_so_many_spans_of_its_id() {
     let drawn = trace(1, "shop | a | server | 0-1 | #5\n  cart | b | server | 0-1 | #6");
     let twins = |span: &Span| -> Vec<Span> {
