@@ -78,7 +78,7 @@ pub struct Health {
     pub query: Readiness,
 }
 
-/// Asks the process how it is; must not block.
+/// Asks the process how it is; may block.
 pub type AskHealth = Arc<dyn Fn() -> Health + Send + Sync>;
 /// Writes every metric in Prometheus' text format 0.0.4; may block.
 pub type WriteMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -124,33 +124,40 @@ pub fn router(process: Process, hosts: AllowedHosts) -> Router {
     guard::protect(routes, hosts)
 }
 
-async fn ready_for_spans(State(health): State<AskHealth>) -> Response {
-    let health = health();
+/// What is answered where there is no answer.
+type Defect = (StatusCode, &'static str);
+
+async fn ready_for_spans(State(health): State<AskHealth>) -> Result<Response, Defect> {
+    let health = asked(health).await?;
     let status = status_code(&health);
     if health.ingest.ready {
-        return (status, "ready\n").into_response();
+        return Ok((status, "ready\n").into_response());
     }
-    (status, format!("not ready: {}\n", health.ingest.reasons.join("; "))).into_response()
+    Ok((status, format!("not ready: {}\n", health.ingest.reasons.join("; "))).into_response())
 }
 
-async fn details(State(health): State<AskHealth>) -> Response {
-    let health = health();
-    (status_code(&health), Json(health)).into_response()
+async fn details(State(health): State<AskHealth>) -> Result<Response, Defect> {
+    let health = asked(health).await?;
+    Ok((status_code(&health), Json(health)).into_response())
 }
 
 fn status_code(health: &Health) -> StatusCode {
     if health.ingest.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// On a thread that may block: some numbers are asked of the store.
-async fn written(media_type: &'static str, write: Arc<dyn Fn() -> String + Send + Sync>) -> Response {
-    match spawn_blocking(move || write()).await {
-        Ok(text) => ([(header::CONTENT_TYPE, media_type)], text).into_response(),
-        Err(defect) => {
-            tracing::error!(%defect, "what the process counts was not written");
-            (StatusCode::INTERNAL_SERVER_ERROR, DEFECT).into_response()
-        }
-    }
+async fn written(
+    media_type: &'static str,
+    write: Arc<dyn Fn() -> String + Send + Sync>,
+) -> Result<Response, Defect> {
+    Ok(([(header::CONTENT_TYPE, media_type)], asked(write).await?).into_response())
+}
+
+/// On a thread that may block: some of it is asked of the store.
+async fn asked<T: Send + 'static>(ask: Arc<dyn Fn() -> T + Send + Sync>) -> Result<T, Defect> {
+    spawn_blocking(move || ask()).await.map_err(|defect| {
+        tracing::error!(%defect, "what the process knows of itself was not said");
+        (StatusCode::INTERNAL_SERVER_ERROR, DEFECT)
+    })
 }
 
 /// Answers when the first piece is there, or when it is known that none will be.

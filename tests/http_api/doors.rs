@@ -270,21 +270,25 @@ async fn a_defect_is_one_requests_error() {
 }
 
 #[tokio::test]
-async fn metrics_that_wait_for_the_store_keep_nobody_waiting() {
-    let (go_on, told) = mpsc::sync_channel(1);
-    let told = Mutex::new(told);
-    let metrics = move || match told.lock().unwrap().recv_timeout(Duration::from_secs(10)) {
-        Ok(()) => "in time\n".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let asked = process(Arc::new(|| panic!("not asked")), Arc::new(metrics));
-    let router = admin::router(asked, AllowedHosts::default());
-    let get = |uri| send(&router, Request::get(uri).body(Body::empty()).unwrap());
-    let alive = async {
-        let answer = get("/livez").await;
-        go_on.send(()).unwrap();
-        answer
-    };
-    let (metrics, alive) = tokio::join!(get("/metrics"), alive);
-    assert_eq!((metrics.text(), alive.text()), ("in time\n", "alive\n"));
+async fn what_waits_for_the_store_keeps_nobody_else_waiting() {
+    for uri in ["/metrics", "/readyz", "/healthz"] {
+        let (go_on, told) = mpsc::sync_channel(1);
+        let told = Arc::new(Mutex::new(told));
+        let wait = move || match told.lock().unwrap().recv_timeout(Duration::from_secs(10)) {
+            Ok(()) => "in time".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let waited = wait.clone();
+        let asked = process(Arc::new(move || health(false, &[&waited()])), Arc::new(wait));
+        let router = admin::router(asked, AllowedHosts::default());
+        let get = |uri| send(&router, Request::get(uri).body(Body::empty()).unwrap());
+        let alive = async {
+            let answer = get("/livez").await;
+            go_on.send(()).unwrap();
+            answer
+        };
+        let (waited, alive) = tokio::join!(get(uri), alive);
+        assert!(waited.text().contains("in time"), "{uri}: {}", waited.text());
+        assert_eq!(alive.text(), "alive\n");
+    }
 }
