@@ -5,13 +5,13 @@
 //! is: alive, not ready for spans, ready for queries.
 //!
 //! `/status` says in JSON what there is, and `POST /backup` gives a copy of it as it is made: one at a time, to somebody
-//! who takes it without pausing for more than a minute.
+//! who takes it without pausing for more than a minute, and not at a crawl.
 
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -37,6 +37,9 @@ const PIECES: usize = 2;
 
 /// A copy that nobody takes is given up: it holds files of the store.
 const TAKE_WITHIN: Duration = Duration::from_secs(60);
+
+/// So is one that is taken more slowly than this, a minute's grace aside.
+const LEAST_BYTES_A_SECOND: u64 = 128 << 10;
 
 /// The state of a process, in the OpenTelemetry Collector's words (`component/componentstatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -169,7 +172,8 @@ async fn copy(backup: WriteBackup, one_at_a_time: Arc<Semaphore>) -> Response {
     let runtime = Handle::current();
     spawn_blocking(move || {
         let _turn = turn;
-        let mut out = Pieces { sender, runtime, piece: BytesMut::with_capacity(PIECE_BYTES) };
+        let mut out =
+            Pieces { sender, runtime, pace: Pace::default(), piece: BytesMut::with_capacity(PIECE_BYTES) };
         let last = match backup(&mut out) {
             Ok(()) => out.flush().map(|()| Piece::End),
             Err(why) => {
@@ -201,16 +205,42 @@ enum Piece {
 struct Pieces {
     sender: mpsc::Sender<Piece>,
     runtime: Handle,
+    pace: Pace,
     piece: BytesMut,
 }
 
+/// How fast a copy is taken: what the disk takes to read it does not count.
+#[derive(Debug, Default)]
+struct Pace {
+    taken_bytes: u64,
+    waited: Duration,
+}
+
+impl Pace {
+    /// How long the next piece is waited for.
+    fn patience(&self) -> Duration {
+        let earned = Duration::from_secs(self.taken_bytes / LEAST_BYTES_A_SECOND);
+        (TAKE_WITHIN + earned).saturating_sub(self.waited).min(TAKE_WITHIN)
+    }
+
+    fn taken(&mut self, bytes: usize, waited: Duration) {
+        self.taken_bytes += bytes as u64;
+        self.waited += waited;
+    }
+}
+
 impl Pieces {
-    fn send(&self, piece: Piece) -> io::Result<()> {
-        let sent = self.runtime.block_on(tokio::time::timeout(TAKE_WITHIN, self.sender.send(piece)));
+    fn send(&mut self, piece: Piece) -> io::Result<()> {
+        let bytes = if let Piece::Bytes(bytes) = &piece { bytes.len() } else { 0 };
+        let (asked, patience) = (Instant::now(), self.pace.patience());
+        let sent = self.runtime.block_on(tokio::time::timeout(patience, self.sender.send(piece)));
+        self.pace.taken(bytes, asked.elapsed());
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_gone)) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "whoever asked for it is gone")),
-            Err(_late) => Err(io::Error::new(io::ErrorKind::TimedOut, "nobody took any of it for a minute")),
+            Err(_late) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "it was taken too slowly, or not for a minute"))
+            }
         }
     }
 }
@@ -255,5 +285,27 @@ impl http_body::Body for Copy {
             Some(Piece::Failed(why)) => Some(Err(io::Error::other(why))),
             None => Some(Err(io::Error::other("the backup was broken off"))),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_is_taken_at_a_crawl_is_given_up() {
+        // Seconds for each piece, and how many pieces are waited for.
+        let cases = [(59, Some(1)), (10, Some(7)), (3, Some(58)), (2, None), (0, None)];
+        for (seconds, given_up) in cases {
+            let (mut pace, slow) = (Pace::default(), Duration::from_secs(seconds));
+            let in_time = (0..1_000).take_while(|_| {
+                let is_in_time = slow <= pace.patience();
+                pace.taken(PIECE_BYTES, slow);
+                is_in_time
+            });
+            let in_time = in_time.count();
+            assert_eq!((in_time < 1_000).then_some(in_time), given_up, "{seconds} s a piece");
+        }
+        assert_eq!(Pace { taken_bytes: u64::MAX, waited: Duration::ZERO }.patience(), TAKE_WITHIN);
     }
 }

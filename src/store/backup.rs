@@ -4,8 +4,9 @@
 //! checksum of each, without which nothing is believed. docs/formats.md draws it.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::Timestamp;
 use crate::store::block::{Block, Hold};
 use crate::store::blocks::parsed;
+use crate::store::files::Files;
+use crate::store::restore::copy_sparse;
 use crate::store::{Error, Store, archive};
 
 /// The format of backups that is written, and the newest that is read.
@@ -21,6 +24,12 @@ const FORMAT: u32 = 1;
 
 /// The last entry.
 const MANIFEST: &str = "manifest.json";
+
+/// Where the archive is copied to first, within the store's folder; the file has no name for long.
+const BESIDE: &str = "backup.tmp";
+
+/// The archive is read in pieces of this size.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// More files than any store has.
 const MAX_FILES: usize = 100_000;
@@ -129,6 +138,16 @@ pub struct Backup {
     files: Vec<(Hold, File)>,
     until: Timestamp,
     spans: u64,
+    /// Where what others write to is copied to first; `None` where nobody writes.
+    beside: Option<Beside>,
+}
+
+/// Room beside the store.
+#[derive(Debug)]
+struct Beside {
+    files: Arc<dyn Files>,
+    /// Bytes that are left free.
+    min_free_bytes: u64,
 }
 
 impl Store {
@@ -139,7 +158,9 @@ impl Store {
         }
         // None of them is being merged, and none will be once it is held.
         let _between_merges = self.merging.lock();
-        self.hold(&self.blocks.sealed(), now)
+        let min_free_bytes = self.blocks.settings().min_free_bytes;
+        let beside = Beside { files: Arc::clone(self.blocks.files()), min_free_bytes };
+        Ok(Backup { beside: Some(beside), ..self.hold(&self.blocks.sealed(), now)? })
     }
 
     /// The same where nobody writes: no block is begun, and no old one dropped.
@@ -148,7 +169,8 @@ impl Store {
     }
 
     fn hold(&self, blocks: &[Arc<Block>], until: Timestamp) -> Result<Backup, Error> {
-        let mut backup = Backup { files: Vec::with_capacity(blocks.len() + 1), until, spans: 0 };
+        let mut backup =
+            Backup { files: Vec::with_capacity(blocks.len() + 1), until, spans: 0, beside: None };
         // The archive last: a trace that was copied into it before its block went is in one of the two.
         for block in blocks.iter().chain([&self.archive.block]) {
             let path = self.blocks.files().path(block.name());
@@ -169,14 +191,20 @@ impl Store {
 }
 
 impl Backup {
-    /// Writes the tar. Of each file, whoever writes to it waits while it is copied; to the newest spans' nobody does.
+    /// Writes the tar. Whoever takes it may be slow: to the blocks nobody writes, and the archive is copied beside
+    /// the store first, for no longer than that takes.
     pub fn write(self, out: impl Write, version: &str) -> Result<Manifest, BackupError> {
         let (until, spans) = (self.until, self.spans);
         let mut tar = tar::Builder::new(out);
         let mut files = Vec::with_capacity(self.files.len());
         for (hold, file) in self.files {
-            let (block, name) = (hold.block(), hold.block().name());
-            let copied = block.engine().hold_still(|| copy(&mut tar, name, &file, until));
+            let (engine, name) = (hold.block().engine(), hold.block().name());
+            let copied = match &self.beside {
+                Some(beside) if name == archive::NAME => engine
+                    .hold_still(|| beside.copy(&file))
+                    .and_then(|still| copy(&mut tar, name, &still, until)),
+                _ => engine.hold_still(|| copy(&mut tar, name, &file, until)),
+            };
             files.push(copied.map_err(|source| BackupError::Copy { name: name.to_owned(), source })?);
         }
         let manifest = Manifest {
@@ -190,6 +218,37 @@ impl Backup {
         end(tar, &written, until)
             .map_err(|source| BackupError::Copy { name: MANIFEST.to_owned(), source })?;
         Ok(manifest)
+    }
+}
+
+impl Beside {
+    /// A copy of a file, gone when it is closed.
+    fn copy(&self, file: &File) -> io::Result<File> {
+        let bytes = file.metadata()?.len();
+        if self.files.free_bytes()? < bytes.saturating_add(self.min_free_bytes) {
+            let why =
+                format!("no room for {bytes} bytes beside the store, with store.min_free_bytes left free");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, why));
+        }
+        let mut copy = self.unnamed()?;
+        copy_sparse(&mut BufReader::with_capacity(PIECE_BYTES, file.take(bytes)), &mut copy)?;
+        copy.rewind()?;
+        Ok(copy)
+    }
+
+    fn unnamed(&self) -> io::Result<File> {
+        let path = self.files.path(BESIDE);
+        let remove = || match fs::remove_file(&path) {
+            // Another backup did it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        // Of a process that ended in between.
+        remove()?;
+        let mut options = File::options();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        remove()?;
+        Ok(file)
     }
 }
 
@@ -373,6 +432,63 @@ mod tests {
         assert_eq!(restored.cursor([7; 16], 0).unwrap(), Some(5));
         append(&restored, 6, BASE);
         assert_eq!(traces(&restored, 1..7), [1, 2, 3, 4, 5, 6]);
+    }
+
+    /// Takes a backup, and pins a trace as soon as the archive begins to come.
+    struct Pinning {
+        store: Arc<Store>,
+        tar: Vec<u8>,
+        pinned: Option<bool>,
+    }
+
+    impl Write for Pinning {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.tar.extend_from_slice(bytes);
+            if self.pinned.is_none() && bytes.starts_with(archive::NAME.as_bytes()) {
+                let (store, (told, hears)) = (Arc::clone(&self.store), std::sync::mpsc::channel());
+                std::thread::spawn(move || told.send(store.pin(trace_id(2), BASE).unwrap()));
+                self.pinned = hears.recv_timeout(Duration::from_secs(10)).ok();
+            }
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_takes_the_archive_slowly_keeps_nobody_waiting() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = Arc::new(open(folder.path()));
+        (1..3).for_each(|number| append(&store, number, BASE));
+        assert!(store.pin(trace_id(1), BASE).unwrap());
+        let mut out = Pinning { store: Arc::clone(&store), tar: Vec::new(), pinned: None };
+        let manifest = store.backup(BASE).unwrap().write(&mut out, "1.2.3").unwrap();
+        assert_eq!((out.pinned, store.status().traces_pinned), (Some(true), 2));
+        assert_eq!(restore(&out.tar[..], elsewhere.path()).unwrap(), manifest);
+        assert_eq!(open(elsewhere.path()).status().traces_pinned, 1, "as it was when it was copied");
+        assert!(!folder.path().join(BESIDE).exists());
+    }
+
+    #[test]
+    fn the_archive_is_not_copied_into_space_that_is_to_stay_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            cache_bytes: 16 << 20,
+            max_age: DAY,
+            max_bytes: Some(64 << 20),
+            min_free_bytes: u64::MAX,
+        };
+        let store = Store::open(folder.path(), &settings, BASE).unwrap();
+        let error = store.backup(BASE).unwrap().write(io::sink(), "1.2.3").unwrap_err();
+        assert!(matches!(&error, BackupError::Copy { name, .. } if name == archive::NAME), "{error}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("store.min_free_bytes"), "{source}");
+        assert!(
+            store.backup_at_rest(BASE).unwrap().write(io::sink(), "1.2.3").is_ok(),
+            "nobody is kept waiting"
+        );
     }
 
     #[test]

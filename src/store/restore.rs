@@ -90,6 +90,12 @@ fn move_in(unpacked: &Path, folder: &Path) -> io::Result<()> {
 /// Writes a file to the disk, without its stretches of zeros.
 fn write_sparse(from: &mut dyn Read, path: &Path) -> io::Result<()> {
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    copy_sparse(from, &mut file)?;
+    file.sync_all()
+}
+
+/// Fills a new file, without the stretches of zeros.
+pub(super) fn copy_sparse(from: &mut dyn Read, file: &mut File) -> io::Result<()> {
     let (mut piece, mut length) = ([0; PIECE_BYTES], 0);
     loop {
         let filled = fill(from, &mut piece)?;
@@ -100,8 +106,7 @@ fn write_sparse(from: &mut dyn Read, path: &Path) -> io::Result<()> {
         }
         length += filled as u64;
         if filled < PIECE_BYTES {
-            file.set_len(length)?;
-            return file.sync_all();
+            return file.set_len(length);
         }
     }
 }
