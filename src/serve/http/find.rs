@@ -38,9 +38,7 @@ impl Search {
             found.traces.extend(more.traces);
             found.inspected_spans += more.inspected_spans;
             found.read_bytes += more.read_bytes;
-            if found.stopped == Stopped::End {
-                found.stopped = more.stopped;
-            }
+            found.stopped = weightier(found.stopped, more.stopped);
         }
         if self.any.len() > 1 {
             self.put_in_order(&mut found);
@@ -62,7 +60,41 @@ impl Search {
         });
         if found.traces.len() > self.limit {
             found.traces.truncate(self.limit);
-            found.stopped = Stopped::Limit;
+            found.stopped = weightier(found.stopped, Stopped::Limit);
+        }
+    }
+}
+
+/// Of two searches' ends the one that says more of what is missing.
+fn weightier(one: Stopped, other: Stopped) -> Stopped {
+    let weight = |stopped: &Stopped| match stopped {
+        Stopped::End => 0,
+        // As many as were asked for.
+        Stopped::Limit => 1,
+        Stopped::Bytes => 2,
+        Stopped::Read => 3,
+        Stopped::Time => 4,
+        Stopped::Cancelled => 5,
+    };
+    std::cmp::max_by_key(one, other, weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_before_its_time_is_not_hidden_by_one_that_was_asked_for() {
+        let cases = [
+            (Stopped::End, Stopped::Limit),
+            (Stopped::Limit, Stopped::Bytes),
+            (Stopped::Limit, Stopped::Read),
+            (Stopped::Limit, Stopped::Time),
+            (Stopped::Time, Stopped::Cancelled),
+        ];
+        for (lighter, expected) in cases {
+            assert_eq!(weightier(lighter, expected), expected);
+            assert_eq!(weightier(expected, lighter), expected);
         }
     }
 }
