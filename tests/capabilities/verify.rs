@@ -170,6 +170,16 @@ async fn a_file_that_is_none_and_a_folder_without_a_store_are_said() {
 }
 
 #[tokio::test]
+async fn what_is_of_the_first_format_is_not_called_sound() {
+    let data = tempfile::tempdir().unwrap();
+    filled(data.path()).await;
+    fs::write(data.path().join("blocks/spans.redb"), b"rows").unwrap();
+    let (code, said, troubles) = verify(data.path());
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(troubles.contains("of the first format: start the server once"), "{troubles}");
+}
+
+#[tokio::test]
 async fn a_server_says_what_it_holds_and_one_that_is_not_there_is_said() {
     let data = tempfile::tempdir().unwrap();
     let status = |more: &[&str]| {
