@@ -104,7 +104,9 @@ fn origin(backup: &Backup, config: &Config) -> anyhow::Result<Origin> {
         Ok(folder) => Ok(Origin::Stopped(folder)),
         Err(folder::Error::Held { admin: Some(admin), .. }) => Ok(Origin::Server(admin)),
         Err(folder::Error::Held { holder, .. }) => {
-            bail!("ask {holder}: its admin door is off (doors.admin); switch it on, or stop the server")
+            bail!(
+                "ask {holder}: it has no admin door (doors.admin), or does not serve; switch it on, or wait for its end"
+            )
         }
         Err(error) => Err(error.into()),
     }

@@ -57,7 +57,11 @@ impl DataFolder {
             .open(&path)
             .map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), lock }),
+            Ok(()) => {
+                // Whoever had it before has no door any more.
+                lock.set_len(0).map_err(unusable)?;
+                Ok(Self { folder: folder.to_owned(), lock })
+            }
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 // Who holds it may not have said so yet.
@@ -107,7 +111,10 @@ mod tests {
         let held = format!("held by process {}, its page is at http://127.0.0.1:16686", std::process::id());
         assert!(error.contains(&held) && !error.contains("admin"), "{error}");
         drop(first);
-        assert!(DataFolder::take(&data).is_ok());
+        let _second = DataFolder::take(&data).unwrap();
+        let error = DataFolder::take(&data).unwrap_err();
+        assert!(matches!(&error, Error::Held { admin: None, .. }), "it was the first one's: {error}");
+        assert!(error.to_string().contains("held by another process"), "{error}");
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn address(status: &Status, config: &Config) -> anyhow::Result<String> {
     match held {
         Some(folder::Error::Held { admin: Some(admin), .. }) => Ok(admin),
         Some(folder::Error::Held { holder, .. }) => {
-            bail!("ask {holder}: its admin door is off (doors.admin)")
+            bail!("ask {holder}: it has no admin door (doors.admin), or does not serve")
         }
         Some(error) => Err(error.into()),
         None => bail!(
