@@ -12,13 +12,11 @@ use http::Method;
 use http_body_util::BodyExt as _;
 
 use super::folder::{self, DataFolder};
-use super::{Config, SystemClock, ask, say, status};
+use super::{Config, SystemClock, VERSION, ask, say, status};
 use crate::buffer::Buffer;
 use crate::model::Clock;
 use crate::serve::admin::WriteBackup;
 use crate::store::{Manifest, Store, check_backup, store_files};
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Between two pieces of a backup: longer than a server waits for the disk.
 const GO_ON_WITHIN: Duration = Duration::from_secs(120);

@@ -49,6 +49,9 @@ use forwarding::Forwarding;
 use listen::{Bound, Serving};
 use telemetry::Report;
 
+/// Of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Requests in flight are answered within this time after the program was asked to end …
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_000);
 
@@ -246,7 +249,7 @@ impl App {
         });
         let listed = doors.listed();
         let about = About {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
             doors: listed
                 .iter()
                 .filter_map(|(name, addresses)| {

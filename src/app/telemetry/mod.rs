@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tracing_subscriber::EnvFilter;
 
+use super::VERSION;
 use super::forwarding::ForwardingCounts;
 use crate::ingest::{Buffers, DoorCounts, DrainCounts, Ingest};
 use crate::model::Clock;
@@ -182,8 +183,6 @@ impl Report {
         }
     }
 }
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Linux only (proc(5)): user and system time are the 12th and 13th numbers after the program's name, in ticks.
 fn cpu_seconds() -> Option<f64> {

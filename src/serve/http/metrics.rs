@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use super::answer::Reply;
 use super::desk::Desk;
 use super::error::{Error, JaegerError};
-use super::parameters::{self, Asked, Parameters};
+use super::parameters::{self, Asked, Parameters, malformed, span_kind};
 use crate::model::{SpanKind, Timestamp};
 use crate::query::metrics::{Grid, Measure, Question, Series};
 use crate::query::shortened;
@@ -89,13 +89,8 @@ fn services(parameters: &Parameters) -> Result<BTreeMap<String, String>, paramet
 }
 
 fn span_kinds(parameters: &Parameters) -> Result<Vec<SpanKind>, parameters::Error> {
-    let expected = "one of unspecified, internal, server, client, producer, consumer";
-    let kind = |value: &str| {
-        let kind = SpanKind::from_name(&value.to_ascii_lowercase());
-        kind.ok_or_else(|| malformed("spanKind", value, expected))
-    };
     let given = parameters.all("spanKind").filter(|value| !value.is_empty());
-    let kinds = given.map(kind).collect::<Result<Vec<_>, _>>()?;
+    let kinds = given.map(|value| span_kind("spanKind", value)).collect::<Result<Vec<_>, _>>()?;
     Ok(if kinds.is_empty() { vec![SpanKind::Server] } else { kinds })
 }
 
@@ -114,10 +109,6 @@ fn quantile(parameters: &Parameters) -> Result<f64, parameters::Error> {
     let value = parameters.required("quantile")?;
     let share = value.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| malformed("quantile", value, "a number from 0 to 1"))
-}
-
-fn malformed(name: &'static str, value: &str, expected: &'static str) -> parameters::Error {
-    parameters::Error::Malformed { name, value: value.chars().take(64).collect(), expected }
 }
 
 /// All series of an answer, as Jaeger says it: not in its envelope.

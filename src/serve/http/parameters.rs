@@ -10,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::request;
 
 use super::answer::Form;
-use crate::model::{ParseIdError, SpanId, Timestamp, TraceId};
+use crate::model::{ParseIdError, SpanId, SpanKind, Timestamp, TraceId};
 use crate::translate::jaeger_json::{self, DurationError, TagError, parse_duration};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -154,8 +154,15 @@ impl Parameters {
     }
 }
 
-fn malformed(name: &'static str, value: &str, expected: &'static str) -> Error {
+/// A value that cannot be read, or its beginning.
+pub(super) fn malformed(name: &'static str, value: &str, expected: &'static str) -> Error {
     Error::Malformed { name, value: value.chars().take(64).collect(), expected }
+}
+
+/// The kind of spans that a parameter's value says.
+pub(super) fn span_kind(name: &'static str, value: &str) -> Result<SpanKind, Error> {
+    let expected = "one of unspecified, internal, server, client, producer, consumer";
+    SpanKind::from_name(&value.to_ascii_lowercase()).ok_or_else(|| malformed(name, value, expected))
 }
 
 /// 1 to 32 hex digits, or base64 of 8 or 16 bytes, which newer Jaeger takes too.

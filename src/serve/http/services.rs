@@ -78,11 +78,5 @@ pub(super) fn span_kind(
     parameters: &parameters::Parameters,
     name: &'static str,
 ) -> Result<Option<SpanKind>, parameters::Error> {
-    let Some(value) = parameters.text(name) else { return Ok(None) };
-    let kind = SpanKind::from_name(&value.to_ascii_lowercase());
-    kind.map(Some).ok_or_else(|| parameters::Error::Malformed {
-        name,
-        value: value.chars().take(64).collect(),
-        expected: "one of unspecified, internal, server, client, producer, consumer",
-    })
+    parameters.text(name).map(|value| parameters::span_kind(name, value)).transpose()
 }
