@@ -1,5 +1,7 @@
 //! `tracelodge backup`: everything that is stored, in one file that is whole or not there.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -76,8 +78,12 @@ pub(super) fn run(backup: &Backup, config: &Config) -> anyhow::Result<()> {
 
 /// In words for people.
 pub(super) fn described(manifest: &Manifest) -> String {
+    let missing = match manifest.left_in_buffer() {
+        0 => String::new(),
+        spans => format!("; WITHOUT {spans} spans that waited in the buffer: the store did not keep up"),
+    };
     format!(
-        "{} spans in {} blocks, {}; everything that was stored until {}",
+        "{} spans in {} blocks, {}; everything that was stored until {}{missing}",
         manifest.spans(),
         manifest.blocks(),
         status::bytes(manifest.bytes()),
@@ -120,15 +126,33 @@ fn write(origin: Origin, config: &Config, partial: &Path) -> anyhow::Result<Mani
         Origin::Stopped(folder) => {
             let mut folder = folder;
             folder.introduce(None, None).context("write who holds the data folder")?;
-            let now = SystemClock.now();
-            let store = Store::open(&folder.join(""), &config.store, now)?;
-            store.backup_at_rest(now)?.write(BufWriter::new(&file), VERSION)?;
+            write_at_rest(&folder, config, &file)?;
         }
     }
     file.sync_all().with_context(at)?;
     // Only what can be read back is a backup.
     let file = File::open(partial).with_context(at)?;
     Ok(check_backup(file)?)
+}
+
+fn write_at_rest(folder: &DataFolder, config: &Config, file: &File) -> anyhow::Result<()> {
+    let quarantine = folder.join("quarantine");
+    let (before, now) = (names_in(&quarantine), SystemClock.now());
+    let store = Store::open(&folder.join(""), &config.store, now)?;
+    if names_in(&quarantine).difference(&before).next().is_some() {
+        bail!(
+            "open it whole: what is too damaged is now in {}; another backup is of the rest",
+            quarantine.display()
+        );
+    }
+    store.backup_at_rest(now)?.write(BufWriter::new(file), VERSION)?;
+    Ok(())
+}
+
+/// None where there is no such folder.
+fn names_in(folder: &Path) -> HashSet<OsString> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect()
 }
 
 async fn receive(address: &str, mut file: &File, partial: &Path) -> anyhow::Result<()> {
@@ -165,11 +189,15 @@ fn in_words(error: anyhow::Error) -> String {
 /// The server's side: waits for what was accepted before, begins a new block, and copies those before that.
 pub(super) fn writing(store: Arc<Store>, buffer: Buffer, clock: Arc<dyn Clock>) -> WriteBackup {
     Arc::new(move |out: &mut dyn Write| {
-        if !is_taken(&buffer) {
-            tracing::warn!("a backup is without what waits in the buffer: the store does not keep up");
+        let left_in_buffer = wait_until_taken(&buffer, TAKE_WITHIN);
+        if left_in_buffer > 0 {
+            tracing::warn!(
+                spans = left_in_buffer,
+                "a backup is without what waits in the buffer: the store does not keep up"
+            );
         }
         let now = clock.now();
-        let held = store.backup(now).map_err(|error| in_words(error.into()))?;
+        let held = store.backup(now).map_err(|error| in_words(error.into()))?.without(left_in_buffer);
         let manifest = held.write(out, VERSION).map_err(|error| in_words(error.into()))?;
         tracing::info!(
             blocks = manifest.blocks(),
@@ -181,20 +209,21 @@ pub(super) fn writing(store: Arc<Store>, buffer: Buffer, clock: Arc<dyn Clock>) 
     })
 }
 
-/// Waits until the store has what the buffer holds for it now; whether it got there in time.
-fn is_taken(buffer: &Buffer) -> bool {
-    // Requests that the store is done with, and those that it has still to take.
+/// Waits until the store has what the buffer holds for it now; how many spans wait still when that takes too long.
+fn wait_until_taken(buffer: &Buffer, within: Duration) -> u64 {
+    // Requests that the store is done with, those that it has still to take, and their spans.
     let counts = || {
         let stats = buffer.stats().consumers.into_iter().find(|consumer| consumer.name == STORE)?;
-        Some((stats.released.frames + stats.dropped.total().frames, stats.pending.frames))
+        let done = stats.released.frames + stats.dropped.total().frames;
+        Some((done, stats.pending.frames, stats.pending.items))
     };
-    let (deadline, first) = (Instant::now() + TAKE_WITHIN, counts());
-    let goal = first.map_or(0, |(done, pending)| done + pending);
-    while counts().is_some_and(|(done, _)| done < goal) {
+    let (deadline, first) = (Instant::now() + within, counts());
+    let goal = first.map_or(0, |(done, pending, _)| done + pending);
+    while let Some((_, _, spans)) = counts().filter(|(done, ..)| *done < goal) {
         if Instant::now() >= deadline {
-            return false;
+            return spans;
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    true
+    0
 }

@@ -91,7 +91,14 @@ pub struct Manifest {
     version: String,
     until_unix_millis: u64,
     spans: u64,
+    /// Not said where it is nothing.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    left_in_buffer: u64,
     files: Vec<Saved>,
+}
+
+fn is_nothing(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One file of a backup.
@@ -121,6 +128,11 @@ impl Manifest {
         self.spans
     }
 
+    /// Spans that were accepted before, but waited for the store in the buffer: they are not in it.
+    pub fn left_in_buffer(&self) -> u64 {
+        self.left_in_buffer
+    }
+
     /// Files of spans, the archive not counted.
     pub fn blocks(&self) -> usize {
         self.files.iter().filter(|file| file.name != archive::NAME).count()
@@ -138,6 +150,7 @@ pub struct Backup {
     files: Vec<(Hold, File)>,
     until: Timestamp,
     spans: u64,
+    left_in_buffer: u64,
     /// Where what others write to is copied to first; `None` where nobody writes.
     beside: Option<Beside>,
 }
@@ -169,8 +182,13 @@ impl Store {
     }
 
     fn hold(&self, blocks: &[Arc<Block>], until: Timestamp) -> Result<Backup, Error> {
-        let mut backup =
-            Backup { files: Vec::with_capacity(blocks.len() + 1), until, spans: 0, beside: None };
+        let mut backup = Backup {
+            files: Vec::with_capacity(blocks.len() + 1),
+            until,
+            spans: 0,
+            left_in_buffer: 0,
+            beside: None,
+        };
         // The archive last: a trace that was copied into it before its block went is in one of the two.
         for block in blocks.iter().chain([&self.archive.block]) {
             let path = self.blocks.files().path(block.name());
@@ -191,10 +209,15 @@ impl Store {
 }
 
 impl Backup {
+    /// Says in the manifest how many spans were accepted and are not in it.
+    pub fn without(self, left_in_buffer: u64) -> Self {
+        Self { left_in_buffer, ..self }
+    }
+
     /// Writes the tar. Whoever takes it may be slow: to the blocks nobody writes, and the archive is copied beside
     /// the store first, for no longer than that takes.
     pub fn write(self, out: impl Write, version: &str) -> Result<Manifest, BackupError> {
-        let (until, spans) = (self.until, self.spans);
+        let (until, spans, left_in_buffer) = (self.until, self.spans, self.left_in_buffer);
         let mut tar = tar::Builder::new(out);
         let mut files = Vec::with_capacity(self.files.len());
         for (hold, file) in self.files {
@@ -212,6 +235,7 @@ impl Backup {
             version: version.to_owned(),
             until_unix_millis: until.millis(),
             spans,
+            left_in_buffer,
             files,
         };
         let written = serde_json::to_vec_pretty(&manifest).map_err(BackupError::Manifest)?;
@@ -412,7 +436,7 @@ mod tests {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let store = open(folder.path());
         (1..6).for_each(|number| append(&store, number, BASE));
-        let held = store.backup(BASE).unwrap();
+        let held = store.backup(BASE).unwrap().without(3);
         append(&store, 6, BASE);
         let runs = store.status().runs;
         assert_eq!(store.merge().unwrap(), None, "a held block was merged");
@@ -424,6 +448,7 @@ mod tests {
         let mut tar = Vec::new();
         let manifest = held.write(&mut tar, "1.2.3").unwrap();
         assert_eq!((manifest.spans(), manifest.blocks(), manifest.until()), (5, 1, BASE));
+        assert_eq!(manifest.left_in_buffer(), 3);
         assert_eq!(check_backup(&tar[..]).unwrap(), manifest);
 
         assert_eq!(restore(&tar[..], elsewhere.path()).unwrap(), manifest);

@@ -161,6 +161,22 @@ async fn a_stopped_servers_folder_is_backed_up_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_stopped_store_with_a_file_too_damaged_to_open_is_not_backed_up_unsaid() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("a.tar"));
+    filled(&data, 1..3).await;
+    let block = fs::read_dir(data.join("blocks")).unwrap().next().unwrap().unwrap().path();
+    fs::write(block, b"no database").unwrap();
+    let (code, said, troubles) = backup(&data, &file, &[]);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(troubles.contains("data/quarantine; another backup is of the rest"), "{troubles}");
+    assert!(!file.exists());
+    let (code, said, troubles) = backup(&data, &file, &[]);
+    assert_eq!(code, Some(0), "{troubles}");
+    assert!(said.contains(": 0 spans in "), "{said}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_backed_up_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("a.tar"));
