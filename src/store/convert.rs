@@ -40,15 +40,7 @@ impl Store {
     /// a while, may leave.
     fn forget_conversion(&self, now: Timestamp) -> Result<(), Error> {
         let Some(active) = self.blocks.active() else { return Ok(()) };
-        let stored = match self.cursor_in(&active, CONVERSION, 0) {
-            // No reason not to start: another block is begun, and takes over what can be read.
-            Err(error) if error.is_damage() => {
-                self.losses.damaged_block(active.name(), &error);
-                None
-            }
-            stored => stored?,
-        };
-        if stored.is_none() {
+        if self.cursor(CONVERSION, 0)?.is_none() {
             return Ok(());
         }
         let active = if active.is_known_sound() {

@@ -266,9 +266,14 @@ impl Store {
 
     /// The last applied frame of a buffer's signal.
     pub fn cursor(&self, buffer: [u8; 16], signal: u8) -> Result<Option<u64>, Error> {
-        match self.blocks.active() {
-            Some(active) => self.cursor_in(&active, buffer, signal),
-            None => Ok(None),
+        let Some(active) = self.blocks.active() else { return Ok(None) };
+        match self.cursor_in(&active, buffer, signal) {
+            // No reason not to start: what the buffer still holds is sent again, and found to be here.
+            Err(error) if error.is_damage() => {
+                self.losses.damaged_block(active.name(), &error);
+                Ok(None)
+            }
+            read => read,
         }
     }
 
