@@ -15,7 +15,7 @@ use crate::model::Timestamp;
 use crate::store::Error;
 use crate::store::calls::PENDING_PARENTS;
 use crate::store::directory::Run;
-use crate::store::engine::{self, Engine, META, Reading};
+use crate::store::engine::{self, Engine, META, Open, Reading};
 use crate::store::files::Files;
 use crate::store::losses::Losses;
 use crate::store::schema::{GENERATION_KEY, LAYOUT, RUNS, TIDY_KEY};
@@ -52,6 +52,7 @@ pub(super) struct Block {
     last_read: AtomicU64,
     /// Whether nothing is left to be merged in it, now that it is written to no more.
     tidy: AtomicBool,
+    is_sealed: AtomicBool,
     /// Those who want it to stay as it is.
     holders: AtomicUsize,
     /// Runs that cannot be read whole.
@@ -132,6 +133,19 @@ pub(super) struct View {
     pub(super) runs: Runs,
 }
 
+impl View {
+    /// Runs `work` on the transaction; once more on a new one when a failure closed the file under it, which is as good
+    /// for a block that is written to no more: a bad place costs what stands there, and not what comes after it.
+    pub(super) fn read<T>(&self, work: impl Fn(&ReadTransaction) -> Result<T, Error>) -> Result<T, Error> {
+        match self.reading.read(&work) {
+            Err(error) if error.is_echo() && self.block.is_lost(&error) => {
+                self.block.engine.begin_read()?.read(&work)
+            }
+            read => read,
+        }
+    }
+}
+
 impl Block {
     /// Opens a file; or makes it, if it is missing or empty and `may_make`.
     pub(super) fn open(
@@ -141,17 +155,50 @@ impl Block {
         (may_make, cache_bytes): (bool, usize),
         losses: &Losses,
     ) -> Result<Arc<Self>, Error> {
+        let block = Self::with_engine(files, name, (sequence, opened), (may_make, cache_bytes), |open| {
+            Engine::open_with(&files.path(name), LAYOUT, open)
+        })?;
+        block.view(losses)?;
+        Ok(block)
+    }
+
+    /// A block that is written to no more and could not be read now: it is tried again by each question, and stays
+    /// until it is read or its space is needed.
+    pub(super) fn unread(
+        files: &Arc<dyn Files>,
+        name: &str,
+        (sequence, opened): (u64, Timestamp),
+        cache_bytes: usize,
+    ) -> Result<Arc<Self>, Error> {
+        let block = Self::with_engine(files, name, (sequence, opened), (false, cache_bytes), |open| {
+            Ok(Engine::closed(&files.path(name), LAYOUT, open))
+        })?;
+        let bytes = block.bytes_on_disk();
+        block.state.write().summary = Summary { bytes, expire_time: Timestamp::MAX, ..Summary::default() };
+        // Nothing is merged in it before it was read.
+        block.tidy.store(true, Ordering::Relaxed);
+        Ok(block)
+    }
+
+    fn with_engine(
+        files: &Arc<dyn Files>,
+        name: &str,
+        (sequence, opened): (u64, Timestamp),
+        (may_make, cache_bytes): (bool, usize),
+        engine: impl FnOnce(Open) -> Result<Arc<Engine>, Error>,
+    ) -> Result<Arc<Self>, Error> {
         // What is made here was not damaged before.
         let sound = (!files.exists(name)).then_some(true);
         let (opener, file) = (Arc::clone(files), name.to_owned());
         let cache = Arc::new(AtomicUsize::new(cache_bytes));
         let bytes = Arc::clone(&cache);
-        let open = move |is_first| opener.open(&file, is_first && may_make, bytes.load(Ordering::Relaxed));
-        let block = Arc::new(Self {
+        let open =
+            move |is_first: bool| opener.open(&file, is_first && may_make, bytes.load(Ordering::Relaxed));
+        Ok(Arc::new(Self {
             sequence,
             opened,
             name: name.to_owned(),
-            engine: Engine::open_with(&files.path(name), LAYOUT, Box::new(open))?,
+            engine: engine(Box::new(open))?,
             cache_bytes: cache,
             files: Arc::clone(files),
             state: RwLock::default(),
@@ -159,13 +206,23 @@ impl Block {
             next_run: AtomicU32::new(0),
             last_read: AtomicU64::new(0),
             tidy: AtomicBool::new(false),
+            is_sealed: AtomicBool::new(false),
             holders: AtomicUsize::new(0),
             unreadable: Mutex::default(),
             sound: Mutex::new(sound),
             kept_open: Mutex::default(),
-        });
-        block.view(losses)?;
-        Ok(block)
+        }))
+    }
+
+    /// From now on it is written to no more, but for merging.
+    pub(super) fn seal(&self) {
+        self.is_sealed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an error only costs what this block holds, or a part of it; the others are read all the same. While it
+    /// is written to, a disk that fails is no such error: what is not read then would be written twice.
+    pub(super) fn is_lost(&self, error: &Error) -> bool {
+        error.is_damage() || (self.is_sealed.load(Ordering::Relaxed) && error.is_failed_read())
     }
 
     /// The file's name among the store's.

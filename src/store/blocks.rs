@@ -1,5 +1,6 @@
 //! The blocks: exactly one is written to; a new one is begun by time and size, old ones are dropped whole.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -106,6 +107,10 @@ impl Blocks {
             match Block::open(&blocks.files, &name, (sequence, opened), how, losses) {
                 Ok(block) => list.push(block),
                 Err(error) if error.is_damage() => blocks.set_aside(&name, &error, now)?,
+                Err(error) if newest.as_ref() != Some(&name) && error.is_failed_read() => {
+                    losses.damaged_block(&name, &error);
+                    list.push(Block::unread(&blocks.files, &name, (sequence, opened), how.1)?);
+                }
                 Err(error) => return Err(error),
             }
             if let Some(before) = list.len().checked_sub(MAX_OPEN + 1) {
@@ -113,6 +118,7 @@ impl Blocks {
             }
         }
         blocks.undo_half_made(&mut list)?;
+        list.iter().rev().skip(1).for_each(|block| block.seal());
         if let Some(active) = list.last() {
             active.rest(blocks.active_cache());
         }
@@ -171,7 +177,11 @@ impl Blocks {
     }
 
     fn remove_file(&self, name: &str) -> Result<(), Error> {
-        self.files.remove(name).map_err(|source| Error::File { path: self.files.path(name), source })
+        match self.files.remove(name) {
+            // Somebody else removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|source| Error::File { path: self.files.path(name), source }),
+        }
     }
 
     /// Of what is free, and of what blocks have taken of it already: so it is the same at every start.
@@ -266,6 +276,7 @@ impl Blocks {
         }
         self.list.write().push(Arc::clone(&block));
         if let Some(before) = before {
+            before.seal();
             before.rest(self.sealed_cache());
         }
         Ok(block)

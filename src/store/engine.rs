@@ -39,7 +39,7 @@ pub(super) struct Layout {
 }
 
 /// Makes a handle of the file, told whether it may make the file too: only once, when the engine is made.
-type Open = Box<dyn Fn(bool) -> Result<Database, DatabaseError> + Send + Sync>;
+pub(super) type Open = Box<dyn Fn(bool) -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// One redb file.
 pub(super) struct Engine {
@@ -79,16 +79,21 @@ impl Engine {
 
     /// The same with another way to the bytes.
     pub(super) fn open_with(path: &Path, layout: Layout, open: Open) -> Result<Arc<Self>, Error> {
-        let engine = Arc::new(Self {
+        let engine = Self::closed(path, layout, open);
+        *engine.handle.write() = Some(engine.open_handle(true)?);
+        Ok(engine)
+    }
+
+    /// The same, but the file, which is there, is not opened before it is used.
+    pub(super) fn closed(path: &Path, layout: Layout, open: Open) -> Arc<Self> {
+        Arc::new(Self {
             path: path.to_owned(),
             layout,
             open,
             handle: RwLock::new(None),
             writing: Mutex::new(()),
             failures: AtomicU64::new(0),
-        });
-        *engine.handle.write() = Some(engine.open_handle(true)?);
-        Ok(engine)
+        })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -91,6 +91,18 @@ impl Error {
         source.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
     }
 
+    /// Whether the file could not be read, for other reasons than what stands in it: the disk fails, or it is not there.
+    pub(super) fn is_failed_read(&self) -> bool {
+        let is_io = match self {
+            Self::Open { source, .. } => {
+                matches!(source.as_ref(), redb::DatabaseError::Storage(redb::StorageError::Io(_)))
+            }
+            Self::Engine(error) => matches!(error.as_ref(), redb::Error::Io(_)),
+            _ => false,
+        };
+        (is_io || self.is_echo()) && !self.is_no_space()
+    }
+
     /// Whether this only tells of a failure that another call met: the file was closed, and the next call opens it.
     pub(super) fn is_echo(&self) -> bool {
         let Self::Engine(error) = self else { return false };

@@ -437,3 +437,54 @@ fn a_block_that_is_dropped_is_read_to_its_end_by_who_reads_it() {
     assert_eq!(count(&store.snapshot().unwrap()), 0);
     assert_eq!(fs::read_dir(folder.path().join("blocks")).unwrap().count(), 1);
 }
+
+#[test]
+fn a_sealed_block_that_cannot_be_read_costs_what_it_holds_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for number in 1..=3 {
+        store.append(&trace(number, CART), &cursor(number), BASE).unwrap();
+        store.roll(BASE).unwrap();
+    }
+    let sealed: Vec<PathBuf> =
+        store.blocks.sealed().iter().map(|block| folder.path().join(block.name())).collect();
+    drop(store);
+    // What is no file at all can be opened and not read.
+    let aside = folder.path().join("aside");
+    fs::rename(&sealed[0], &aside).unwrap();
+    fs::create_dir(&sealed[0]).unwrap();
+    let store = open(folder.path());
+    assert_eq!(store.status().set_aside, 0, "it stays where it is");
+    assert_eq!([1, 2, 3].map(|number| found(&store, number).unwrap()), [0, 4, 4]);
+    assert!(store.status().damaged_rows > 0);
+    assert_eq!(store.append(&trace(2, CART), &cursor(4), BASE).unwrap().duplicates, 4);
+    while store.merge().unwrap().is_some() {}
+    assert_eq!(store.expire(BASE).unwrap().spans, 0);
+    // The disk has it again.
+    fs::remove_dir(&sealed[0]).unwrap();
+    fs::rename(&aside, &sealed[0]).unwrap();
+    assert_eq!((found(&store, 1).unwrap(), store.status().spans), (4, 12));
+    // Somebody removes files.
+    store.blocks.sealed().iter().for_each(|block| block.engine().close_if_idle());
+    fs::remove_file(&sealed[1]).unwrap();
+    assert_eq!([1, 2, 3].map(|number| found(&store, number).unwrap()), [4, 0, 4]);
+    store.append(&trace(4, CART), &cursor(5), BASE).unwrap();
+    let late = BASE.plus(settings().max_age);
+    assert_eq!(store.expire(late).unwrap().spans, 16);
+}
+
+#[test]
+fn a_bad_place_in_a_sealed_block_does_not_stop_what_comes_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mood) = moody_store(&folder);
+    store.roll(BASE).unwrap();
+    let sealed = store.blocks.sealed().remove(0);
+    let view = sealed.view(&store.losses).unwrap();
+    let run = Arc::clone(&view.runs[0]);
+    let (snapshot, entry) = (store.snapshot().unwrap(), &run.chunks[0]);
+    mood.store(FAILING, Ordering::SeqCst);
+    assert!(snapshot.chunk(&view, &run, 0, entry).unwrap().is_none());
+    mood.store(WELL, Ordering::SeqCst);
+    assert!(snapshot.chunk(&view, &run, 0, entry).unwrap().is_some(), "what comes after it is read");
+    assert!(store.status().damaged_rows > 0);
+}

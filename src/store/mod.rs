@@ -337,7 +337,7 @@ impl Store {
     ) -> Result<Option<T>, Error> {
         match block.view(&self.losses).and_then(|view| view.reading.read(read)) {
             Ok(read) => Ok(Some(read)),
-            Err(error) if error.is_damage() => {
+            Err(error) if block.is_lost(&error) => {
                 self.losses.damaged_block(block.name(), &error);
                 Ok(None)
             }

@@ -148,7 +148,7 @@ impl<'s> Snapshot<'s> {
     ) -> Result<Option<T>, Error> {
         match read {
             Ok(read) => Ok(Some(read)),
-            Err(error) if error.is_damage() => {
+            Err(error) if block.is_lost(&error) => {
                 self.store.losses.damaged_block(block.name(), &error);
                 Ok(None)
             }
@@ -245,11 +245,10 @@ impl<'s> Snapshot<'s> {
         if let Some(source) = self.sources.lock().get(&id) {
             return Ok(source.clone());
         }
-        let read =
-            view.reading.read(|transaction| sources::read(&transaction.open_table(RESOURCES)?, number));
+        let read = view.read(|transaction| sources::read(&transaction.open_table(RESOURCES)?, number));
         let read = match read {
             // What damage makes the engine panic at is one damaged row among others.
-            Err(error) if error.is_damage() => Err(Damaged),
+            Err(error) if view.block.is_lost(&error) => Err(Damaged),
             // A row that is missing is as bad as a damaged one.
             read => read?.unwrap_or(Err(Damaged)),
         };
@@ -314,10 +313,10 @@ impl Store {
         entry: &ChunkEntry,
     ) -> Result<Option<Arc<Chunk>>, Error> {
         let key = chunk_key(run.id, entry.first);
-        let blob = view.reading.read(|transaction| parts::read(&transaction.open_table(SPANS)?, &key));
+        let blob = view.read(|transaction| parts::read(&transaction.open_table(SPANS)?, &key));
         let blob = match blob {
             // What damage makes the engine panic at is one damaged row among others.
-            Err(error) if error.is_damage() => Some(Err(Damaged)),
+            Err(error) if view.block.is_lost(&error) => Some(Err(Damaged)),
             blob => blob?,
         };
         let opened = blob.unwrap_or(Err(Damaged)).and_then(|blob| {
