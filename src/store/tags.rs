@@ -28,6 +28,9 @@ pub(crate) fn source_tags(resource: &Resource, scope: &Scope) -> Vec<u64> {
     resource.attributes.iter().chain(&scope.attributes).map(pair_hash).chain(named).collect()
 }
 
+/// Pairs of a chunk that there is room for in the next one.
+const MAX_ROOM: usize = 1 << 18;
+
 /// The pairs of one chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Tags {
@@ -37,9 +40,10 @@ pub(crate) struct Tags {
 }
 
 impl Tags {
-    /// Forgets all, keeps the room.
+    /// Forgets all, keeps the room unless it is more than any but the oddest chunks need.
     pub(crate) fn clear(&mut self) {
         self.hashes.clear();
+        self.hashes.shrink_to(MAX_ROOM);
     }
 
     /// A plain attribute of a span: its key, and the `AnyValue` message.

@@ -25,6 +25,22 @@ struct Column {
     tells_of_calls: bool,
 }
 
+/// Bytes of room that all columns keep for the next chunk, and what each keeps of each kind when they are more: any of
+/// a thousand columns may have been a large one once.
+const MAX_ROOM: usize = 8 << 20;
+const MAX_COLUMN_ROOM: usize = 2 << 10;
+
+impl Column {
+    fn room(&self) -> usize {
+        self.ids.capacity() + self.dictionary.room()
+    }
+
+    fn give_back_room(&mut self) {
+        self.ids.shrink_to(MAX_COLUMN_ROOM);
+        self.dictionary.shrink_to(MAX_COLUMN_ROOM);
+    }
+}
+
 /// All columns, and the room of former ones.
 #[derive(Debug, Default)]
 pub(super) struct BodyColumns {
@@ -65,9 +81,14 @@ impl Walk<'_, '_> {
 impl BodyColumns {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
+        let mut room = 0;
         for column in &mut self.columns {
             column.ids.clear();
             column.dictionary.clear();
+            room += column.room();
+        }
+        if room > MAX_ROOM {
+            self.columns.iter_mut().for_each(Column::give_back_room);
         }
         let kept = (FIRST_KEY as usize).max(self.columns.len());
         self.columns.resize_with(kept, Column::default);
@@ -213,4 +234,30 @@ impl BodyColumns {
 /// Whether there are links among these fields, or attributes that have no column.
 fn may_tell_of_calls(fields: &[u8]) -> bool {
     Fields::new(fields).any(|(number, _)| number == 9 || number == 13)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sketch::trace;
+
+    #[test]
+    fn columns_that_were_large_once_give_back_their_room() {
+        let mut columns = BodyColumns::default();
+        let room = |columns: &BodyColumns| columns.columns.iter().map(Column::room).sum::<usize>();
+        let (mut kept, mut most) = (0, 0);
+        for large in 0..30 {
+            columns.clear();
+            kept = kept.max(room(&columns));
+            let (mut index, mut tags) = (Index::new(), Tags::default());
+            for key in 0..=large {
+                let text = "x".repeat(if key == large { 1 << 20 } else { 1 });
+                let span = trace(1, &format!("shop | GET / | server | 0-1 | key{key}={text}")).remove(0);
+                columns.span(&span, &mut Vec::new(), &mut index, &mut tags);
+            }
+            most = most.max(room(&columns));
+        }
+        assert!(kept > MAX_ROOM / 2 && kept <= MAX_ROOM, "{kept}");
+        assert!(most < MAX_ROOM + (2 << 20), "{most}");
+    }
 }

@@ -67,6 +67,17 @@ impl Dictionary {
         self.last_place = (0, 0);
     }
 
+    /// Bytes that are taken, used or not.
+    pub(super) fn room(&self) -> usize {
+        self.bytes.capacity() + size_of::<u32>() * self.ends.capacity()
+    }
+
+    /// Gives back the room above so many bytes of each kind.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        self.bytes.shrink_to(bytes);
+        self.ends.shrink_to(bytes / size_of::<u32>());
+    }
+
     #[inline]
     fn place(&self, id: u32) -> (u32, u32) {
         let id = id as usize;

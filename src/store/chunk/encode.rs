@@ -25,6 +25,9 @@ const CALLED_LINES: usize = 12;
 const CACHE_LINE: usize = 64;
 
 /// Packs chunk after chunk in the same memory.
+/// Bytes that are kept for the next chunk: few are larger.
+const MAX_ROOM: usize = 8 << 20;
+
 pub(in crate::store) struct Encoder {
     index: Index,
     head: HeadColumns,
@@ -124,6 +127,7 @@ impl Encoder {
         self.body.write(&mut self.raw);
         let body = pack(&mut self.compressor, &self.raw);
         let ids = [&self.head.trace_ids, &self.head.span_ids, &self.head.foreign_parents];
+        self.raw.shrink_to(MAX_ROOM);
         let length = head.len() + body.len() + ids.map(Vec::len).iter().sum::<usize>();
         // A little more: the numbers in front, and the checksum that comes behind.
         let mut chunk = Vec::with_capacity(length + 64);

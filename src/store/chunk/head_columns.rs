@@ -11,6 +11,9 @@ const NAMES: u32 = FIRST_OTHER_DICTIONARY + 1;
 const SHAPES: u32 = FIRST_OTHER_DICTIONARY + 2;
 const CLASSES: u32 = FIRST_OTHER_DICTIONARY + 3;
 
+/// Bytes that a dictionary keeps for the next chunk.
+const MAX_ROOM: usize = 1 << 20;
+
 const _: () = assert!((CLASSES as usize) < MAX_DICTIONARIES);
 
 /// The head's columns; see the drawing in [`super`].
@@ -51,8 +54,11 @@ impl HeadColumns {
         ];
         columns.into_iter().for_each(Vec::clear);
         self.earliest.clear();
-        let dictionaries = [&mut self.sources, &mut self.names, &mut self.shapes, &mut self.classes];
-        dictionaries.into_iter().for_each(Dictionary::clear);
+        for dictionary in [&mut self.sources, &mut self.names, &mut self.shapes, &mut self.classes] {
+            dictionary.clear();
+            // A name may be as long as a span.
+            dictionary.shrink_to(MAX_ROOM);
+        }
     }
 
     /// Ids, times, parents and sources of a trace's spans.
