@@ -270,7 +270,7 @@ impl Appender {
                     counting.trace(trace, &seen, earlier.map_or(&[], Vec::as_slice));
                     uncounted = &uncounted[trace.len()..];
                 }
-            });
+            })?;
             runs.push(run);
             before += items.len();
         }

@@ -143,13 +143,13 @@ impl Archive {
             .map(|span| Item { span, source: sources.number(&span.resource, &span.scope) })
             .collect();
         let runs = writer.packer.runs(&items);
-        let packed: Vec<_> = runs
+        let packed = runs
             .into_iter()
             .map(|items| {
                 let (id, notes, seen) = (self.block.new_run(), sources.notes(), &mut Seen::default());
                 writer.packer.pack(id, items, notes, Timestamp::MAX, seen, |_, _| ())
             })
-            .collect();
+            .collect::<Result<Vec<_>, _>>()?;
         self.block.commit(losses, |transaction, before| {
             for packed in &packed {
                 packed.write(transaction)?;

@@ -50,6 +50,16 @@ pub enum Error {
     /// redb could not do it.
     #[error("use the span store")]
     Engine(#[source] Box<redb::Error>),
+    /// What is to be written could not be read again.
+    #[error("use the span store: {found} {what}, above {most}")]
+    TooLarge {
+        /// Of what there is too much.
+        what: &'static str,
+        /// How much.
+        found: usize,
+        /// How much there may be.
+        most: usize,
+    },
     /// redb panicked.
     #[error("use the span store: the engine panicked: {0}")]
     Panicked(String),
@@ -66,7 +76,7 @@ impl Error {
                 _ => false,
             },
             Self::Engine(error) => is_damage_met(error),
-            Self::File { .. } | Self::NewerFormat { .. } => false,
+            Self::File { .. } | Self::NewerFormat { .. } | Self::TooLarge { .. } => false,
         }
     }
 
@@ -86,6 +96,7 @@ impl Error {
             Self::NewerFormat { .. }
             | Self::DamagedFormat { .. }
             | Self::OnlyRead { .. }
+            | Self::TooLarge { .. }
             | Self::Panicked(_) => None,
         };
         source.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))

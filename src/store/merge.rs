@@ -147,7 +147,7 @@ impl Store {
         let duplicates = before - items.len() as u64;
         let expire_time = read.iter().map(|read| read.run.expire_time).max().unwrap_or_default();
         let (id, seen) = (view.block.new_run(), &mut Seen::default());
-        let packed = Packer::new(self.sizes).pack(id, &items, &notes, expire_time, seen, |_, _| ());
+        let packed = Packer::new(self.sizes).pack(id, &items, &notes, expire_time, seen, |_, _| ())?;
         view.block.commit(&self.losses, |transaction, current| {
             for read in read {
                 pack::remove(transaction, &read.run, &index_keys(read))?;

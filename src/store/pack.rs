@@ -7,7 +7,7 @@ use std::sync::Arc;
 use redb::WriteTransaction;
 
 use crate::model::{SpanKind, Timestamp, TraceId};
-use crate::store::chunk::{Encoder, Item};
+use crate::store::chunk::{Encoder, Item, MAX_BODY_BYTES};
 use crate::store::directory::{ChunkEntry, Run};
 use crate::store::index::{Class, IndexBuilder};
 use crate::store::schema::{RUNS, SEARCHABLE_TAGS, SERVICE_NAME_INDEX, SPANS, chunk_key, index_key};
@@ -15,6 +15,13 @@ use crate::store::sizes::Sizes;
 use crate::store::sources::SourceNotes;
 use crate::store::tags::Tags;
 use crate::store::{Error, bloom, parts, shortened};
+
+/// Bytes of the filters of a run. Each chunk has one with all pairs of its sources: those of a few sources with a
+/// great many pairs, told again in each of thousands of chunks, would be longer than all spans and than any row may be.
+const MAX_FILTER_BYTES: usize = 8 << 20;
+
+/// The one byte of a filter that there was no room for: no filter is so short, so anything may be held.
+const MAY_HOLD_ALL: u8 = 0xff;
 
 /// A run that is ready to be written.
 #[derive(Debug)]
@@ -56,7 +63,7 @@ impl Packer {
             let has_room = |item: &&Item<'_>| {
                 let before = bytes;
                 bytes += item.span.body.len();
-                before < self.sizes.run_bytes
+                before == 0 || (before < self.sizes.run_bytes && bytes <= MAX_BODY_BYTES)
             };
             let (run, behind) =
                 items.split_at(items.iter().take(self.sizes.run_spans).take_while(has_room).count());
@@ -77,22 +84,22 @@ impl Packer {
         expire_time: Timestamp,
         seen: &mut Seen,
         mut packed: impl FnMut(usize, &Seen),
-    ) -> Packed {
+    ) -> Result<Packed, Error> {
         let mut run = RunBuilder { run: Run::empty(id, expire_time), hashes: Vec::new(), last: None };
-        let (mut chunks, mut filters, mut services) = (Vec::new(), Vec::new(), Services::default());
+        let (mut chunks, mut filters, mut services) = (Vec::new(), Filters::default(), Services::default());
         for piece in cut(items, &self.sizes) {
             let spans = &items[piece.clone()];
             self.tags.clear();
-            let blob = self.encoder.encode(spans, &mut self.tags);
+            let blob = self.encoder.encode(spans, &mut self.tags)?;
             services.add(piece.start as u32, spans, seen.add(&self.encoder), notes);
             self.add_sources(spans, notes);
-            filters.push(bloom::build(self.tags.finish().iter().copied(), bloom::TAG_BITS));
+            filters.add(self.tags.finish());
             run.add(piece.start as u32, spans, blob.len());
             chunks.push(blob);
             packed(piece.end, seen);
         }
         let (index, names) = services.finish();
-        Packed { run: run.finish(), chunks, index, tags: bloom::tags_row(&filters), names }
+        Ok(Packed { run: run.finish(), chunks, index, tags: bloom::tags_row(&filters.all), names })
     }
 
     fn add_sources(&mut self, spans: &[Item<'_>], notes: &HashMap<u32, SourceNotes>) {
@@ -106,6 +113,24 @@ impl Packer {
 }
 
 /// The directory's entry in the making.
+/// The filters of a run's chunks in the making.
+#[derive(Default)]
+struct Filters {
+    all: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Filters {
+    fn add(&mut self, hashes: &[u64]) {
+        let mut filter = vec![MAY_HOLD_ALL];
+        if self.bytes + hashes.len() * bloom::TAG_BITS as usize / 8 <= MAX_FILTER_BYTES {
+            filter = bloom::build(hashes.iter().copied(), bloom::TAG_BITS);
+            self.bytes += filter.len();
+        }
+        self.all.push(filter);
+    }
+}
+
 struct RunBuilder {
     run: Run,
     /// Of the traces.

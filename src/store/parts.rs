@@ -22,9 +22,13 @@ const OVERHEAD: usize = 4 + 4 + 4 + 4;
 /// The longest blob: the pieces of the largest size that leave numbers for what smaller ones the rest takes.
 pub(super) const MAX_BLOB_BYTES: usize = 240 * ((PAGE_BYTES << LARGEST) - 512);
 
-/// Writes a blob below `key`, to which one byte is added: the number of the part.
+/// Writes a blob below `key`, to which one byte is added: the number of the part. One that is too long is an error.
 pub(super) fn write(table: &mut WriteTable<'_>, key: &[u8], blob: &[u8]) -> Result<u64, Error> {
-    debug_assert!(blob.len() <= MAX_BLOB_BYTES, "{} bytes", blob.len());
+    let (what, found) = ("bytes of a value in parts", blob.len());
+    let too_large = || Error::TooLarge { what, found, most: MAX_BLOB_BYTES };
+    if blob.len() > MAX_BLOB_BYTES {
+        return Err(too_large());
+    }
     let mut key = [key, &[0]].concat();
     let (mut rest, mut written) = (blob, 0);
     loop {
@@ -37,7 +41,7 @@ pub(super) fn write(table: &mut WriteTable<'_>, key: &[u8], blob: &[u8]) -> Resu
             return Ok(written);
         }
         let part = key.last_mut().expect("the part was added above");
-        *part = part.checked_add(1).expect("no blob is longer than MAX_BLOB_BYTES");
+        *part = part.checked_add(1).ok_or_else(too_large)?;
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
-use crate::model::{SpanKind, content_hash};
+use crate::model::{Resource, SpanKind, content_hash};
 use crate::store::engine::{FORMAT_KEY, META};
 use crate::store::files::BLOCKS;
 use crate::store::schema::{RESOURCES, RUNS, SERVICE_NAME_INDEX, SPANS};
@@ -973,6 +973,37 @@ fn merging_drops_what_is_there_twice() {
     assert_eq!((shelf.store().status().spans, shelf.trace(1).len()), (4, 4));
 }
 
+#[test]
+fn resources_of_many_pairs_do_not_swell_the_filters() {
+    let sizes = Sizes { run_spans: 1_000, chunk_spans: 1, trace_spans: 1, ..TINY };
+    let shelf = Shelf::with(settings(), sizes);
+    let drawn = trace(1, "shop | GET / | server | 0-1").remove(0);
+    // An attribute with a key of five digits and a text of four letters.
+    let pair = |number: u32| format!("\x0a\x0f\x0a\x05{number:05}\x12\x06\x0a\x04good");
+    let bytes = (0..10_000).map(pair).collect::<String>().into();
+    let resource = Arc::new(Resource { bytes, ..Resource::clone(&drawn.resource) });
+    let of_trace =
+        |number| Span { trace_id: trace_id(number), resource: Arc::clone(&resource), ..drawn.clone() };
+    assert_eq!(shelf.append(1, &(1..=500).map(of_trace).collect::<Vec<_>>(), BASE).new, 500);
+    let snapshot = shelf.store().snapshot().unwrap();
+    let found = |value| {
+        let filter = Filter {
+            service: None,
+            operation: None,
+            kind: None,
+            status: None,
+            tags: vec![tag_hash("00007", value)],
+            starts: Timestamp::ZERO..=Timestamp::MAX,
+            durations: Duration::ZERO..=Duration::MAX,
+        };
+        let (mut scan, mut candidates) = (snapshot.scan(&filter).unwrap(), Vec::new());
+        while scan.advance(&mut candidates).unwrap() {}
+        candidates.len()
+    };
+    // 418 filters of 20 032 bytes fill their 8 MiB; the other chunks may hold anything.
+    assert_eq!((found("good"), found("bad")), (500, 82));
+}
+
 /// Stores spans without asking whether they are there.
 fn write_unseen(store: &Store, block: &Arc<Block>, spans: &[Span], now: Timestamp) {
     use crate::store::chunk::Item;
@@ -994,6 +1025,7 @@ fn write_unseen(store: &Store, block: &Arc<Block>, spans: &[Span], now: Timestam
         &mut Seen::default(),
         |_, _| (),
     );
+    let packed = packed.unwrap();
     let written = block.commit(&store.losses, |transaction, before| {
         packed.write(transaction)?;
         sources.write(transaction)?;

@@ -6,6 +6,7 @@ use zstd::bulk::Compressor;
 
 use crate::model::{Span, SpanKind, StatusCode};
 use crate::otlp::write;
+use crate::store::Error;
 use crate::store::chunk::body_columns::BodyColumns;
 use crate::store::chunk::dictionary::Index;
 use crate::store::chunk::head_columns::HeadColumns;
@@ -24,10 +25,10 @@ const CALLED_LINES: usize = 12;
 /// Bytes that come into the processor's cache together.
 const CACHE_LINE: usize = 64;
 
-/// Packs chunk after chunk in the same memory.
 /// Bytes that are kept for the next chunk: few are larger.
 const MAX_ROOM: usize = 8 << 20;
 
+/// Packs chunk after chunk in the same memory.
 pub(in crate::store) struct Encoder {
     index: Index,
     head: HeadColumns,
@@ -62,25 +63,32 @@ impl Encoder {
         }
     }
 
-    /// A chunk of these spans, sorted by trace id and span id, within the limits of [`super`]; what they can be
-    /// searched by goes into `tags`, except for what their sources bring.
-    pub(in crate::store) fn encode(&mut self, items: &[Item<'_>], tags: &mut Tags) -> Vec<u8> {
-        debug_assert!(items.len() <= MAX_SPANS);
+    /// A chunk of these spans, sorted by trace id and span id; what they can be searched by goes into `tags`, except
+    /// for what their sources bring. Beyond the limits of [`super`] it could not be read again: that is an error.
+    pub(in crate::store) fn encode(&mut self, items: &[Item<'_>], tags: &mut Tags) -> Result<Vec<u8>, Error> {
         debug_assert!(items.is_sorted_by_key(|item| (item.span.trace_id, item.span.span_id)));
-        debug_assert!(items.iter().map(|item| item.span.body.len()).sum::<usize>() <= MAX_BODY_BYTES);
+        if items.len() > MAX_SPANS {
+            return Err(Error::TooLarge { what: "spans in a chunk", found: items.len(), most: MAX_SPANS });
+        }
         self.index.clear();
         self.head.clear();
         self.body.clear();
         self.classes.clear();
         self.outcomes = 0;
+        let mut bytes = 0;
         for trace in items.chunk_by(|one, next| one.span.trace_id == next.span.trace_id) {
             self.head.trace(trace, &mut self.index);
             for some in trace.chunks(AHEAD) {
                 call_for_bodies(some);
+                bytes += some.iter().map(|item| item.span.body.len()).sum::<usize>();
+                if bytes > MAX_BODY_BYTES {
+                    let what = "bytes of spans in a chunk";
+                    return Err(Error::TooLarge { what, found: bytes, most: MAX_BODY_BYTES });
+                }
                 some.iter().for_each(|item| self.span(item.span, tags));
             }
         }
-        self.pack(items.len())
+        Ok(self.pack(items.len()))
     }
 
     /// Of the chunk that was encoded last: the class of each span, and whether its links or attributes may say something
@@ -119,6 +127,7 @@ impl Encoder {
 
     fn pack(&mut self, spans: usize) -> Vec<u8> {
         self.raw.clear();
+        self.raw.shrink_to(MAX_ROOM);
         self.head.write(&mut self.raw);
         let head_bytes = self.raw.len();
         let head = pack(&mut self.compressor, &self.raw);
@@ -127,7 +136,6 @@ impl Encoder {
         self.body.write(&mut self.raw);
         let body = pack(&mut self.compressor, &self.raw);
         let ids = [&self.head.trace_ids, &self.head.span_ids, &self.head.foreign_parents];
-        self.raw.shrink_to(MAX_ROOM);
         let length = head.len() + body.len() + ids.map(Vec::len).iter().sum::<usize>();
         // A little more: the numbers in front, and the checksum that comes behind.
         let mut chunk = Vec::with_capacity(length + 64);

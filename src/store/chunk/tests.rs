@@ -10,7 +10,7 @@ use proptest::sample::{Index, select};
 use prost::Message as _;
 
 use super::numbers::Numbers;
-use super::{Chunk, Encoder, Item, MAX_KEYS, read_any};
+use super::{Chunk, Encoder, Item, MAX_BODY_BYTES, MAX_KEYS, read_any};
 use crate::model::{
     Origin, Resource, Scope, Span, SpanId, SpanKind, StatusCode, Timestamp, TraceId, content_hash, sketch,
 };
@@ -56,7 +56,7 @@ impl Packed {
             }
         }
         let items = spans.iter().zip(&source_of).map(|(span, &source)| Item { span, source: id_of(source) });
-        let chunk = encoder.encode(&items.collect::<Vec<_>>(), &mut Tags::default());
+        let chunk = encoder.encode(&items.collect::<Vec<_>>(), &mut Tags::default()).unwrap();
         check_seen(encoder, &spans);
         Self { spans, sources, chunk }
     }
@@ -397,4 +397,14 @@ fn alike_spans_take_few_bytes() {
     let packed = Packed::new(spans.collect());
     assert!(packed.chunk.len() < 2_000 * 12, "{}", packed.chunk.len());
     assert!(packed.check().bytes() < 2_000 * 100);
+}
+
+#[test]
+fn a_chunk_that_nobody_could_read_is_not_made() {
+    let mut span = sketch::trace(1, "shop | GET / | server | 0-1").remove(0);
+    span.body = Bytes::from(vec![0; MAX_BODY_BYTES / 3]);
+    for (count, is_made) in [(3, true), (4, false)] {
+        let items: Vec<_> = (0..count).map(|source| Item { span: &span, source }).collect();
+        assert_eq!(Encoder::new().encode(&items, &mut Tags::default()).is_ok(), is_made, "{count}");
+    }
 }
