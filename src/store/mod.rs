@@ -88,6 +88,7 @@ use crate::store::sizes::Sizes;
 pub use backup::{Backup, BackupError, Manifest, Saved};
 pub use blocks::{LEAST_BYTES, Reason};
 pub use calls::{Dependency, EdgeKind};
+pub use chunk::MAX_SPAN_BYTES;
 #[doc(hidden)]
 pub use chunk::read_any;
 pub use error::Error;

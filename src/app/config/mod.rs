@@ -299,6 +299,10 @@ impl Reader<'_> {
             max_span_bytes: self.size("receive.max_span_bytes")? as usize,
             in_flight_bytes: self.size("receive.in_flight_bytes")? as usize,
         };
+        if settings.max_span_bytes > store::MAX_SPAN_BYTES {
+            let why = format!("write at most {}MiB", store::MAX_SPAN_BYTES >> 20);
+            return Err(self.wrong("receive.max_span_bytes", why));
+        }
         let most = buffer.max_payload_bytes();
         if settings.max_request_bytes > most {
             let why = format!("a file of the buffer (buffer.max_file_size) holds at most {most} bytes of it");
@@ -632,7 +636,7 @@ mod tests {
     #[test]
     fn a_wrong_word_is_named_with_the_right_one() {
         type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
-        let cases: [Case<'_>; 12] = [
+        let cases: [Case<'_>; 13] = [
             (&["door.ui=1"], &[], "--set: there is no setting 'door.ui'; did you mean 'doors.ui'?"),
             (&["qqq=1"], &[], "--set: there is no setting 'qqq'"),
             (&["doors.ui"], &[], "--set doors.ui: write KEY=VALUE"),
@@ -646,6 +650,11 @@ mod tests {
                 &["store.max_age=0s"],
                 &[],
                 "store.max_age = \"0s\": write a time such as 200ms, 30s, 15m, 12h or 7d",
+            ),
+            (
+                &["receive.max_span_bytes=17MiB"],
+                &[],
+                "receive.max_span_bytes = \"17MiB\": write at most 16MiB",
             ),
             (
                 &["receive.in_flight_bytes=20MiB"],

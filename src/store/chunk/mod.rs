@@ -103,8 +103,11 @@ pub(super) struct Item<'a> {
 /// Spans in a chunk.
 pub(super) const MAX_SPANS: usize = 1 << 16;
 
-/// Bytes of all bodies of a chunk. It is cut at about 1 MiB: what may come above is one span.
+/// Bytes of all bodies of a chunk. It is cut at about 1 MiB: what may come above is one span, or spans of one id.
 pub(super) const MAX_BODY_BYTES: usize = 48 << 20;
+
+/// The largest span that a store should be given: with this a run of one id and one span more are a chunk.
+pub const MAX_SPAN_BYTES: usize = 16 << 20;
 
 /// Bytes of the head, and of the body, before they were packed. Bodies of the oddest fields take twice their bytes. Each
 /// op, value and distinct value takes one of them at least, and four in memory.
