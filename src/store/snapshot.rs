@@ -24,6 +24,9 @@ const SPAN_BYTES: usize = 200;
 /// Sources that a snapshot keeps at hand.
 const MAX_SOURCES: usize = 4_096;
 
+/// Bytes of them.
+const MAX_SOURCE_BYTES: usize = 16 << 20;
+
 /// The store as it stood when the snapshot was taken. Pages it can see are not reused while it lives: keep it short.
 #[derive(Debug)]
 pub struct Snapshot<'s> {
@@ -32,7 +35,7 @@ pub struct Snapshot<'s> {
     blocks: Vec<Arc<Block>>,
     /// Taken when they are first needed, the active block's at once: other blocks do not change.
     views: Mutex<HashMap<u64, Arc<View>>>,
-    sources: Mutex<HashMap<(u64, u32), Option<Source>>>,
+    sources: Mutex<Sources>,
     /// Runs whose time was over at the last expiry.
     expired: Timestamp,
     /// Bytes of chunks, filters and index rows that had to be read, as they are stored.
@@ -185,7 +188,7 @@ impl<'s> Snapshot<'s> {
         span_ids: Option<&BTreeSet<SpanId>>,
         max_bytes: usize,
     ) -> Result<TraceRows, Error> {
-        let mut gathering = Gathering { rows: TraceRows::default(), known: HashSet::new(), max_bytes };
+        let mut gathering = Gathering { max_bytes, ..Gathering::default() };
         let hash = bloom::trace_hash(id);
         for block in blocks {
             let Some(view) = self.step_over_damage(self.view(block), block)? else { continue };
@@ -242,7 +245,7 @@ impl<'s> Snapshot<'s> {
 
     fn source(&self, view: &View, number: u32) -> Result<Option<Source>, Error> {
         let id = (view.block.sequence, number);
-        if let Some(source) = self.sources.lock().get(&id) {
+        if let Some(source) = self.sources.lock().found.get(&id) {
             return Ok(source.clone());
         }
         let read = view.read(|transaction| sources::read(&transaction.open_table(RESOURCES)?, number));
@@ -253,19 +256,36 @@ impl<'s> Snapshot<'s> {
             read => read?.unwrap_or(Err(Damaged)),
         };
         let source = self.store.losses.step_over(RESOURCES, read);
-        let mut sources = self.sources.lock();
-        if sources.len() >= MAX_SOURCES {
-            sources.clear();
-        }
-        sources.insert(id, source.clone());
+        self.sources.lock().keep(id, source.clone());
         Ok(source)
     }
 }
 
+/// Sources at hand, by block and number; `None` of damaged ones.
+#[derive(Debug, Default)]
+struct Sources {
+    found: HashMap<(u64, u32), Option<Source>>,
+    bytes: usize,
+}
+
+impl Sources {
+    fn keep(&mut self, id: (u64, u32), source: Option<Source>) {
+        let bytes = source.as_ref().map_or(0, sources::bytes);
+        if self.found.len() >= MAX_SOURCES || self.bytes + bytes > MAX_SOURCE_BYTES {
+            *self = Self::default();
+        }
+        self.bytes += bytes;
+        self.found.insert(id, source);
+    }
+}
+
 /// Spans of one trace, each once.
+#[derive(Default)]
 struct Gathering {
     rows: TraceRows,
     known: HashSet<(SpanId, u64)>,
+    /// Where the resources and scopes of the spans are in memory.
+    sources: HashSet<(usize, usize)>,
     max_bytes: usize,
 }
 
@@ -275,9 +295,13 @@ impl Gathering {
         if !self.known.insert((span.span_id, span.content_hash)) {
             return true;
         }
-        let (rows, bytes) = (&mut self.rows, span.body.len() + SPAN_BYTES);
+        let source = (Arc::clone(&span.resource), Arc::clone(&span.scope));
+        let place = (Arc::as_ptr(&source.0).addr(), Arc::as_ptr(&source.1).addr());
+        let of_source = if self.sources.contains(&place) { 0 } else { sources::bytes(&source) };
+        let (rows, bytes) = (&mut self.rows, span.body.len() + SPAN_BYTES + of_source);
         rows.cut = !rows.spans.is_empty() && rows.bytes + bytes > self.max_bytes;
         if !rows.cut {
+            self.sources.insert(place);
             rows.spans.push(span);
             rows.bytes += bytes;
         }

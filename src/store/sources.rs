@@ -26,6 +26,9 @@ const VERSION: u8 = 1;
 /// Sources that are known by their bytes before they are forgotten, and given new numbers when they come again.
 const MAX_KNOWN: usize = 20_000;
 
+/// Bytes of what is noted of them before they are forgotten too: a resource may have 65 536 pairs.
+const MAX_KNOWN_BYTES: usize = 16 << 20;
+
 /// A resource and a scope.
 pub(super) type Source = (Arc<Resource>, Arc<Scope>);
 
@@ -57,6 +60,8 @@ pub(super) struct SourceTable {
     next: u32,
     /// Those that were looked up last: spans of one source come in a row.
     last: Option<(Source, u32)>,
+    /// Bytes of the notes.
+    bytes: usize,
     /// Not written yet.
     fresh: Vec<(u32, Source)>,
 }
@@ -71,6 +76,7 @@ impl SourceTable {
             next,
             last: None,
             fresh: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -81,12 +87,13 @@ impl SourceTable {
 
     /// Before a batch: forgets everything when there is too much of it.
     pub(super) fn trim(&mut self) {
-        if self.known.len() > MAX_KNOWN {
+        if self.known.len() > MAX_KNOWN || self.bytes > MAX_KNOWN_BYTES {
             self.known.clear();
             self.notes.clear();
             self.last = None;
         }
     }
+            self.bytes = 0;
 
     /// The number of a source; a new one when it is not known.
     pub(super) fn number(&mut self, resource: &Arc<Resource>, scope: &Arc<Scope>) -> u32 {
@@ -110,7 +117,9 @@ impl SourceTable {
         let number = self.next;
         self.next = self.next.checked_add(1).expect("a block is full long before four billion sources");
         self.known.insert(hash, number);
-        self.notes.insert(number, SourceNotes::of(source));
+        let notes = SourceNotes::of(source);
+        self.bytes += size_of_val(&*notes.tags);
+        self.notes.insert(number, notes);
         self.fresh.push((number, source.clone()));
         number
     }
@@ -150,6 +159,11 @@ impl SourceTable {
 fn parts<'a>(resource: &'a Resource, scope: &'a Scope) -> [&'a [u8]; 5] {
     [
         resource.service.as_bytes(),
+/// Bytes that a source takes in memory, more or less.
+pub(super) fn bytes((resource, scope): &Source) -> usize {
+    parts(resource, scope).map(<[u8]>::len).iter().sum()
+}
+
         resource.schema_url.as_bytes(),
         &resource.bytes,
         scope.schema_url.as_bytes(),
@@ -193,4 +207,28 @@ pub(super) fn from_value(key: &[u8], sealed: &[u8]) -> Result<Source, Damaged> {
         Some((Arc::new(resource), Arc::new(scope)))
     };
     read().ok_or(Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sketch::trace;
+
+    #[test]
+    fn sources_of_many_pairs_are_forgotten_in_time() {
+        let drawn = trace(1, "shop | GET / | server | 0-1 | resource:zone=a").remove(0);
+        let pair = &drawn.resource.bytes;
+        let mut sources = SourceTable::new(0);
+        let mut most = 0;
+        for number in 0..40 {
+            let bytes = Bytes::from(pair.repeat(100_000 + number));
+            let resource = Arc::new(Resource { bytes, ..Resource::clone(&drawn.resource) });
+            sources.trim();
+            sources.number(&resource, &drawn.scope);
+            sources.committed();
+            most = most.max(sources.notes().values().map(|notes| 8 * notes.tags.len()).sum());
+        }
+        assert!(most > MAX_KNOWN_BYTES / 2 && most < MAX_KNOWN_BYTES + (4 << 20), "{most}");
+        assert_eq!(sources.next, 40);
+    }
 }

@@ -973,6 +973,28 @@ fn merging_drops_what_is_there_twice() {
     assert_eq!((shelf.store().status().spans, shelf.trace(1).len()), (4, 4));
 }
 
+/// A trace of one span with a resource of its own.
+fn with_large_resource(number: u64, of_span: u64, bytes: usize) -> Vec<Span> {
+    let text = format!("{of_span:x}").repeat(bytes);
+    trace(number, &format!("shop | GET / | server | 0-1 | #{of_span} resource:text={text}"))
+}
+
+#[test]
+fn a_trace_has_room_for_its_resources_or_is_cut() {
+    let shelf = Shelf::new();
+    let spans: Vec<Span> = (1..=3).flat_map(|span| with_large_resource(1, span, 100_000)).collect();
+    shelf.append(1, &spans, BASE);
+    let read = |max_bytes| shelf.store().snapshot().unwrap().trace(trace_id(1), max_bytes).unwrap();
+    assert_eq!((read(250_000).spans.len(), read(250_000).cut), (2, true));
+    assert_eq!((read(310_000).spans.len(), read(310_000).cut), (3, false));
+    // One that they share counts once.
+    let spans = (4..=9).flat_map(|span| trace(2, &format!("shop | a | server | 0-1 | #{span}")));
+    shelf.append(2, &spans.collect::<Vec<_>>(), BASE);
+    let shared = shelf.store().snapshot().unwrap().trace(trace_id(2), usize::MAX).unwrap();
+    let resource = shared.spans[0].resource.bytes.len();
+    assert!(shared.bytes < 6 * (200 + resource + shared.spans[0].body.len()), "{}", shared.bytes);
+}
+
 #[test]
 fn resources_of_many_pairs_do_not_swell_the_filters() {
     let sizes = Sizes { run_spans: 1_000, chunk_spans: 1, trace_spans: 1, ..TINY };
