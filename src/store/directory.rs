@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! version u8 = 1
-//! spans u32 ‖ traces u32 ‖ earliest StartTime u64 ‖ latest StartTime u64 ‖ ExpireTime u64 (ns) ‖ bytes of bodies u64
+//! spans u32 ‖ traces u32 ‖ earliest StartTime u64 ‖ latest StartTime u64 ‖ ExpireTime u64 (ns) ‖ raw bytes u64
 //! chunks u32, then of each: TraceID 16 ‖ SpanID 8 of the first ‖ spans u32 ‖ bytes u32 ‖ earliest u64 ‖ latest u64
 //! filter of the TraceIDs, to the end
 //! ```
@@ -34,7 +34,7 @@ pub(super) struct Run {
     pub(super) starts: RangeInclusive<Timestamp>,
     /// When its time is over.
     pub(super) expire_time: Timestamp,
-    /// Bytes of the spans' messages as they came.
+    /// Bytes of the spans' messages as they came, and of their resources and scopes, each once.
     pub(super) raw_bytes: u64,
     /// In the order of their first spans.
     pub(super) chunks: Vec<ChunkEntry>,

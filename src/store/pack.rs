@@ -98,6 +98,7 @@ impl Packer {
             chunks.push(blob);
             packed(piece.end, seen);
         }
+        run.run.raw_bytes += services.bytes_of_sources(notes);
         let (index, names) = services.finish();
         Ok(Packed { run: run.finish(), chunks, index, tags: bloom::tags_row(&filters.all), names })
     }
@@ -112,7 +113,6 @@ impl Packer {
     }
 }
 
-/// The directory's entry in the making.
 /// The filters of a run's chunks in the making.
 #[derive(Default)]
 struct Filters {
@@ -131,6 +131,7 @@ impl Filters {
     }
 }
 
+/// The directory's entry in the making.
 struct RunBuilder {
     run: Run,
     /// Of the traces.
@@ -284,6 +285,11 @@ impl Services {
                 rows.len() - 1
             })
         })
+    }
+
+    /// Each source is read once when the run is, and kept as long as its spans are.
+    fn bytes_of_sources(&self, notes: &HashMap<u32, SourceNotes>) -> u64 {
+        self.by_source.keys().map(|source| notes[source].bytes as u64).sum()
     }
 
     /// The rows, and what is listed of them.

@@ -19,7 +19,7 @@ pub(super) struct Sizes {
     /// Small runs that are merged in the active block once there are so many, or so many spans in them.
     pub(super) many_runs: usize,
     pub(super) many_spans: u32,
-    /// The most that is merged at once: runs, and spans and bytes of bodies, which are in memory meanwhile.
+    /// The most that is merged at once: runs, and spans and raw bytes, which are in memory meanwhile.
     pub(super) merged_runs: usize,
     pub(super) merged_spans: u32,
     pub(super) merged_bytes: u64,

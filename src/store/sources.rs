@@ -39,6 +39,8 @@ pub(super) struct SourceNotes {
     pub(super) service: Arc<str>,
     /// [`source_tags`].
     pub(super) tags: Arc<[u64]>,
+    /// [`bytes`] of the source.
+    pub(super) bytes: usize,
 }
 
 impl SourceNotes {
@@ -46,6 +48,7 @@ impl SourceNotes {
         Self {
             service: crate::store::shortened(&source.0.service).into(),
             tags: source_tags(&source.0, &source.1).into(),
+            bytes: bytes(source),
         }
     }
 }
@@ -57,11 +60,11 @@ pub(super) struct SourceTable {
     seed: u64,
     known: HashMap<u128, u32>,
     notes: HashMap<u32, SourceNotes>,
+    /// Bytes of the notes.
+    bytes: usize,
     next: u32,
     /// Those that were looked up last: spans of one source come in a row.
     last: Option<(Source, u32)>,
-    /// Bytes of the notes.
-    bytes: usize,
     /// Not written yet.
     fresh: Vec<(u32, Source)>,
 }
@@ -73,10 +76,10 @@ impl SourceTable {
             seed: RandomState::new().hash_one(0u8),
             known: HashMap::new(),
             notes: HashMap::new(),
+            bytes: 0,
             next,
             last: None,
             fresh: Vec::new(),
-            bytes: 0,
         }
     }
 
@@ -90,10 +93,10 @@ impl SourceTable {
         if self.known.len() > MAX_KNOWN || self.bytes > MAX_KNOWN_BYTES {
             self.known.clear();
             self.notes.clear();
+            self.bytes = 0;
             self.last = None;
         }
     }
-            self.bytes = 0;
 
     /// The number of a source; a new one when it is not known.
     pub(super) fn number(&mut self, resource: &Arc<Resource>, scope: &Arc<Scope>) -> u32 {
@@ -156,14 +159,14 @@ impl SourceTable {
     }
 }
 
-fn parts<'a>(resource: &'a Resource, scope: &'a Scope) -> [&'a [u8]; 5] {
-    [
-        resource.service.as_bytes(),
 /// Bytes that a source takes in memory, more or less.
 pub(super) fn bytes((resource, scope): &Source) -> usize {
     parts(resource, scope).map(<[u8]>::len).iter().sum()
 }
 
+fn parts<'a>(resource: &'a Resource, scope: &'a Scope) -> [&'a [u8]; 5] {
+    [
+        resource.service.as_bytes(),
         resource.schema_url.as_bytes(),
         &resource.bytes,
         scope.schema_url.as_bytes(),

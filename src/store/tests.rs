@@ -980,6 +980,20 @@ fn with_large_resource(number: u64, of_span: u64, bytes: usize) -> Vec<Span> {
 }
 
 #[test]
+fn what_is_merged_at_once_counts_resources() {
+    let sizes = Sizes { merged_bytes: 256 << 10, ..TINY };
+    let shelf = Shelf::with(settings(), sizes);
+    for number in 1..=6 {
+        shelf.append(number, &with_large_resource(number, number, 100_000), BASE);
+    }
+    shelf.store().roll(BASE).unwrap();
+    for _ in 0..3 {
+        assert_eq!(shelf.store().merge().unwrap().map(|merged| merged.runs), Some(2));
+    }
+    assert_eq!(shelf.store().merge().unwrap(), None);
+}
+
+#[test]
 fn a_trace_has_room_for_its_resources_or_is_cut() {
     let shelf = Shelf::new();
     let spans: Vec<Span> = (1..=3).flat_map(|span| with_large_resource(1, span, 100_000)).collect();
