@@ -114,7 +114,7 @@ proptest! {
                 _ => {}
             }
         }
-        let spans = literal.spans_after(None, usize::MAX).unwrap();
+        let spans = literal.spans_after(None, (usize::MAX, usize::MAX)).unwrap();
         let query = Query::new(packed);
         for conditions in &asked {
             let expected = looked_at(&spans, conditions);

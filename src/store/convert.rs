@@ -64,9 +64,11 @@ impl Store {
             literal::Settings { cache_bytes: CACHE_BYTES, max_age: self.blocks.settings().max_age };
         let old = literal::Store::open(&self.blocks.files().path(BLOCKS), &settings)?;
         let done = self.cursor(CONVERSION, 0)?.unwrap_or(0);
+        // The same batches at every attempt: they are told apart by their number alone.
+        let most = (self.sizes.conversion_spans, self.sizes.conversion_bytes);
         let (mut sequence, mut after, mut spans) = (0, None, 0);
         loop {
-            let batch = old.spans_after(after, self.sizes.conversion_spans)?;
+            let batch = old.spans_after(after, most)?;
             let Some(last) = batch.last() else { break };
             after = Some(literal::Identity::of(last));
             sequence += 1;
@@ -77,7 +79,7 @@ impl Store {
         }
         let mut after = None;
         loop {
-            let batch = old.pinned_after(after, self.sizes.conversion_spans)?;
+            let batch = old.pinned_after(after, most)?;
             let Some(last) = batch.last() else { break };
             after = Some(literal::Identity::of(last));
             for trace in batch.chunk_by(|one, other| one.trace_id == other.trace_id) {

@@ -23,8 +23,9 @@ pub(super) struct Sizes {
     pub(super) merged_runs: usize,
     pub(super) merged_spans: u32,
     pub(super) merged_bytes: u64,
-    /// Spans of one batch when an older format is taken over.
+    /// Spans of one batch when an older format is taken over, and bytes of rows behind which it ends.
     pub(super) conversion_spans: usize,
+    pub(super) conversion_bytes: usize,
 }
 
 impl Default for Sizes {
@@ -43,6 +44,7 @@ impl Default for Sizes {
             merged_spans: 30_000,
             merged_bytes: 32 << 20,
             conversion_spans: 10_000,
+            conversion_bytes: 16 << 20,
         }
     }
 }

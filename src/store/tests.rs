@@ -51,6 +51,7 @@ pub(super) const TINY: Sizes = Sizes {
     merged_spans: 80,
     merged_bytes: 8 << 20,
     conversion_spans: 2,
+    conversion_bytes: 1 << 20,
 };
 
 impl Store {
@@ -1116,6 +1117,19 @@ fn what_format_1_holds_is_taken_over() {
     store.expire(BASE.plus(DAY)).unwrap();
     let snapshot = store.snapshot().unwrap();
     assert_eq!((traced(&snapshot, 1).len(), traced(&snapshot, 2).len()), (4, 0), "it is pinned");
+}
+
+#[test]
+fn large_spans_of_format_1_come_in_small_batches() {
+    let folder = of_format_1();
+    let settings = literal::Settings { cache_bytes: 1 << 20, max_age: DAY };
+    let old = literal::Store::open(&folder.path().join(BLOCKS), &settings).unwrap();
+    let (mut all, mut after) = (Vec::new(), None);
+    while let Some(span) = old.spans_after(after, (100, 1)).unwrap().pop() {
+        after = Some(literal::Identity::of(&span));
+        all.push(span);
+    }
+    assert_eq!((all.len(), all), (5, old.spans_after(None, (100, usize::MAX)).unwrap()));
 }
 
 #[test]

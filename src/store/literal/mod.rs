@@ -151,14 +151,15 @@ impl Store {
         self.engine.write(|transaction| expiry::expire(transaction, &self.losses, now))
     }
 
-    /// So many spans at most, in the order of their identities, from behind one of them.
-    pub fn spans_after(&self, after: Option<Identity>, count: usize) -> Result<Vec<Span>, Error> {
-        self.ask(|snapshot| snapshot.spans_after(schema::SPANS, after, count))
+    /// So many spans at most, in the order of their identities, from behind one of them, and none behind so many bytes
+    /// of rows.
+    pub fn spans_after(&self, after: Option<Identity>, most: (usize, usize)) -> Result<Vec<Span>, Error> {
+        self.ask(|snapshot| snapshot.spans_after(schema::SPANS, after, most))
     }
 
     /// So many pinned spans at most, in the same order.
-    pub fn pinned_after(&self, after: Option<Identity>, count: usize) -> Result<Vec<Span>, Error> {
-        self.ask(|snapshot| snapshot.spans_after(schema::ARCHIVE, after, count))
+    pub fn pinned_after(&self, after: Option<Identity>, most: (usize, usize)) -> Result<Vec<Span>, Error> {
+        self.ask(|snapshot| snapshot.spans_after(schema::ARCHIVE, after, most))
     }
 
     /// Every buffer's cursor.

@@ -195,23 +195,24 @@ impl Snapshot<'_> {
         })
     }
 
-    /// So many spans at most, in the order of their keys, from behind one of them.
+    /// So many spans at most, in the order of their keys, from behind one of them, and none behind so many bytes.
     pub(super) fn spans_after(
         &self,
         definition: Definition,
         after: Option<Identity>,
-        count: usize,
+        (count, max_bytes): (usize, usize),
     ) -> Result<Vec<Span>, Error> {
         let behind = after.map(Identity::to_key);
         let first = behind.as_ref().map_or(Unbounded, |key| Excluded(&key[..]));
-        let (mut spans, mut maker) = (Vec::new(), SpanMaker::default());
+        let (mut spans, mut maker, mut bytes) = (Vec::new(), SpanMaker::default(), 0);
         self.reading.read(|transaction| {
             let table: Table = transaction.open_table(definition)?;
             for row in table.range::<&[u8]>((first, Unbounded))? {
                 let (key, value) = row?;
                 let span = SpanRow::read(key.value(), value.value()).map(|row| maker.span(&row));
                 spans.extend(self.losses.step_over(definition, span));
-                if spans.len() >= count {
+                bytes += value.value().len();
+                if spans.len() >= count || (bytes >= max_bytes && !spans.is_empty()) {
                     break;
                 }
             }
