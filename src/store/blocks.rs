@@ -10,6 +10,7 @@ use redb::WriteTransaction;
 
 use crate::model::Timestamp;
 use crate::store::block::Block;
+use crate::store::convert::OLD;
 use crate::store::files::{BLOCKS, Files};
 use crate::store::losses::Losses;
 use crate::store::{Error, Settings};
@@ -312,7 +313,8 @@ impl Blocks {
     /// for: others may be filling the disk, and space comes back only when readers are done.
     fn make_space(&self, now: Timestamp) -> Result<u64, Error> {
         let free = self.files.free_bytes().unwrap_or(u64::MAX);
-        let is_enough = free >= self.settings.min_free_bytes;
+        // What the first format's file holds is on the disk twice while it is taken over.
+        let is_enough = free >= self.settings.min_free_bytes || self.files.exists(OLD);
         let mut awaited = self.awaited.lock();
         if awaited.is_some_and(|(_, until)| is_enough || free >= until) {
             *awaited = None;

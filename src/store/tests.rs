@@ -879,6 +879,11 @@ fn the_oldest_block_goes_when_space_is_short() {
     store.expire(BASE).unwrap();
     assert_eq!(left(), [4, 4, 4, 4]);
     files.free.store((1 << 20) - 1, Ordering::SeqCst);
+    // As if the first format's file were being taken over, which is what takes the space.
+    fs::write(files.path(convert::OLD), "").unwrap();
+    store.expire(BASE).unwrap();
+    assert_eq!(left(), [4, 4, 4, 4]);
+    fs::remove_file(files.path(convert::OLD)).unwrap();
     assert_eq!(store.expire(BASE).unwrap().spans, 4);
     assert_eq!(left(), [0, 4, 4, 4], "one at a time");
     files.free.store(1 << 20, Ordering::SeqCst);
