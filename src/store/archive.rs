@@ -1,14 +1,15 @@
-//! Traces that are kept for good: copied into a file of their own, late spans too.
+//! Traces that are kept for good: copied into a file of their own, late spans too, as long as there is room.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use redb::ReadableTable as _;
 
 use crate::model::{Span, Timestamp, TraceId};
-use crate::store::block::Block;
+use crate::store::block::{Block, View};
 use crate::store::chunk::Item;
+use crate::store::directory::Run;
 use crate::store::files::Files;
 use crate::store::losses::Losses;
 use crate::store::pack::{Packer, Seen};
@@ -16,7 +17,7 @@ use crate::store::schema::{ARCHIVE, RESOURCES};
 use crate::store::seal::seal;
 use crate::store::sizes::Sizes;
 use crate::store::sources::SourceTable;
-use crate::store::{Error, Snapshot};
+use crate::store::{Error, Identity, Snapshot, Store, bloom};
 
 /// The file.
 pub(super) const NAME: &str = "archive.redb";
@@ -26,6 +27,13 @@ pub(super) const SEQUENCE: u64 = 0;
 
 /// Memory for its pages.
 const CACHE_BYTES: usize = 2 << 20;
+
+/// Memory for spans on their way into it.
+const PIECE_BYTES: usize = 8 << 20;
+
+/// It takes this part of what blocks may take, beside them, and so many bytes where that is less.
+const PARTS_OF_MAX_BYTES: u64 = 4;
+const LEAST_BYTES: u64 = 16 << 20;
 
 /// Pinned traces.
 #[derive(Debug)]
@@ -85,22 +93,65 @@ impl Archive {
         spans.iter().filter(|span| pinned.contains(&span.trace_id)).cloned().collect()
     }
 
-    /// Copies spans; those that are here already are left out. `pin` keeps all spans of a trace from now on.
+    /// Keeps a trace for good; false when there is no such trace. It is copied piece by piece, and is pinned with the
+    /// last one: what a failure leaves of it is gone over when it is pinned again.
+    pub(super) fn pin(&self, snapshot: &Snapshot<'_>, id: TraceId, now: Timestamp) -> Result<bool, Error> {
+        let (mut piece, mut is_found) = (Piece::default(), false);
+        each_span(snapshot, id, |span| {
+            is_found = true;
+            if piece.add(span) {
+                return Ok(());
+            }
+            self.add_within(limit(snapshot.store), snapshot, &mut std::mem::take(&mut piece).spans, None)
+        })?;
+        if is_found {
+            self.add_within(limit(snapshot.store), snapshot, &mut piece.spans, Some((id, now)))?;
+        }
+        Ok(is_found)
+    }
+
+    /// Copies what came late of pinned traces; what there is no room for is counted.
+    pub(super) fn add_late(&self, snapshot: &Snapshot<'_>, mut spans: Vec<Span>) -> Result<(), Error> {
+        match self.add_within(limit(snapshot.store), snapshot, &mut spans, None) {
+            Err(error @ Error::ArchiveFull { .. }) => {
+                snapshot.store.losses.leave_uncopied(spans.len() as u64, &error);
+                Ok(())
+            }
+            added => added,
+        }
+    }
+
+    /// Copies spans, however many there are; those that are here already are left out. `pin` keeps all spans of a trace
+    /// from now on.
     pub(super) fn add(
         &self,
         snapshot: &Snapshot<'_>,
         mut spans: Vec<Span>,
         pin: Option<(TraceId, Timestamp)>,
     ) -> Result<(), Error> {
+        self.add_within(u64::MAX, snapshot, &mut spans, pin)
+    }
+
+    /// The same within a limit; takes out of `spans` what is here already.
+    fn add_within(
+        &self,
+        limit: u64,
+        snapshot: &Snapshot<'_>,
+        spans: &mut Vec<Span>,
+        pin: Option<(TraceId, Timestamp)>,
+    ) -> Result<(), Error> {
         let mut writer = self.writer.lock();
-        self.leave_out_known(snapshot, &mut spans)?;
+        self.leave_out_known(snapshot, spans)?;
         if spans.is_empty() && pin.is_none_or(|(id, _)| self.pinned.read().contains(&id)) {
             return Ok(());
+        }
+        if !spans.is_empty() && self.block.summary().bytes >= limit {
+            return Err(Error::ArchiveFull { limit });
         }
         if !self.block.is_sound(&snapshot.store.losses)? {
             return Err(self.block.only_read());
         }
-        let written = self.write(&mut writer, &snapshot.store.losses, &spans, pin);
+        let written = self.write(&mut writer, &snapshot.store.losses, spans, pin);
         match written {
             Ok(()) => self.pinned.write().extend(pin.map(|(id, _)| id)),
             // What is on the disk is not known: the sources' numbers are read again.
@@ -110,17 +161,17 @@ impl Archive {
     }
 
     fn leave_out_known(&self, snapshot: &Snapshot<'_>, spans: &mut Vec<Span>) -> Result<(), Error> {
-        spans.sort_unstable_by_key(|span| (span.trace_id, span.span_id, span.content_hash));
-        spans.dedup_by_key(|span| (span.trace_id, span.span_id, span.content_hash));
-        let mut known: HashMap<TraceId, HashSet<_>> = HashMap::new();
-        for span in spans.iter() {
-            if !known.contains_key(&span.trace_id) {
-                let stored = snapshot.pinned_spans(span.trace_id)?;
-                let identities = stored.into_iter().map(|span| (span.span_id, span.content_hash));
-                known.insert(span.trace_id, identities.collect());
+        spans.sort_unstable_by_key(Identity::of);
+        spans.dedup_by_key(|span| Identity::of(span));
+        // As it is now: the archive changes on its own.
+        let view = self.block.view(&snapshot.store.losses)?;
+        let mut known = HashSet::new();
+        for trace in spans.chunk_by(|one, other| one.trace_id == other.trace_id) {
+            for run in view.runs.iter() {
+                add_known(snapshot, (&view, run), trace, &mut known)?;
             }
         }
-        spans.retain(|span| !known[&span.trace_id].contains(&(span.span_id, span.content_hash)));
+        spans.retain(|span| !known.contains(&Identity::of(span)));
         Ok(())
     }
 
@@ -165,6 +216,84 @@ impl Archive {
         sources.committed();
         Ok(())
     }
+}
+
+/// What the archive may take; a piece more, for it is looked at before each.
+fn limit(store: &Store) -> u64 {
+    (store.blocks.max_bytes() / PARTS_OF_MAX_BYTES).max(LEAST_BYTES)
+}
+
+/// Spans that are copied at once.
+#[derive(Default)]
+struct Piece {
+    spans: Vec<Span>,
+    bytes: usize,
+}
+
+impl Piece {
+    /// Whether there is room for more.
+    fn add(&mut self, span: Span) -> bool {
+        let is_another = |last: &Span| {
+            !Arc::ptr_eq(&last.resource, &span.resource) || !Arc::ptr_eq(&last.scope, &span.scope)
+        };
+        if self.spans.last().is_none_or(is_another) {
+            self.bytes += span.resource.bytes.len() + span.scope.bytes.len();
+        }
+        self.bytes += size_of::<Span>() + span.body.len();
+        self.spans.push(span);
+        self.bytes < PIECE_BYTES
+    }
+}
+
+/// The spans of a trace, one after the other: what the archive has of it, then all blocks'. Some may come twice.
+fn each_span(
+    snapshot: &Snapshot<'_>,
+    id: TraceId,
+    mut take: impl FnMut(Span) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let hash = bloom::trace_hash(id);
+    for block in [&snapshot.store.archive.block].into_iter().chain(snapshot.searched_blocks()) {
+        let Some(view) = snapshot.step_over_damage(snapshot.view(block), block)? else { continue };
+        for run in view.runs.iter().filter(|run| snapshot.is_current(block, run)) {
+            for (number, entry) in run.chunks_of(id, hash) {
+                let chunk = snapshot.chunk(&view, run, number, entry);
+                let Some(chunk) = snapshot.step_over_damage(chunk, block)?.flatten() else { continue };
+                for place in chunk.trace(id) {
+                    snapshot.span_of(&view, &chunk, place)?.map_or(Ok(()), &mut take)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds what a run has of the spans, which are of one trace and sorted: only chunks in which they would stand are read,
+/// and of these only the spans with their ids.
+fn add_known(
+    snapshot: &Snapshot<'_>,
+    (view, run): (&View, &Run),
+    trace: &[Span],
+    known: &mut HashSet<Identity>,
+) -> Result<(), Error> {
+    let id = trace[0].trace_id;
+    for (number, entry) in run.chunks_of(id, bloom::trace_hash(id)) {
+        // The spans of one id are all in one chunk.
+        let start = trace.partition_point(|span| (id, span.span_id) < entry.first);
+        let end = run
+            .chunks
+            .get(number as usize + 1)
+            .map_or(trace.len(), |next| trace.partition_point(|span| (id, span.span_id) < next.first));
+        if start >= end {
+            continue;
+        }
+        let Some(chunk) = snapshot.store.chunk(view, run, number, entry)? else { continue };
+        for same in trace[start..end].chunk_by(|one, other| one.span_id == other.span_id) {
+            for place in chunk.find(id, same[0].span_id) {
+                known.extend(snapshot.span_of(view, &chunk, place)?.map(|span| Identity::of(&span)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The traces that are pinned.

@@ -47,6 +47,14 @@ pub enum Error {
         /// Which.
         path: PathBuf,
     },
+    /// No more can be pinned.
+    #[error(
+        "keep a trace for good: those that are kept take {limit} bytes or more, a quarter of store.max_bytes"
+    )]
+    ArchiveFull {
+        /// What they may take.
+        limit: u64,
+    },
     /// redb could not do it.
     #[error("use the span store")]
     Engine(#[source] Box<redb::Error>),
@@ -76,7 +84,10 @@ impl Error {
                 _ => false,
             },
             Self::Engine(error) => is_damage_met(error),
-            Self::File { .. } | Self::NewerFormat { .. } | Self::TooLarge { .. } => false,
+            Self::File { .. }
+            | Self::NewerFormat { .. }
+            | Self::TooLarge { .. }
+            | Self::ArchiveFull { .. } => false,
         }
     }
 
@@ -97,6 +108,7 @@ impl Error {
             | Self::DamagedFormat { .. }
             | Self::OnlyRead { .. }
             | Self::TooLarge { .. }
+            | Self::ArchiveFull { .. }
             | Self::Panicked(_) => None,
         };
         source.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))

@@ -35,6 +35,16 @@ impl Losses {
         }
     }
 
+    /// Late spans of pinned traces are not kept longer than others.
+    pub(super) fn leave_uncopied(&self, spans: u64, error: &crate::store::Error) {
+        let before = self.left_out.fetch_add(spans, Ordering::Relaxed);
+        let count = before + spans;
+        if before.checked_ilog2() != count.checked_ilog2() {
+            let error = error as &(dyn std::error::Error + 'static);
+            tracing::warn!(error, count, "late spans of pinned traces are not kept for good");
+        }
+    }
+
     /// A block could not be read.
     pub(super) fn damaged_block(&self, block: &str, error: &crate::store::Error) {
         let count = self.damaged_rows.fetch_add(1, Ordering::Relaxed) + 1;

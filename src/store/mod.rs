@@ -4,7 +4,7 @@
 //! from it, or nothing of it is. A span that comes again is stored once in effect. Every value carries a checksum that
 //! is looked at on every read: what is damaged is counted and left out, never handed out, and the rest is served. A
 //! failed or panicking engine is reported once and opened again by the next call. Bytes on the disk stay within
-//! [`Settings::max_bytes`] and one block: the oldest block goes whole, in the time of an unlink, and those who read it
+//! [`Settings::max_bytes`] and one block, and a quarter of that for pinned traces: the oldest block goes whole, in the time of an unlink, and those who read it
 //! go on reading. Readers wait for nobody.
 //!
 //! Limits: names in keys [`MAX_NAME_BYTES`]; a block lists 10 000 services and 100 000 operations; a retry, a parent or
@@ -174,7 +174,8 @@ pub struct Status {
     pub engine_failures: u64,
     /// Damaged files in quarantine.
     pub set_aside: u64,
-    /// Names, calls and minutes that were not listed or counted because a table was full.
+    /// Names, calls and minutes that were not listed or counted because a table was full, and late spans of pinned
+    /// traces that there was no room to keep.
     pub left_out: u64,
     /// Traces that were not looked for in every earlier run: retries among them count twice.
     pub unchecked: u64,
@@ -254,7 +255,7 @@ impl Store {
         let pinned = self.archive.pinned_among(spans);
         if !pinned.is_empty() {
             // First: a crash between the two leaves a copy too many, not one too few.
-            match self.archive.add(&self.snapshot()?, pinned, None) {
+            match self.archive.add_late(&self.snapshot()?, pinned) {
                 // No reason to store nothing any more.
                 Err(error) if error.is_damage() => {
                     self.losses.damaged_block(self.archive.block.name(), &error)
@@ -289,17 +290,12 @@ impl Store {
         ask().or_else(|error| if error.is_echo() { ask() } else { Err(error) })
     }
 
-    /// Keeps a trace for good, spans of it that are still to come included; false when there is no such trace.
+    /// Keeps a trace for good, spans of it that are still to come included; false when there is no such trace, and
+    /// [`Error::ArchiveFull`] when those that are kept leave no room for it.
     pub fn pin(&self, trace_id: TraceId, now: Timestamp) -> Result<bool, Error> {
         // No span of it comes in between.
         let _appender = self.appender.lock();
-        let snapshot = self.snapshot()?;
-        let spans = snapshot.trace(trace_id, usize::MAX)?.spans;
-        if spans.is_empty() {
-            return Ok(false);
-        }
-        self.archive.add(&snapshot, spans, Some((trace_id, now)))?;
-        Ok(true)
+        self.archive.pin(&self.snapshot()?, trace_id, now)
     }
 
     /// Hides what is due at `now`, and drops blocks of which everything is due, or which are too many for

@@ -174,13 +174,6 @@ impl<'s> Snapshot<'s> {
         self.gather(self.blocks(), id, Some(span_ids), max_bytes)
     }
 
-    /// The spans of a trace in the archive.
-    pub(super) fn pinned_spans(&self, id: TraceId) -> Result<Vec<Span>, Error> {
-        // As it is now: the archive changes on its own.
-        self.views.lock().remove(&crate::store::archive::SEQUENCE);
-        Ok(self.gather([&self.store.archive.block], id, None, usize::MAX)?.spans)
-    }
-
     pub(super) fn gather<'b>(
         &'b self,
         blocks: impl IntoIterator<Item = &'b Arc<Block>>,

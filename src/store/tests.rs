@@ -699,6 +699,66 @@ fn a_batch_that_ends_in_a_panic_is_stored_by_the_next_try() {
     assert_eq!((shelf.calls().len(), shelf.store().status().waiting), (3, 0));
 }
 
+/// Spans of a mebibyte that cannot be packed any smaller.
+fn heavy(trace: u64, spans: std::ops::Range<u64>) -> Vec<Span> {
+    let drawn = crate::model::sketch::trace(trace, "shop | GET | server | 0-1").remove(0);
+    let body = |number: u64| {
+        let words = (0..1 << 17).map(|place| bloom::trace_hash(trace_id(number << 32 | place)));
+        Bytes::from(words.flat_map(u64::to_le_bytes).collect::<Vec<u8>>())
+    };
+    let of = |number| {
+        let body = body(trace << 16 | number);
+        let content_hash = content_hash(&drawn.resource, &drawn.scope, &body);
+        Span { span_id: span_id(number), body, content_hash, ..drawn.clone() }
+    };
+    spans.map(of).collect()
+}
+
+#[test]
+fn a_trace_is_pinned_piece_by_piece() {
+    let shelf = Shelf::new();
+    shelf.append(1, &heavy(1, 1..11), BASE);
+    for _again in 0..2 {
+        assert!(shelf.store().pin(trace_id(1), BASE).unwrap());
+        let archive = shelf.store().archive.block.summary();
+        assert_eq!((archive.spans, archive.runs), (10, 2), "8 MiB, and the rest");
+    }
+    shelf.append(2, &heavy(1, 10..12), BASE);
+    assert_eq!(shelf.store().archive.block.summary().spans, 11, "one is there already");
+    shelf.store().roll(BASE).unwrap();
+    assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap().spans, 11);
+    assert_eq!(shelf.trace(1).len(), 11);
+}
+
+#[test]
+fn no_more_is_pinned_than_a_quarter_of_what_there_may_be() {
+    let mut shelf = Shelf::with(Settings { max_bytes: Some(64 << 20), ..settings() }, Sizes::default());
+    let mut number = 1;
+    let error = loop {
+        shelf.append(number, &heavy(number, 1..4), BASE);
+        match shelf.store().pin(trace_id(number), BASE) {
+            Ok(is_there) => assert!(is_there),
+            Err(error) => break error,
+        }
+        number += 1;
+    };
+    assert!(
+        error.to_string().contains("take 16777216 bytes or more, a quarter of store.max_bytes"),
+        "{error}"
+    );
+    shelf.reopen(BASE);
+    assert!(shelf.store().pin(trace_id(1), BASE).unwrap(), "it is pinned already");
+    shelf.store().pin(trace_id(number), BASE).unwrap_err();
+    assert_eq!(shelf.append(number + 1, &heavy(1, 3..6), BASE).new, 2);
+    let status = shelf.store().status();
+    assert_eq!(
+        (status.traces_pinned, status.left_out),
+        (number - 1, 2),
+        "of the late ones one is there already"
+    );
+    assert!(status.archive_bytes < 40 << 20, "{status:?}");
+}
+
 #[test]
 fn a_crash_loses_nothing_that_was_appended() {
     let shelf = Shelf::new();
