@@ -2,6 +2,7 @@
 //!
 //! One thread. Nothing waits for it but space on the disk, and that is also made where a commit finds none.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -59,18 +60,11 @@ struct Worker {
 
 impl Worker {
     fn run(&self) {
-        let mut rest = 0;
+        let mut expiry = Chore::new("removing what is past its time");
+        let mut merging = Chore::new("merging runs of the store");
         while !self.is_over() {
-            match self.expire() {
-                Ok(()) if rest == 0 => {
-                    if let Err(error) = self.merge() {
-                        rest = REST;
-                        told("runs of the store could not be merged", &error);
-                    }
-                }
-                Ok(()) => rest -= 1,
-                Err(error) => told("what is past its time could not be removed", &error),
-            }
+            expiry.round(|| self.expire());
+            merging.round(|| self.merge());
             std::thread::park_timeout(EVERY);
         }
     }
@@ -96,6 +90,76 @@ impl Worker {
     }
 }
 
-fn told(what: &'static str, error: &Error) {
-    tracing::warn!(error = error as &(dyn std::error::Error + 'static), "{what}; it is tried again");
+/// Something that is done in every round, unless it failed a moment ago.
+struct Chore {
+    /// Said in the log.
+    what: &'static str,
+    is_failing: bool,
+    /// Rounds that are left out.
+    rest: u32,
+}
+
+impl Chore {
+    fn new(what: &'static str) -> Self {
+        Self { what, is_failing: false, rest: 0 }
+    }
+
+    fn round(&mut self, work: impl FnOnce() -> Result<(), Error>) {
+        if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
+        // Unwind safety: what the store holds is changed by commits, which are whole or not at all.
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(())) if self.is_failing => {
+                self.is_failing = false;
+                tracing::info!("{} works again", self.what);
+            }
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.failed(&error),
+            Err(_panic) => self.failed(&Defect),
+        }
+    }
+
+    /// Said once, until it works again: a disk may fail for days.
+    fn failed(&mut self, error: &(dyn std::error::Error + 'static)) {
+        if !self.is_failing {
+            tracing::error!(error, "{} failed; it is tried again every half minute", self.what);
+        }
+        (self.is_failing, self.rest) = (true, REST);
+    }
+}
+
+/// A panic, told by its hook.
+#[derive(Debug, thiserror::Error)]
+#[error("a defect of this program was met")]
+struct Defect;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_done_again_after_a_rest() {
+        let failures: [fn() -> Result<(), Error>; 2] =
+            [|| Err(Error::ArchiveFull { limit: 0 }), || panic!("a defect")];
+        for fail in failures {
+            let (mut chore, mut done) = (Chore::new("doing it"), 0);
+            chore.round(fail);
+            for _round in 0..REST {
+                chore.round(|| {
+                    done += 1;
+                    Ok(())
+                });
+            }
+            assert_eq!((done, chore.is_failing), (0, true));
+            for _round in 0..3 {
+                chore.round(|| {
+                    done += 1;
+                    Ok(())
+                });
+            }
+            assert_eq!((done, chore.is_failing), (3, false));
+        }
+    }
 }
