@@ -75,7 +75,7 @@ impl Worker {
 
     fn expire(&self) -> Result<(), Error> {
         let expired = self.store.expire(self.clock.now())?;
-        self.counts.expired_spans.add(expired.spans);
+        self.counts.expired_spans.add(expired);
         Ok(())
     }
 

@@ -136,15 +136,6 @@ pub struct Appended {
     pub duplicates: u64,
 }
 
-/// What expiry did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Expired {
-    /// Spans that were removed.
-    pub spans: u64,
-    /// Whether more may be due: call again.
-    pub more: bool,
-}
-
 /// How much there is, and what was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
@@ -299,8 +290,8 @@ impl Store {
     }
 
     /// Hides what is due at `now`, and drops blocks of which everything is due, or which are too many for
-    /// [`Settings::max_bytes`] or [`Settings::min_free_bytes`].
-    pub fn expire(&self, now: Timestamp) -> Result<Expired, Error> {
+    /// [`Settings::max_bytes`] or [`Settings::min_free_bytes`]. Returns how many spans went with them.
+    pub fn expire(&self, now: Timestamp) -> Result<u64, Error> {
         self.expired.fetch_max(now.nanos(), Ordering::Relaxed);
         let is_over = |active: &Arc<Block>| {
             let summary = active.summary();
@@ -314,7 +305,7 @@ impl Store {
         }
         self.blocks.spare_memory();
         spans += self.blocks.retain(now)?;
-        rolled.map(|()| Expired { spans, more: false })
+        rolled.map(|()| spans)
     }
 
     /// Begins a new block: the one before is not written to any more.

@@ -41,7 +41,7 @@ use crate::store::literal::append::Moment;
 use crate::store::literal::schema::{CURSOR, TABLES};
 use crate::store::losses::Losses;
 
-pub use crate::store::{Appended, Cursor, Error, Expired};
+pub use crate::store::{Appended, Cursor, Error};
 
 /// How it is run.
 #[derive(Debug, Clone)]
@@ -50,6 +50,15 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// How long a span is kept after it was stored.
     pub max_age: Duration,
+}
+
+/// What expiry did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expired {
+    /// Spans that were removed.
+    pub spans: u64,
+    /// Whether more may be due: call again.
+    pub more: bool,
 }
 
 /// How much there is.
