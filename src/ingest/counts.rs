@@ -59,6 +59,4 @@ pub struct DrainCounts {
     pub failing: AtomicBool,
     /// Runs of the store that became parts of others.
     pub merged_runs: Counter,
-    /// Spans of blocks that were dropped.
-    pub expired_spans: Counter,
 }

@@ -257,12 +257,11 @@ impl Worker {
     }
 
     fn expire(&self) {
-        match self.store.expire(self.clock.now()) {
-            Ok(expired) => drop(self.counts.expired_spans.add(expired)),
-            Err(error) => tracing::error!(
+        if let Err(error) = self.store.expire(self.clock.now()) {
+            tracing::error!(
                 error = &error as &(dyn std::error::Error + 'static),
                 "expired spans could not be removed"
-            ),
+            );
         }
     }
 }

@@ -115,10 +115,10 @@ impl Report {
         let columns = [
             ("spans_total", "Spans written to the store.", &counts.stored_spans),
             ("duplicate_spans_total", "Spans the store had already.", &counts.duplicate_spans),
-            ("expired_spans_total", "Spans whose time was over.", &counts.expired_spans),
             ("commits_total", "Commits.", &counts.commits),
             ("failed_commits_total", "Commits that were tried again.", &counts.failed_commits),
             ("damaged_frames_total", "Frames without readable spans.", &counts.damaged_frames),
+            ("merged_runs_total", "Sorted runs that became parts of others.", &counts.merged_runs),
         ];
         for (name, help, counter) in columns {
             text.single(&format!("tracelodge_store_{name}"), "counter", help, &[], counter.value());
@@ -134,6 +134,12 @@ impl Report {
             ("blocks", "gauge", "Files of spans.", status.blocks),
             ("runs", "gauge", "Sorted runs in them.", status.runs),
             ("stored_spans", "gauge", "Spans in the store.", status.spans),
+            (
+                "expired_spans_total",
+                "counter",
+                "Spans of blocks that were dropped, for whatever reason.",
+                status.dropped_spans.iter().sum(),
+            ),
             ("pinned_traces", "gauge", "Traces kept for good.", status.traces_pinned),
             ("damaged_rows_total", "counter", "Damaged rows met and left out.", status.damaged_rows),
             ("engine_failures_total", "counter", "Times a file was opened again.", status.engine_failures),
@@ -141,7 +147,7 @@ impl Report {
             (
                 "left_out_total",
                 "counter",
-                "Names and counts that a full table had no room for.",
+                "Names, counts and late spans of pinned traces that there was no room for.",
                 status.left_out,
             ),
             ("unchecked_total", "counter", "Traces not looked for in every earlier run.", status.unchecked),
