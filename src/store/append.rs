@@ -35,6 +35,8 @@ pub(super) struct Appender {
     pending: Pending,
     known: Known,
     packer: Packer,
+    /// Whether the block has hardly any room left for minutes of operations; known after an append.
+    is_counted_full: bool,
 }
 
 /// A batch, sorted, each span once and none that is stored already.
@@ -56,6 +58,7 @@ impl Appender {
             pending: Pending::default(),
             known: Known::default(),
             packer: Packer::new(sizes),
+            is_counted_full: false,
         }
     }
 
@@ -122,13 +125,13 @@ impl Appender {
         for (service, operation, kind) in runs.iter().flat_map(|packed| &packed.names) {
             self.names.add(service, operation, *kind, &store.losses);
         }
-        block.commit(&store.losses, |transaction, before| {
+        self.is_counted_full = block.commit(&store.losses, |transaction, before| {
             let write = Write { store, transaction, now };
-            write.batch(self, &runs, &counted)?;
+            let is_counted_full = write.batch(self, &runs, &counted)?;
             if let Some(cursor) = cursor {
                 write_cursor(transaction, cursor)?;
             }
-            Ok(((), with_runs(before, &runs)))
+            Ok((is_counted_full, with_runs(before, &runs)))
         })?;
         self.committed(&block, &batch.items, &runs, counted);
         Ok(appended)
@@ -137,7 +140,7 @@ impl Appender {
     /// The block to write to, with what is kept of it in memory.
     fn block(&mut self, store: &Store, now: Timestamp) -> Result<Arc<Block>, Error> {
         // A block that fails for damage again and again is left as it is.
-        if store.blocks.is_roll_due(now) || self.damaged > 1 {
+        if store.blocks.is_roll_due(now) || self.damaged > 1 || self.is_counted_full {
             self.roll(store, now)?;
         }
         let active = store.blocks.active().expect("one was begun if there was none");
@@ -164,7 +167,7 @@ impl Appender {
             pending.write_all(transaction, || block.new_run())
         })?;
         (self.names, self.sources) = (Names::default(), Some(SourceTable::new(0)));
-        (self.block, self.damaged) = (Some(block.sequence), 0);
+        (self.block, self.damaged, self.is_counted_full) = (Some(block.sequence), 0, false);
         self.tell(store);
         store.blocks.retain(now)
     }
@@ -349,7 +352,7 @@ struct Write<'w> {
 }
 
 impl Write<'_> {
-    fn batch(&self, appender: &Appender, runs: &[Packed], counted: &Counted) -> Result<(), Error> {
+    fn batch(&self, appender: &Appender, runs: &[Packed], counted: &Counted) -> Result<bool, Error> {
         for packed in runs {
             packed.write(self.transaction)?;
         }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use redb::{ReadTransaction, WriteTransaction};
+use redb::{ReadTransaction, ReadableTableMetadata as _, WriteTransaction};
 
 use crate::model::{SpanKind, Timestamp};
 use crate::store::Error;
@@ -21,6 +21,9 @@ pub(super) const RED: Definition = Definition::new("jaeger.red");
 
 /// Rows of one file: operations times the minutes in which they ran. Further ones are not counted.
 const MAX_ROWS: u64 = 100_000;
+
+/// With so many a new file is due, so that further ones are counted there.
+const MANY_ROWS: u64 = MAX_ROWS / 10 * 9;
 
 /// Minutes of operations that one question reads.
 const MAX_READ: usize = 200_000;
@@ -68,12 +71,17 @@ impl Red {
     }
 }
 
-/// Adds what a batch counted.
-pub(super) fn write(transaction: &WriteTransaction, counted: &Counted, losses: &Losses) -> Result<(), Error> {
+/// Adds what a batch counted; whether the file has hardly any room left.
+pub(super) fn write(
+    transaction: &WriteTransaction,
+    counted: &Counted,
+    losses: &Losses,
+) -> Result<bool, Error> {
     let mut table = transaction.open_table(RED)?;
     let rows =
         counted.red().map(|(red, stats)| (row_key(red.service, red.operation, red.kind, red.minute), stats));
-    add_to_table((RED, &mut table), rows.collect(), MAX_ROWS, losses)
+    add_to_table((RED, &mut table), rows.collect(), MAX_ROWS, losses)?;
+    Ok(table.len()? >= MANY_ROWS)
 }
 
 /// Adds to `into` what one file has.
@@ -126,4 +134,37 @@ fn split_row_key(key: &[u8]) -> Option<(String, String, SpanKind, u32)> {
 pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), Damaged> {
     split_row_key(key).ok_or(Damaged)?;
     Stats::read(unseal(key, value)?).ok_or(Damaged).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::sketch::{BASE, trace};
+    use crate::store::{Cursor, Settings, Store};
+
+    #[test]
+    fn a_block_with_no_room_for_minutes_makes_way_for_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let age = Duration::from_secs(86_400);
+        let settings =
+            Settings { cache_bytes: 16 << 20, max_age: age, max_bytes: Some(1 << 30), min_free_bytes: 0 };
+        let store = Store::open(folder.path(), &settings, BASE).unwrap();
+        let append = |number| {
+            let cursor = Cursor { buffer: [7; 16], signal: 0, sequence: number };
+            store.append(&trace(number, "shop | GET /cart | server | 0-100"), &cursor, BASE).unwrap();
+            store.status().blocks
+        };
+        assert_eq!((append(1), append(2)), (1, 1));
+        let filled = store.blocks.active().unwrap().engine().write(|transaction| {
+            let mut table = transaction.open_table(RED)?;
+            for row in 0..MANY_ROWS {
+                table.insert(&row.to_be_bytes()[..], &[][..])?;
+            }
+            Ok(())
+        });
+        filled.unwrap();
+        assert_eq!([append(3), append(4), append(5)], [1, 2, 2]);
+    }
 }
