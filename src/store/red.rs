@@ -28,6 +28,9 @@ const MANY_ROWS: u64 = MAX_ROWS / 10 * 9;
 /// Minutes of operations that one question reads.
 const MAX_READ: usize = 200_000;
 
+/// Rows that one question looks at, those that it then leaves out among them.
+const MAX_LOOKED_AT: usize = 1_000_000;
+
 /// Whole minutes since the epoch.
 pub fn minute(time: Timestamp) -> u32 {
     // The last moment a timestamp can say is in minute 307 445 734.
@@ -55,6 +58,7 @@ pub struct Red {
     /// Whether there was more than one question reads.
     pub is_cut: bool,
     read: usize,
+    looked_at: usize,
 }
 
 impl Red {
@@ -96,15 +100,40 @@ pub(super) fn read(
         // A name ends with 00, and no operation begins with 0xff: UTF-8 has no such byte.
         let first = key::name(service);
         let last = [&first[..], &[0xff]].concat();
-        for row in table.range::<&[u8]>(&first[..]..=&last[..])? {
-            let (key, value) = row?;
-            losses.step_over(RED, take(key.value(), value.value(), wanted, into));
-            if into.is_cut {
-                return Ok(());
+        let mut from = Some(first.clone());
+        while let Some(start) = from.take() {
+            for row in table.range::<&[u8]>(&start[..]..=&last[..])? {
+                let (key, value) = row?;
+                into.looked_at += 1;
+                into.is_cut |= into.looked_at > MAX_LOOKED_AT;
+                if into.is_cut {
+                    return Ok(());
+                }
+                from = next_wanted(key.value(), first.len(), wanted);
+                if from.is_some() {
+                    break;
+                }
+                losses.step_over(RED, take(key.value(), value.value(), wanted, into));
             }
         }
     }
     Ok(())
+}
+
+/// Where to go on when a row is not wanted: at its operation's first wanted minute, or at the next operation. `None`
+/// for a row that is wanted, and for one whose key is none, which says nothing of its neighbors.
+fn next_wanted(key: &[u8], service_bytes: usize, wanted: &Wanted<'_>) -> Option<Vec<u8>> {
+    let rest = key.get(service_bytes..)?;
+    let (kind, minute) = rest.get(memchr::memchr(0, rest)? + 1..)?.split_first()?;
+    let minute = u32::from_be_bytes(minute.try_into().ok()?);
+    let is_kind = wanted.kinds.contains(&SpanKind::from_number((*kind).into()));
+    let operation = &key[..key.len() - 4];
+    if !is_kind || minute > *wanted.minutes.end() {
+        // The first key after those of all its minutes.
+        return Some([operation, &[0xff; 4], &[0]].concat());
+    }
+    let start = *wanted.minutes.start();
+    (minute < start).then(|| [operation, &start.to_be_bytes()].concat())
 }
 
 fn take(key: &[u8], value: &[u8], wanted: &Wanted<'_>, into: &mut Red) -> Result<(), Damaged> {
@@ -143,6 +172,52 @@ mod tests {
     use super::*;
     use crate::model::sketch::{BASE, trace};
     use crate::store::{Cursor, Settings, Store};
+
+    #[test]
+    fn rows_that_are_not_wanted_are_jumped_over() {
+        let kinds = [SpanKind::Server, SpanKind::Client];
+        let kept = &[1, 5, 9, u32::MAX][..];
+        let rows = || {
+            let operations =
+                ["", "GET", "GET /", "\u{0}"].into_iter().flat_map(|name| kinds.map(|kind| (name, kind)));
+            operations
+                .flat_map(|(name, kind)| kept.iter().map(move |&minute| row_key("shop", name, kind, minute)))
+        };
+        let mut keys: Vec<_> = rows().collect();
+        keys.sort();
+        for minutes in [0..=0, 0..=u32::MAX, 2..=8, 5..=5, 9..=u32::MAX, 10..=11] {
+            for kinds in [&kinds[..], &kinds[..1]] {
+                let wanted =
+                    Wanted { services: &["shop"], kinds, minutes: minutes.clone(), by_operation: true };
+                let (mut found, mut looked_at, mut at) = (Vec::new(), 0, 0);
+                while let Some(key) = keys.get(at) {
+                    looked_at += 1;
+                    at = match next_wanted(key, 5, &wanted) {
+                        Some(next) => keys.partition_point(|key| *key < next),
+                        None => {
+                            found.push(key.clone());
+                            at + 1
+                        }
+                    };
+                }
+                let is_wanted = |key: &&Vec<u8>| {
+                    let (_, _, kind, minute) = split_row_key(key).unwrap();
+                    kinds.contains(&kind) && minutes.contains(&minute)
+                };
+                assert_eq!(found, keys.iter().filter(is_wanted).cloned().collect::<Vec<_>>());
+                // One before and one after the wanted ones of each operation and kind.
+                assert!(looked_at <= found.len() + 2 * 8, "{looked_at} {wanted:?}");
+            }
+        }
+        assert_eq!(
+            next_wanted(
+                b"shop\0GET\0\x02abcde",
+                5,
+                &Wanted { services: &[], kinds: &[], minutes: 0..=0, by_operation: true }
+            ),
+            None
+        );
+    }
 
     #[test]
     fn a_block_with_no_room_for_minutes_makes_way_for_another() {

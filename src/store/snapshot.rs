@@ -1,6 +1,7 @@
 //! Reading: every answer of one snapshot is from the same moment.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +9,7 @@ use parking_lot::Mutex;
 use redb::ReadTransaction;
 
 use crate::model::{Span, SpanId, SpanKind, Timestamp, TraceId};
-use crate::store::block::{Block, View};
+use crate::store::block::{Block, Summary, View};
 use crate::store::calls::{self, Dependency};
 use crate::store::chunk::Chunk;
 use crate::store::directory::{ChunkEntry, Run};
@@ -132,7 +133,13 @@ impl<'s> Snapshot<'s> {
     /// Calls, errors and durations of operations by the minute.
     pub fn red(&self, wanted: &Wanted<'_>) -> Result<Red, Error> {
         let mut found = Red::default();
-        self.each_block(|transaction| red::read(transaction, wanted, &self.store.losses, &mut found))?;
+        for block in self.blocks.iter().filter(|block| may_have(&block.summary(), &wanted.minutes)) {
+            let read = self.view(block).and_then(|view| {
+                view.reading
+                    .read(|transaction| red::read(transaction, wanted, &self.store.losses, &mut found))
+            });
+            self.step_over_damage(read, block)?;
+        }
         Ok(found)
     }
 
@@ -270,6 +277,13 @@ impl Sources {
         self.bytes += bytes;
         self.found.insert(id, source);
     }
+}
+
+/// Whether spans of a block can have begun in one of these minutes. Of those whose runs cannot be read nothing is known.
+fn may_have(summary: &Summary, minutes: &RangeInclusive<u32>) -> bool {
+    // A span without a start is counted in the first minute of all, and no earliest one.
+    let earliest = summary.earliest.filter(|_| *minutes.start() > 0).map_or(0, red::minute);
+    summary.runs == 0 || (earliest <= *minutes.end() && red::minute(summary.latest) >= *minutes.start())
 }
 
 /// Spans of one trace, each once.

@@ -34,6 +34,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// For two large answers of numbers over time at once, and many small ones.
+    pub(super) fn for_numbers() -> Self {
+        Self { free: Arc::new(Semaphore::new(2 * MAX_ANSWER_BYTES)) }
+    }
+
     /// Waits until one answer's bytes are free.
     pub(super) async fn take(&self, wait: Duration) -> Result<Share, Error> {
         let share = Arc::clone(&self.free).acquire_many_owned(MAX_ANSWER_BYTES as u32);

@@ -57,6 +57,15 @@ impl Desk {
         self.queue.take_for_spans(move |_cancel| work(&answers)).await
     }
 
+    /// The same for numbers over time, whose bytes are set aside for them: traces and searches wait for none of them.
+    pub(super) async fn ask_for_numbers<W>(&self, work: W) -> Result<Reply, Error>
+    where
+        W: FnOnce(&Answers) -> Result<Reply, Error> + Send + 'static,
+    {
+        let answers = Arc::clone(&self.answers);
+        self.queue.take_with(&self.queue.numbers, move |_cancel| work(&answers)).await
+    }
+
     /// The same for work that looks through the store, which may take long: there is less of it at a time, and it is
     /// told when nobody waits for it any more.
     pub(super) async fn search<W>(&self, work: W) -> Result<Reply, Error>
@@ -74,13 +83,19 @@ struct Queue {
     turns: Turns,
     searches: Arc<Semaphore>,
     budget: Budget,
+    numbers: Budget,
 }
 
 impl Default for Queue {
     fn default() -> Self {
         let turns =
             Turns { free: Arc::new(Semaphore::new(MAX_TURNS)), wait: MAX_WAIT, answer_time: MAX_ANSWER_TIME };
-        Self { turns, searches: Arc::new(Semaphore::new(MAX_SEARCHES)), budget: Budget::default() }
+        Self {
+            turns,
+            searches: Arc::new(Semaphore::new(MAX_SEARCHES)),
+            budget: Budget::default(),
+            numbers: Budget::for_numbers(),
+        }
     }
 }
 
@@ -90,7 +105,15 @@ impl Queue {
         &self,
         work: impl FnOnce(&Cancel) -> Result<Reply, Error> + Send + 'static,
     ) -> Result<Reply, Error> {
-        let share = self.budget.take(self.turns.wait).await?;
+        self.take_with(&self.budget, work).await
+    }
+
+    async fn take_with(
+        &self,
+        budget: &Budget,
+        work: impl FnOnce(&Cancel) -> Result<Reply, Error> + Send + 'static,
+    ) -> Result<Reply, Error> {
+        let share = budget.take(self.turns.wait).await?;
         self.turns.take(move |cancel| work(cancel).map(|reply| reply.with_share(share))).await
     }
 

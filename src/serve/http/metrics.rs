@@ -51,8 +51,7 @@ async fn answer(
     name: &'static str,
     measure: Measure,
 ) -> Result<Reply, JaegerError> {
-    // It holds as much as an answer made of spans may, so it takes its share of the memory set aside for those.
-    let reply = desk.ask_for_spans(move |answers| {
+    let reply = desk.ask_for_numbers(move |answers| {
         let question = question(&asked.parameters, answers.clock.now())?;
         let series = answers.query.metrics(&question, measure)?;
         Reply::json(&Family::of(name, &question, measure, &series), asked.form)
