@@ -227,3 +227,28 @@ fn wait_until_taken(buffer: &Buffer, within: Duration) -> u64 {
     }
     0
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::buffer::{Environment, FileStorageConfig, HostClock, Signal};
+
+    #[test]
+    fn what_the_store_has_not_taken_in_time_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::host(Arc::new(HostClock));
+        let settings = FileStorageConfig::appliance();
+        let (buffer, _) = Buffer::open(folder.path(), Signal::Traces, settings, environment).unwrap();
+        let _store = buffer.external_consumer(STORE, None).unwrap();
+        assert_eq!(wait_until_taken(&buffer, Duration::ZERO), 0);
+        let (told, hears) = std::sync::mpsc::channel();
+        for items in [3, 4] {
+            let told = told.clone();
+            buffer.append(Bytes::from_static(b"spans"), items, move |done| told.send(done.unwrap()).unwrap());
+        }
+        assert_eq!(hears.iter().take(2).count(), 2);
+        assert_eq!(wait_until_taken(&buffer, Duration::ZERO), 7);
+    }
+}
