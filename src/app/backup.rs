@@ -243,7 +243,7 @@ mod tests {
         let (buffer, _) = Buffer::open(folder.path(), Signal::Traces, settings, environment).unwrap();
         let _store = buffer.external_consumer(STORE, None).unwrap();
         assert_eq!(wait_until_taken(&buffer, Duration::ZERO), 0);
-        let (told, hears) = std::sync::mpsc::channel();
+        let (told, hears) = std::sync::mpsc::sync_channel(1);
         for items in [3, 4] {
             let told = told.clone();
             buffer.append(Bytes::from_static(b"spans"), items, move |done| told.send(done.unwrap()).unwrap());

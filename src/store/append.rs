@@ -385,8 +385,11 @@ fn read_cursor(store: &Store, block: &Arc<Block>, cursor: &Cursor) -> Result<Opt
     store.cursor_in(block, cursor.buffer, cursor.signal)
 }
 
+/// Key and value.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// All cursors of a block, as they are stored.
-fn read_cursors(transaction: &ReadTransaction) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+fn read_cursors(transaction: &ReadTransaction) -> Result<Vec<Row>, Error> {
     let mut cursors = Vec::new();
     for row in transaction.open_table(CURSOR)?.iter()? {
         let (key, value) = row?;

@@ -470,7 +470,7 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.tar.extend_from_slice(bytes);
             if self.pinned.is_none() && bytes.starts_with(archive::NAME.as_bytes()) {
-                let (store, (told, hears)) = (Arc::clone(&self.store), std::sync::mpsc::channel());
+                let (store, (told, hears)) = (Arc::clone(&self.store), std::sync::mpsc::sync_channel(1));
                 std::thread::spawn(move || told.send(store.pin(trace_id(2), BASE).unwrap()));
                 self.pinned = hears.recv_timeout(Duration::from_secs(10)).ok();
             }

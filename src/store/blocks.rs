@@ -158,10 +158,10 @@ impl Blocks {
 
     /// A crash may leave the newest block without what it takes over from the one before it: as if never made.
     fn undo_half_made(&self, list: &mut Vec<Arc<Block>>) -> Result<(), Error> {
-        if list.len() > 1 && list.last().is_some_and(|newest| newest.was_never_committed()) {
-            if let Some(newest) = list.pop() {
-                self.remove_file(newest.name())?;
-            }
+        if list.len() > 1
+            && let Some(newest) = list.pop_if(|newest| newest.was_never_committed())
+        {
+            self.remove_file(newest.name())?;
         }
         Ok(())
     }

@@ -131,11 +131,6 @@ impl IndexBuilder {
         self.spans.push(Written { start, gap, class: self.classes.number(class), duration });
     }
 
-    /// Whether no span was taken.
-    pub(super) fn is_empty(&self) -> bool {
-        self.spans.is_empty()
-    }
-
     /// When the span that started last did so.
     pub(super) fn max_start(&self) -> Timestamp {
         self.latest
@@ -477,7 +472,6 @@ mod tests {
         for (ordinal, name, kind, status, start, duration) in given {
             builder.add(*ordinal, class(name, *kind, *status), *start, *duration);
         }
-        assert_eq!(builder.is_empty(), given.is_empty());
         let latest = builder.max_start();
         (builder.finish(), latest)
     }

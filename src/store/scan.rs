@@ -290,7 +290,7 @@ impl Scan<'_> {
         self.snapshot.span_of(&seen.view, &chunk, place)
     }
 
-    fn chunk_of(&self, candidate: &Candidate) -> Result<Option<(&Seen, Arc<Chunk>, usize)>, Error> {
+    fn chunk_of(&self, candidate: &Candidate) -> Result<Option<Spot<'_>>, Error> {
         let seen = &self.seen[candidate.run as usize];
         let Some(number) = seen.run.chunk_at(candidate.ordinal) else { return Ok(None) };
         let entry = &seen.run.chunks[number];
@@ -299,6 +299,9 @@ impl Scan<'_> {
         Ok(chunk.map(|chunk| (seen, chunk, place)))
     }
 }
+
+/// A run, a chunk of it, and a span's place in that.
+type Spot<'s> = (&'s Seen, Arc<Chunk>, usize);
 
 /// What the index says of a service in a run.
 enum ServiceRows {

@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 use crate::harness::{Client, PATIENCE, Server, command, fails_to_start};
 use crate::wire;
 
+/// What is done to a file's bytes.
+type Damage = fn(&mut Vec<u8>);
+
 #[tokio::test]
 async fn a_trace_outlives_a_restart() {
     let data = tempfile::tempdir().unwrap();
@@ -45,7 +48,7 @@ async fn a_damaged_store_is_set_aside_and_what_the_buffer_holds_is_stored_anew()
     let headers = [("content-type", "application/x-protobuf")];
     // Not a database, an empty one, one cut short, one without its header, one overwritten in the middle; and whether
     // there is something to be set aside.
-    let damages: [(fn(&mut Vec<u8>), bool); 5] = [
+    let damages: [(Damage, bool); 5] = [
         (|bytes| *bytes = b"not a database".to_vec(), true),
         (|bytes| bytes.clear(), false),
         (|bytes| bytes.truncate(4_096), true),

@@ -75,6 +75,7 @@ impl Chunk {
     }
 
     /// The id of a span's parent.
+    #[cfg(test)]
     pub(in crate::store) fn parent_id(&self, span: usize) -> Option<SpanId> {
         Some(self.head.parents[span]).filter(|parent| !parent.is_zero())
     }
@@ -104,16 +105,6 @@ impl Chunk {
         self.head.class(span)
     }
 
-    /// Which of [`Self::classes`] a span is of.
-    pub(in crate::store) fn class_of(&self, span: usize) -> usize {
-        self.head.class_of[span].into()
-    }
-
-    /// The classes of all spans.
-    pub(in crate::store) fn classes(&self) -> &[Class] {
-        &self.head.classes
-    }
-
     /// The name of the spans of a class of this chunk; what is not UTF-8 in it is as it came.
     pub(in crate::store) fn class_name(&self, class: &Class) -> &[u8] {
         self.head.name(class)
@@ -135,6 +126,7 @@ impl Chunk {
     }
 
     /// The traces, in order, each with its spans.
+    #[cfg(test)]
     pub(in crate::store) fn traces(&self) -> impl Iterator<Item = (TraceId, Range<usize>)> {
         (0..self.head.trace_ids.len()).map(|place| (self.head.trace_ids[place], self.spans_of(place)))
     }

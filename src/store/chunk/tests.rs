@@ -87,7 +87,6 @@ impl Packed {
         assert_eq!(chunk.parent_id(place), span.parent_id);
         assert_eq!((chunk.start(place), chunk.end(place)), (span.start, span.end));
         assert_eq!((chunk.kind(place), chunk.status(place)), (span.kind, span.status));
-        assert_eq!(chunk.classes()[chunk.class_of(place)], *chunk.class(place));
         assert_eq!(String::from_utf8_lossy(chunk.name(place)), SpanView::name_of(&span.body));
         assert!(chunk.sources().contains(&chunk.source(place)));
         assert_eq!(self.source(chunk.source(place)).unwrap().0, span.resource);
