@@ -14,6 +14,7 @@ use crate::buffer::folder::Folder;
 use crate::buffer::journal::Journal;
 use crate::buffer::model_tests::cases;
 use crate::buffer::queue::{Answer, Pending};
+use crate::buffer::segment::MAGIC;
 use crate::buffer::simulated_disk::SimulatedDisk;
 use crate::buffer::tests::{ALL, TestClock};
 use crate::buffer::{Error, FileStorageConfig, Recovery, Signal, StartAt};
@@ -299,6 +300,13 @@ proptest! {
         let (disk, path) = folder(sealed);
         for (file, spoiling) in &spoilings {
             disk.with_bytes([&*path, Path::new(LOCK)][*file], |bytes| spoiling.apply(bytes));
+        }
+        if let Err(Error::OtherLayout { .. }) = open(&disk) {
+            // Nothing says any more that this is a buffer: it could be somebody else's, and is left alone.
+            let is_ours = disk.with_bytes(&path, |bytes| bytes.starts_with(&MAGIC));
+            let is_known = disk.with_bytes(Path::new(LOCK), |bytes| !bytes.is_empty());
+            assert!(!is_ours && !is_known);
+            return Ok(());
         }
         let found = Found::in_folder(&disk);
         let again = Found::in_folder(&disk);
