@@ -83,7 +83,11 @@ fn a_block_that_cannot_be_written_to_for_damage_is_left_and_another_begun() {
         let blocks = store.blocks.all().len();
         let append = || store.append(&truth.later(), &truth.cursor(truth.sequence + 2), truth.now);
         match append() {
-            Ok(_) => continue,
+            Ok(_) => {
+                // What was found before anything was written to it.
+                left += usize::from(store.blocks.all().len() > blocks);
+                continue;
+            }
             Err(error) => assert!(error.is_damage(), "{error:?}"),
         }
         assert!(append().is_ok() || append().is_ok(), "page {page}");
@@ -130,7 +134,7 @@ fn what_was_damaged_before_the_start_is_only_read() {
         }
     }
     // redb's debug build looks at all pages when it opens: damaged files are set aside then.
-    assert!(only_read.len() == 4 || cfg!(debug_assertions), "{only_read:?}");
+    assert!(only_read.len() >= 4 || cfg!(debug_assertions), "{only_read:?}");
 }
 
 #[test]
