@@ -76,7 +76,7 @@ pub(super) struct Blocks {
     /// Spans of dropped blocks, by [`Reason`].
     dropped_spans: [AtomicU64; 3],
     /// When a block was dropped for space that did not come yet, and the space there is when it came.
-    awaited: Mutex<Option<(Timestamp, u64)>>,
+    expected: Mutex<Option<(Timestamp, u64)>>,
 }
 
 impl Blocks {
@@ -95,7 +95,7 @@ impl Blocks {
             list: RwLock::default(),
             reads: AtomicU64::new(0),
             dropped_spans: Default::default(),
-            awaited: Mutex::default(),
+            expected: Mutex::default(),
         };
         let mut list: Vec<Arc<Block>> = Vec::new();
         let found = blocks.found()?;
@@ -315,22 +315,22 @@ impl Blocks {
         let free = self.files.free_bytes().unwrap_or(u64::MAX);
         // What the first format's file holds is on the disk twice while it is taken over.
         let is_enough = free >= self.settings.min_free_bytes || self.files.exists(OLD);
-        let mut awaited = self.awaited.lock();
-        if awaited.is_some_and(|(_, until)| is_enough || free >= until) {
-            *awaited = None;
+        let mut expected = self.expected.lock();
+        if expected.is_some_and(|(_, until)| is_enough || free >= until) {
+            *expected = None;
         }
         // A clock that was set back is not waited for.
         let is_early = |since: Timestamp| since <= now && now.since(since) < SPACE_COMES_WITHIN;
-        if is_enough || awaited.is_some_and(|(since, _)| is_early(since)) {
+        if is_enough || expected.is_some_and(|(since, _)| is_early(since)) {
             return Ok(0);
         }
         let Some(oldest) = self.sealed().into_iter().next() else { return Ok(0) };
-        if awaited.is_some() {
+        if expected.is_some() {
             tracing::warn!(free, "dropping a block made no space on the disk: something else fills it");
         }
         let bytes = oldest.summary().bytes;
         let spans = self.drop(&oldest, Reason::Free)?;
-        *awaited = Some((now, free.saturating_add(bytes)));
+        *expected = Some((now, free.saturating_add(bytes)));
         Ok(spans)
     }
 
