@@ -182,9 +182,14 @@ impl Worker {
         }
         let (first, second) = frames.split_at(frames.len() / 2);
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| read(second, count / 2));
+            let helper = std::thread::Builder::new().name("drain-read".into());
+            let helper = helper.spawn_scoped(scope, || read(second, count / 2));
             let mut spans = read(first, count);
-            spans.extend(second.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            spans.extend(match helper {
+                Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // Without a thread more it takes longer, and that is all.
+                Err(_) => read(second, count / 2),
+            });
             spans
         })
     }
