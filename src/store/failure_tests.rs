@@ -474,6 +474,24 @@ fn a_sealed_block_that_cannot_be_read_costs_what_it_holds_and_nothing_else() {
 }
 
 #[test]
+fn a_sealed_block_that_cannot_be_read_keeps_no_other_from_being_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for number in 1..=4 {
+        store.append(&trace(number, CART), &cursor(number), BASE).unwrap();
+        if number % 2 == 0 {
+            store.roll(BASE).unwrap();
+        }
+    }
+    let lost = store.blocks.sealed().remove(0);
+    lost.engine().close_if_idle();
+    fs::remove_file(folder.path().join(lost.name())).unwrap();
+    assert_eq!(store.merge().unwrap().map(|merged| merged.runs), Some(2), "of the block behind it");
+    store.merge().unwrap_err();
+    assert_eq!([2, 4].map(|number| found(&store, number).unwrap()), [0, 4]);
+}
+
+#[test]
 fn a_bad_place_in_a_sealed_block_does_not_stop_what_comes_in() {
     let folder = tempfile::tempdir().unwrap();
     let (store, mood) = moody_store(&folder);

@@ -38,15 +38,16 @@ impl Store {
     /// them, and then gives back what space it has free at its end. `None` when there is nothing to do.
     pub fn merge(&self) -> Result<Option<Merged>, Error> {
         let _alone = self.merging.lock();
+        let mut failed = None;
         for block in self.blocks.sealed() {
             if block.is_tidy() || block.is_held() {
                 continue;
             }
-            if let Some(merged) = self.merge_block(&block, true)? {
-                return Ok(Some(merged));
-            }
-            if block.is_sound(&self.losses)? {
-                block.compact()?;
+            match self.tidy_up(&block) {
+                // The others are not to wait for it; it is tried again, and told of when nothing else is left to do.
+                Err(error) if block.is_lost(&error) => failed = failed.or(Some(error)),
+                Ok(None) => {}
+                done => return done,
             }
         }
         let open = [self.blocks.active(), Some(Arc::clone(&self.archive.block))];
@@ -55,7 +56,16 @@ impl Store {
                 return Ok(Some(merged));
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), Err)
+    }
+
+    /// Merges what a sealed block has to merge, and compacts it when that is nothing.
+    fn tidy_up(&self, block: &Arc<Block>) -> Result<Option<Merged>, Error> {
+        let merged = self.merge_block(block, true)?;
+        if merged.is_none() && block.is_sound(&self.losses)? {
+            block.compact()?;
+        }
+        Ok(merged)
     }
 
     fn merge_block(&self, block: &Arc<Block>, is_sealed: bool) -> Result<Option<Merged>, Error> {
