@@ -9,7 +9,9 @@ RUN npm run build
 FROM rust:1.95-bookworm AS program
 WORKDIR /tracelodge
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY build/ build/
 COPY config/ config/
+COPY proto/ proto/
 COPY src/ src/
 COPY benches/ benches/
 COPY --from=page /page/dist /page

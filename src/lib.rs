@@ -6,6 +6,8 @@
 
 pub mod model;
 
+pub mod proto;
+
 pub mod otlp;
 
 pub mod buffer;

@@ -100,12 +100,18 @@ pub enum Origin {
     /// OpenTelemetry's own protocol.
     #[default]
     Otlp = 0,
+    /// Jaeger's span as protobuf or thrift: its body keeps all that such a span says, as `translate::jaeger` writes it.
+    Jaeger = 1,
 }
 
 impl Origin {
     /// From the stored number.
     pub fn from_number(number: u8) -> Option<Self> {
-        (number == 0).then_some(Self::Otlp)
+        match number {
+            0 => Some(Self::Otlp),
+            1 => Some(Self::Jaeger),
+            _ => None,
+        }
     }
 }
 
@@ -132,9 +138,9 @@ pub struct Scope {
 /// A span: the header that is indexed, and its message as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
-    /// The trace it belongs to; never zero.
+    /// The trace it belongs to; zero only if it came in Jaeger's words, which allow it.
     pub trace_id: TraceId,
-    /// Its own id; never zero, not always unique (retries, shared ids of old clients).
+    /// Its own id; zero as the trace's, and not always unique (retries, shared ids of old clients).
     pub span_id: SpanId,
     /// The span it was started by.
     pub parent_id: Option<SpanId>,

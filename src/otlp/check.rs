@@ -7,7 +7,7 @@ use super::damage::{Damage, DamageKind};
 use super::text::is_utf8;
 use super::wire::{Fields, Value};
 use super::{Limits, MAX_VALUE_DEPTH, MAX_VALUES};
-use crate::model::{SpanId, SpanKind, StatusCode, Timestamp, TraceId};
+use crate::model::{Origin, SpanId, SpanKind, StatusCode, Timestamp, TraceId};
 
 /// What a walk noted on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Check {
     values: usize,
     /// All this was checked before: only what is indexed is read.
     accepted: bool,
+    /// Whose words the span came in.
+    origin: Origin,
 }
 
 /// What a span says about itself that is indexed.
@@ -54,8 +56,8 @@ impl<'a> RawId<'a> {
 
 impl Check {
     /// Of a message whose surroundings have been checked, and perhaps itself too, when it was accepted.
-    pub(super) fn inside(broken_text: bool, accepted: bool) -> Self {
-        Self { broken_text, values: 0, accepted }
+    pub(super) fn inside(broken_text: bool, accepted: bool, origin: Origin) -> Self {
+        Self { broken_text, values: 0, accepted, origin }
     }
 
     /// Whether what was walked, a `name` that starts at `offset`, has no more values than it may have.
@@ -97,10 +99,23 @@ impl Check {
             }
         }
         self.has_few_values("span", start)?;
-        header.trace_id = TraceId(required_id("trace id", "16", trace)?);
-        header.span_id = SpanId(required_id("span id", "8", id)?);
+        header.trace_id = TraceId(self.own_id("trace id", "16", trace)?);
+        header.span_id = SpanId(self.own_id("span id", "8", id)?);
         header.parent_id = optional_id("parent span id", "0 or 8", parent)?.map(SpanId);
         Ok(header)
+    }
+
+    /// OTLP calls zeros an invalid id; a Jaeger span may have them.
+    fn own_id<const N: usize>(
+        &self,
+        name: &'static str,
+        right: &'static str,
+        id: RawId<'_>,
+    ) -> Result<[u8; N], Damage> {
+        match self.origin {
+            Origin::Otlp => required_id(name, right, id),
+            Origin::Jaeger => Ok(optional_id(name, right, id)?.unwrap_or([0; N])),
+        }
     }
 
     /// `resource.v1.Resource`.

@@ -51,6 +51,10 @@ pub const MAX_VALUES: usize = 64 << 10;
 /// It is read and hashed with every span that it encloses, however short those are. Real ones have a few kilobytes.
 pub const MAX_ENCLOSING_BYTES: usize = 1 << 20;
 
+/// The field of `ResourceSpans` that says whose words its spans came in ([`crate::model::Origin`], as its number): what
+/// is translated on its way in is kept as OTLP, and this tells it from what came as OTLP. Others' decoders skip it.
+pub const ORIGIN_FIELD: u32 = 21_107;
+
 /// How much is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -15,7 +15,7 @@ use super::damage::DamageKind;
 use super::view::{AnyValue, KeyValue, ResourceView, ScopeView, SpanView, service_name};
 use super::walk::{Envelope, Found, Visitor, walk};
 use super::{Limits, accepted_spans, json, scan, spans, without_rejected};
-use crate::model;
+use crate::model::{self, Origin};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
@@ -152,7 +152,7 @@ impl Verdict {
 }
 
 impl<'a> Visitor<'a> for Verdict {
-    fn resource(&mut self, resource: Envelope<'a>) {
+    fn resource(&mut self, resource: Envelope<'a>, _origin: Origin) {
         self.broken_text |= resource.broken_text;
     }
 

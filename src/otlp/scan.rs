@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::check::{Check, Header};
 use super::damage::{Fault, ScanError};
 use super::view::service_name;
-use super::walk::{Envelope, Found, Visitor, walk};
+use super::walk::{Envelope, Found, Visitor, origin, walk};
 use super::wire::{Fields, Value};
 use super::{Limits, write};
 use crate::model::{ContentHasher, Origin, Resource, Scope, Span};
@@ -67,6 +67,7 @@ pub fn accepted_spans(request: &Bytes) -> Result<Vec<Span>, ScanError> {
 /// Makes span records.
 struct Records<'a, const ACCEPTED: bool> {
     request: &'a Bytes,
+    origin: Origin,
     resource: Arc<Resource>,
     scope: Arc<Scope>,
     hasher: ContentHasher,
@@ -76,7 +77,8 @@ struct Records<'a, const ACCEPTED: bool> {
 impl<'a, const ACCEPTED: bool> Visitor<'a> for Records<'a, ACCEPTED> {
     const ACCEPTED: bool = ACCEPTED;
 
-    fn resource(&mut self, resource: Envelope<'a>) {
+    fn resource(&mut self, resource: Envelope<'a>, origin: Origin) {
+        self.origin = origin;
         self.resource = Arc::new(Resource {
             service: service_name(&resource.message).into_owned(),
             schema_url: String::from_utf8_lossy(resource.schema_url).into_owned(),
@@ -104,7 +106,7 @@ impl<'a, const ACCEPTED: bool> Records<'a, ACCEPTED> {
     fn new(request: &'a Bytes) -> Self {
         let (resource, scope) = <(Arc<Resource>, Arc<Scope>)>::default();
         let hasher = ContentHasher::new(&resource, &scope);
-        Self { request, resource, scope, hasher, spans: Vec::new() }
+        Self { request, origin: Origin::Otlp, resource, scope, hasher, spans: Vec::new() }
     }
 
     fn bytes(&self, message: Cow<'_, [u8]>) -> Bytes {
@@ -123,7 +125,7 @@ impl<'a, const ACCEPTED: bool> Records<'a, ACCEPTED> {
             end: header.end,
             kind: header.kind,
             status: header.status,
-            origin: Origin::Otlp,
+            origin: self.origin,
             flags: header.flags,
             content_hash: self.hasher.hash(&body),
             resource: Arc::clone(&self.resource),
@@ -141,20 +143,24 @@ pub fn without_rejected(request: &[u8], limits: &Limits) -> Result<Vec<u8>, Scan
     Ok(kept)
 }
 
-/// The messages that enclose spans.
+/// The messages that enclose spans; of those inside, whose words they came in.
 #[derive(Debug, Clone, Copy)]
 enum Level {
     Request,
-    ResourceSpans,
-    ScopeSpans,
+    ResourceSpans(Origin),
+    ScopeSpans(Origin),
 }
 
 /// Copies the fields of a message that was scanned before.
 fn keep(mut fields: Fields<'_>, level: Level, limits: &Limits, kept: &mut Vec<u8>) {
     while let Some(field) = fields.next() {
         let inner = match (level, field) {
-            (Level::Request, (1, Value::Bytes(message))) => Some((Level::ResourceSpans, message)),
-            (Level::ResourceSpans, (2, Value::Bytes(message))) => Some((Level::ScopeSpans, message)),
+            (Level::Request, (1, Value::Bytes(message))) => {
+                Some((Level::ResourceSpans(origin(fields.embedded(message))), message))
+            }
+            (Level::ResourceSpans(origin), (2, Value::Bytes(message))) => {
+                Some((Level::ScopeSpans(origin), message))
+            }
             _ => None,
         };
         if let Some((level, message)) = inner {
@@ -167,9 +173,53 @@ fn keep(mut fields: Fields<'_>, level: Level, limits: &Limits, kept: &mut Vec<u8
 
 fn is_rejected(level: Level, field: (u32, Value<'_>), fields: &Fields<'_>, limits: &Limits) -> bool {
     match (level, field) {
-        (Level::ScopeSpans, (2, Value::Bytes(span))) => {
-            Check::default().span(fields.embedded(span), limits).is_err()
+        (Level::ScopeSpans(origin), (2, Value::Bytes(span))) => {
+            Check::inside(false, false, origin).span(fields.embedded(span), limits).is_err()
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{SpanId, TraceId};
+    use crate::otlp::ORIGIN_FIELD;
+
+    /// A request with one span of no id and one of zeros, in a `ResourceSpans` that says these things of its origin.
+    fn request(origins: &[u64]) -> Bytes {
+        let mut request = Vec::new();
+        write::message(&mut request, 1, |resource| {
+            write::message(resource, 2, |scope| {
+                write::message(scope, 2, |span| write::string(span, 5, "no ids"));
+                write::message(scope, 2, |span| {
+                    write::bytes(span, 1, &[0; 16]);
+                    write::bytes(span, 2, &[0; 8]);
+                });
+            });
+            origins.iter().for_each(|origin| write::uint(resource, ORIGIN_FIELD, *origin));
+        });
+        request.into()
+    }
+
+    #[test]
+    fn spans_in_jaegers_words_may_have_ids_of_zeros() {
+        let request = request(&[0, 1]);
+        let spans = spans(&request, &Limits::default()).unwrap();
+        assert_eq!(spans.len(), 2);
+        for span in &spans {
+            assert_eq!((span.trace_id, span.span_id), (TraceId::default(), SpanId::default()));
+            assert_eq!(span.origin, Origin::Jaeger);
+        }
+        assert_eq!(accepted_spans(&request).unwrap(), spans);
+        assert_eq!(without_rejected(&request, &Limits::default()).unwrap(), request);
+    }
+
+    #[test]
+    fn spans_of_any_other_origin_may_not() {
+        for origins in [&[][..], &[0], &[1, 0], &[250], &[257]] {
+            let scanned = scan(&request(origins), &Limits::default()).unwrap();
+            assert_eq!((scanned.accepted, scanned.rejected), (0, 2), "{origins:?}");
+        }
     }
 }

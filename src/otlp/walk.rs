@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::check::{Check, Header};
 use super::damage::{Damage, DamageKind, Place, ScanError};
 use super::wire::{Fields, Value};
-use super::{Limits, MAX_ENCLOSING_BYTES};
+use super::{Limits, MAX_ENCLOSING_BYTES, ORIGIN_FIELD};
+use crate::model::Origin;
 
 /// Names of the levels of an `ExportTraceServiceRequest`.
 const TRACES: Place = Place::request(&["resource_spans", "scope_spans", "spans"]);
@@ -48,8 +49,8 @@ pub(super) struct Found<'a> {
 pub(super) trait Visitor<'a> {
     /// Whether every span was checked when it was accepted: then attributes, events and links are stepped over.
     const ACCEPTED: bool = false;
-    /// The resource of the spans that follow.
-    fn resource(&mut self, _resource: Envelope<'a>) {}
+    /// The resource of the spans that follow, and whose words they came in.
+    fn resource(&mut self, _resource: Envelope<'a>, _origin: Origin) {}
     /// The scope of the spans that follow.
     fn scope(&mut self, _scope: Envelope<'a>) {}
     /// A span, good or not.
@@ -87,18 +88,25 @@ fn resource_spans<'a>(
     visitor: &mut impl Visitor<'a>,
 ) -> Result<(), ScanError> {
     let resource = envelope(fields.clone(), &RESOURCE).map_err(|damage| ScanError::new(place, damage))?;
-    let broken_text = resource.broken_text;
-    visitor.resource(resource);
+    let outer = Outer { broken_text: resource.broken_text, origin: origin(fields.clone()) };
+    visitor.resource(resource, outer.origin);
     for (index, (message, _)) in children(fields).enumerate() {
-        scope_spans(message, place.entered(index), broken_text, limits, visitor)?;
+        scope_spans(message, place.entered(index), outer, limits, visitor)?;
     }
     Ok(())
+}
+
+/// What holds of all spans of a `ResourceSpans`.
+#[derive(Clone, Copy)]
+struct Outer {
+    broken_text: bool,
+    origin: Origin,
 }
 
 fn scope_spans<'a, V: Visitor<'a>>(
     fields: Fields<'a>,
     place: Place,
-    mut broken_text: bool,
+    Outer { mut broken_text, origin }: Outer,
     limits: &Limits,
     visitor: &mut V,
 ) -> Result<(), ScanError> {
@@ -106,7 +114,7 @@ fn scope_spans<'a, V: Visitor<'a>>(
     broken_text |= scope.broken_text;
     visitor.scope(scope);
     for (index, (message, body)) in children(fields).enumerate() {
-        let mut check = Check::inside(broken_text, V::ACCEPTED);
+        let mut check = Check::inside(broken_text, V::ACCEPTED, origin);
         let header = check.span(message, limits);
         visitor.span(Found { body, header, broken_text: check.broken_text, place: place.entered(index) });
     }
@@ -144,6 +152,16 @@ fn envelope<'a>(mut fields: Fields<'a>, enclosing: &Enclosing) -> Result<Envelop
         }
     }
     Ok(Envelope { message, schema_url, broken_text: check.broken_text })
+}
+
+/// Whose words the spans of a `ResourceSpans` came in. What a later version of this program says is read as OTLP, which
+/// it also is.
+pub(super) fn origin(fields: Fields<'_>) -> Origin {
+    let numbers = fields.filter_map(|field| match field {
+        (ORIGIN_FIELD, Value::Varint(number)) => u8::try_from(number).ok(),
+        _ => None,
+    });
+    numbers.last().and_then(Origin::from_number).unwrap_or_default()
 }
 
 /// The repeated messages of an envelope that was read through before.
