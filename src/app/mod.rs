@@ -36,7 +36,9 @@ use crate::model::Clock;
 use crate::query::Query;
 use crate::receive;
 use crate::serve::admin::Process;
+use crate::serve::grpc::Source;
 use crate::serve::http::{About, Answers};
+use crate::serve::turns::Turns;
 use crate::serve::{self};
 use crate::store::Store;
 
@@ -183,6 +185,9 @@ pub struct App {
 /// The sockets, had before anything is opened, so that a busy port is said at once.
 struct Doors {
     otlp: Vec<Bound>,
+    storage: Option<Bound>,
+    archive: Option<Bound>,
+    query: Option<Bound>,
     ui: Option<Bound>,
     admin: Option<Bound>,
 }
@@ -193,7 +198,14 @@ impl Doors {
         for door in [&config.otlp_grpc, &config.otlp_http] {
             otlp.extend(listen::bind(door).await?);
         }
-        Ok(Self { otlp, ui: listen::bind(&config.ui).await?, admin: listen::bind(&config.admin).await? })
+        Ok(Self {
+            otlp,
+            storage: listen::bind(&config.storage).await?,
+            archive: listen::bind(&config.archive).await?,
+            query: listen::bind(&config.query).await?,
+            ui: listen::bind(&config.ui).await?,
+            admin: listen::bind(&config.admin).await?,
+        })
     }
 
     /// Where requests come in.
@@ -203,7 +215,8 @@ impl Doors {
 
     /// Each door with its addresses, the page last.
     fn listed(&self) -> Vec<(&'static str, Vec<SocketAddr>)> {
-        let all = self.otlp.iter().chain(&self.admin).chain(&self.ui);
+        let jaegers = self.storage.iter().chain(&self.archive).chain(&self.query);
+        let all = self.otlp.iter().chain(jaegers).chain(&self.admin).chain(&self.ui);
         all.map(|bound| (bound.name, bound.addresses())).collect()
     }
 }
@@ -257,7 +270,13 @@ impl App {
                 })
                 .collect(),
         };
-        let answers = Answers { query, clock: now, about, allowed_hosts: config.allowed_hosts.clone() };
+        let answers = Answers {
+            query,
+            clock: now,
+            about,
+            allowed_hosts: config.allowed_hosts.clone(),
+            turns: Turns::default(),
+        };
         let health = health::health(Arc::clone(&report));
         let status = status::answering(Arc::clone(&report), answers.about.clone());
         let metrics = Arc::new(move || report.metrics());
@@ -330,6 +349,14 @@ fn serve_all(
     let router = receive::otlp::router(Arc::clone(ingest), counts, config.allowed_origins.clone());
     for bound in doors.otlp {
         serving.add(bound, &router);
+    }
+    let source = Source {
+        query: Arc::clone(&answers.query),
+        turns: answers.turns.clone(),
+        clock: Arc::clone(&answers.clock),
+    };
+    if let Some(bound) = doors.storage {
+        serving.add(bound, &serve::storage::router(source.clone(), source, config.storage_offer));
     }
     if let Some(bound) = doors.admin {
         let hosts = answers.allowed_hosts.clone();

@@ -1,4 +1,5 @@
-//! The doors answers go out by: the page and Jaeger's HTTP API ([`http`]), health and metrics ([`admin`]).
+//! The doors answers go out by: the page and Jaeger's HTTP API ([`http`]), Jaeger's storage ([`storage`]),
+//! health and metrics ([`admin`]).
 //!
 //! Promise: routers without sockets. Every door that a browser can reach stands behind [`guard`]. A panic in one
 //! request is that request's 500. Nothing that is asked with GET changes anything.
@@ -8,6 +9,10 @@
 //! Does not know: ingestion, the buffer, which ports there are.
 
 pub mod admin;
+mod budget;
+pub mod grpc;
 pub mod guard;
 pub mod http;
+pub mod storage;
+pub mod turns;
 mod ui;

@@ -22,6 +22,11 @@ pub(crate) struct Server {
     child: Child,
     /// Addresses such as `127.0.0.1:4317`, by the door's name: both OTLP doors first.
     pub(crate) otlp: [String; 2],
+    /// Jaeger's storage, and its archive.
+    pub(crate) storage: String,
+    pub(crate) archive: String,
+    /// Jaeger's queries over gRPC.
+    pub(crate) grpc_query: String,
     pub(crate) admin: String,
     pub(crate) page: String,
 }
@@ -64,9 +69,9 @@ impl Server {
                 break;
             }
         }
-        let [grpc, http, admin, page, _open] =
-            <[String; 5]>::try_from(addresses).expect("a line for every door");
-        Self { child, otlp: [grpc, http], admin, page }
+        let [grpc, http, storage, archive, grpc_query, admin, page, _open] =
+            <[String; 8]>::try_from(addresses).expect("a line for every door");
+        Self { child, otlp: [grpc, http], storage, archive, grpc_query, admin, page }
     }
 
     pub(crate) fn otlp_http(&self, path: &str) -> String {
@@ -121,7 +126,7 @@ pub(crate) fn command(data: &Path, settings: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    for door in ["otlp_grpc", "otlp_http", "ui", "admin"] {
+    for door in ["otlp_grpc", "otlp_http", "storage", "archive", "query", "ui", "admin"] {
         command.args(["--set", &format!("doors.{door}=0")]);
     }
     for setting in settings {

@@ -17,6 +17,7 @@ use tracelodge::otlp;
 use tracelodge::query::{Limits, Query};
 use tracelodge::serve::guard::AllowedHosts;
 use tracelodge::serve::http::{About, Answers, router};
+use tracelodge::serve::turns::Turns;
 use tracelodge::store::{Cursor, Settings, Store};
 
 use crate::drawing::BASE_NANOS;
@@ -103,6 +104,7 @@ impl Lodge {
                 doors: vec![("OTLP gRPC and HTTP".into(), "127.0.0.1:4317".into())],
             },
             allowed_hosts: AllowedHosts::new(["traces.example.org"]).unwrap(),
+            turns: Turns::default(),
         };
         Self { folder, store, query, router: router(Arc::new(answers)) }
     }

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 use super::Args;
 use crate::serve::guard::AllowedHosts;
-use crate::{buffer, ingest, store};
+use crate::{buffer, ingest, serve, store};
 
 pub(super) use upstream::Upstream;
 
@@ -89,6 +89,14 @@ pub struct Config {
     pub otlp_grpc: Door,
     /// The OTLP door that is known for HTTP.
     pub otlp_http: Door,
+    /// Jaeger's storage.
+    pub storage: Door,
+    /// Jaeger's archive storage.
+    pub archive: Door,
+    /// Jaeger's queries over gRPC.
+    pub query: Door,
+    /// What the storage says that it can do.
+    pub storage_offer: serve::storage::Settings,
     /// The page and the query APIs.
     pub ui: Door,
     /// Health and metrics.
@@ -243,6 +251,10 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         },
         otlp_grpc: door("doors.otlp_grpc", "OTLP")?,
         otlp_http: door("doors.otlp_http", "OTLP")?,
+        storage: door("doors.storage", "Jaeger storage")?,
+        archive: door("doors.archive", "Jaeger archive")?,
+        query: door("doors.query", "Jaeger query")?,
+        storage_offer: serve::storage::Settings { streaming_writer: read.flag("storage.streaming_writer")? },
         ui: door("doors.ui", "page and query API")?,
         admin: door("doors.admin", "health and metrics")?,
         allowed_hosts: AllowedHosts::new(read.texts("doors.allowed_hosts")?)
@@ -330,6 +342,10 @@ impl Reader<'_> {
 
     fn text(&self, key: &str) -> Result<String, Error> {
         self.value(key).as_str().map(str::to_owned).ok_or_else(|| self.wrong(key, "write a text"))
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, Error> {
+        self.value(key).as_bool().ok_or_else(|| self.wrong(key, "write true or false"))
     }
 
     fn one_of(&self, key: &str, words: &[&str]) -> Result<String, Error> {

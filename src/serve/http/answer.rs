@@ -11,10 +11,10 @@ use http::header::{self, HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use super::budget::{MAX_ANSWER_BYTES, Share};
 use super::error::Error;
 use super::parameters::Parameters;
 use super::unpacked::Unpacked;
+use crate::serve::budget::{MAX_ANSWER_BYTES, Share};
 use crate::serve::ui;
 
 /// Below this packing saves less than a network packet.
@@ -203,7 +203,7 @@ mod tests {
     use http_body::Body as _;
 
     use super::*;
-    use crate::serve::http::budget::Budget;
+    use crate::serve::budget::Budget;
 
     const PLAIN: Form = Form { indent: false, gzip: false };
     const PACKED: Form = Form { indent: false, gzip: true };

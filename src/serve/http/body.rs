@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::error::Error;
+use crate::serve::turns;
 
 /// Reads bodies; cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,7 +45,7 @@ impl Bodies {
     pub(super) async fn read(&self, body: Body) -> Result<Held, Error> {
         let place = timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
         // The places are never closed, so the inner error cannot come.
-        let Ok(Ok(place)) = place else { return Err(Error::Busy) };
+        let Ok(Ok(place)) = place else { return Err(turns::Error::Busy.into()) };
         let read = timeout(self.read_time, to_bytes(body, self.max_bytes)).await;
         let bytes = read.map_err(|_| Error::BodyTooSlow { seconds: self.read_time.as_secs() })?;
         Ok(Held { bytes: bytes.map_err(|error| self.unread(error))?, _place: place })
@@ -95,7 +96,7 @@ mod tests {
         let bodies = bodies();
         let held = bodies.read(Body::from("1234")).await.unwrap();
         assert_eq!(held.bytes, "1234");
-        assert!(matches!(bodies.read(Body::empty()).await, Err(Error::Busy)));
+        assert!(matches!(bodies.read(Body::empty()).await, Err(Error::Turn(turns::Error::Busy))));
         drop(held);
         assert!(bodies.read(Body::empty()).await.is_ok());
     }

@@ -7,9 +7,10 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::answer::{Envelope, Item};
-use super::budget::MAX_ANSWER_BYTES;
-use super::{desk, parameters};
+use super::parameters;
 use crate::query;
+use crate::serve::budget::MAX_ANSWER_BYTES;
+use crate::serve::turns;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,10 +25,8 @@ pub(super) enum Error {
     BodyTooSlow { seconds: u64 },
     #[error("unable to read the body: {0}")]
     Body(String),
-    #[error("too many questions are being answered; ask again in a moment")]
-    Busy,
-    #[error("the answer took longer than {} s; ask for less, such as a shorter time", desk::MAX_ANSWER_TIME.as_secs())]
-    Slow,
+    #[error(transparent)]
+    Turn(#[from] turns::Error),
     #[error("the stored spans could not be read; the log has the details")]
     Query(#[from] query::Error),
     #[error(transparent)]
@@ -36,8 +35,6 @@ pub(super) enum Error {
     TooLarge,
     #[error("the answer could not be written; the log has the details")]
     Write(#[source] std::io::Error),
-    #[error("a defect was met while answering; the log has the details")]
-    Defect(#[source] tokio::task::JoinError),
 }
 
 /// Of the writer that packs, which takes no more than [`MAX_ANSWER_BYTES`].
@@ -69,8 +66,10 @@ impl Error {
             Self::NoSuchTrace => StatusCode::NOT_FOUND,
             Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Busy | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Query(_) | Self::Write(_) | Self::Defect(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Turn(turns::Error::Busy | turns::Error::Slow) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Query(_) | Self::Write(_) | Self::Turn(turns::Error::Defect(_)) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 

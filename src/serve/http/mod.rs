@@ -18,7 +18,6 @@
 mod answer;
 mod archive;
 mod body;
-mod budget;
 mod dependencies;
 mod desk;
 mod error;
@@ -46,6 +45,7 @@ use http::{HeaderValue, StatusCode, Uri};
 
 use self::desk::Desk;
 use super::guard::{self, AllowedHosts};
+use super::turns::Turns;
 use super::ui;
 use crate::model::Clock;
 use crate::query::Query;
@@ -61,6 +61,8 @@ pub struct Answers {
     pub about: About,
     /// The names it may be asked by.
     pub allowed_hosts: AllowedHosts,
+    /// Where questions wait, those of other doors too.
+    pub turns: Turns,
 }
 
 /// What the server says of itself.

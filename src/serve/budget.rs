@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::error::Error;
+use super::turns::Error;
 
 /// For all answers together: three large ones at work, or many that wait for slow readers. Requests on their way in,
 /// the buffer's tail and the store's pages have 64 MiB each by default, so this is the largest of the four; it is

@@ -1,0 +1,274 @@
+//! Where questions of all doors wait for their turn: reading the store blocks, so it is done on threads made for that, and
+//! only so many at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::budget::{Budget, Share};
+use crate::query::Cancel;
+
+/// Questions that are answered at the same time.
+const MAX_TURNS: usize = 16;
+/// Searches among them: fewer than there are shares of the [`Budget`], so that a trace can be read meanwhile.
+const MAX_SEARCHES: usize = 2;
+/// How long one waits for its turn.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// How long an asker waits for an answer that is being made.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// Why there is no answer, whatever was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("too many questions are being answered; ask again in a moment")]
+    Busy,
+    #[error("the answer took longer than {} s; ask for less, such as a shorter time", MAX_ANSWER_TIME.as_secs())]
+    Slow,
+    #[error("a defect was met while answering; the log has the details")]
+    Defect(#[source] tokio::task::JoinError),
+}
+
+/// Everything that work waits for. One for the whole program; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Turns {
+    lane: Lane,
+    searches: Arc<Semaphore>,
+    spans: Budget,
+    numbers: Budget,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        let lane =
+            Lane { free: Arc::new(Semaphore::new(MAX_TURNS)), wait: MAX_WAIT, answer_time: MAX_ANSWER_TIME };
+        Self {
+            lane,
+            searches: Arc::new(Semaphore::new(MAX_SEARCHES)),
+            spans: Budget::default(),
+            numbers: Budget::for_numbers(),
+        }
+    }
+}
+
+impl Turns {
+    /// Does the work when its turn comes. It is told when nobody waits for it any more.
+    pub(super) async fn take<T, E>(
+        &self,
+        work: impl FnOnce(&Cancel) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.lane.take(work).await
+    }
+
+    /// The same for an answer made of spans, whose bytes are set aside until its share is dropped.
+    pub(super) async fn take_for_spans<T, E>(
+        &self,
+        work: impl FnOnce(&Cancel, Share) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.take_with(&self.spans, work).await
+    }
+
+    /// The same for numbers over time, whose bytes are set aside for them: traces and searches wait for none of them.
+    pub(super) async fn take_for_numbers<T, E>(
+        &self,
+        work: impl FnOnce(&Cancel, Share) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.take_with(&self.numbers, work).await
+    }
+
+    /// The same for work that looks through the store, which may take long: there is less of it at a time, and it is
+    /// waited for before bytes are taken.
+    pub(super) async fn take_for_search<T, E>(
+        &self,
+        work: impl FnOnce(&Cancel, Share) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let search = self.lane.wait_for(&self.searches).await?;
+        let work = move |cancel: &Cancel, share: Share| {
+            let _search = search;
+            work(cancel, share)
+        };
+        self.take_for_spans(work).await
+    }
+
+    /// Bytes are waited for before a turn is taken, so that large answers leave turns to small ones.
+    async fn take_with<T, E>(
+        &self,
+        budget: &Budget,
+        work: impl FnOnce(&Cancel, Share) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let share = budget.take(self.lane.wait).await?;
+        self.lane.take(move |cancel| work(cancel, share)).await
+    }
+}
+
+/// So many pieces of work at a time, and how long to wait for one.
+#[derive(Debug, Clone)]
+struct Lane {
+    free: Arc<Semaphore>,
+    wait: Duration,
+    answer_time: Duration,
+}
+
+/// Calls work off when it goes out of scope: its result is there, its time is up, or who asked went away, which drops
+/// the handler.
+#[derive(Debug, Default)]
+struct Asker(Cancel);
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Lane {
+    async fn wait_for(&self, free: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+        match timeout(self.wait, Arc::clone(free).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // None is ever closed, so the inner error cannot come.
+            _ => Err(Error::Busy),
+        }
+    }
+
+    /// When the caller goes away or its time is up, the work is told so. Until it has ended it keeps its turn, so there
+    /// is never more at work than there are turns.
+    async fn take<T, E>(&self, work: impl FnOnce(&Cancel) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let turn = self.wait_for(&self.free).await?;
+        let asker = Asker::default();
+        let cancel = asker.0.clone();
+        let task = spawn_blocking(move || {
+            let _turn = turn;
+            work(&cancel)
+        });
+        match timeout(self.answer_time, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => Err(Error::Defect(panic).into()),
+            Err(_) => Err(Error::Slow.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Instant;
+
+    use tokio::sync::oneshot;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn lane(count: usize, answer_time: Duration) -> Lane {
+        Lane { free: Arc::new(Semaphore::new(count)), wait: Duration::from_millis(1), answer_time }
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_is_told_that_all_are_busy() {
+        let lane = lane(1, Duration::from_secs(60));
+        let taken = Arc::clone(&lane.free).try_acquire_owned().unwrap();
+        assert!(matches!(lane.take(|_| Ok::<_, Error>(1)).await, Err(Error::Busy)));
+        drop(taken);
+        assert!(matches!(lane.take(|_| Ok::<_, Error>(1)).await, Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn work_that_takes_too_long_keeps_its_turn_until_it_ends() {
+        let lane = lane(1, Duration::from_millis(1));
+        let (end, ended) = std::sync::mpsc::sync_channel::<()>(0);
+        // Ends when the other half of the channel goes away.
+        let endless = move |_: &Cancel| Ok::<_, Error>(ended.recv().is_err());
+        assert!(matches!(lane.take(endless).await, Err(Error::Slow)));
+        assert_eq!(lane.free.available_permits(), 0);
+        drop(end);
+        let free = Arc::clone(&lane.free).acquire_owned().await;
+        assert!(free.is_ok(), "the turn came back");
+    }
+
+    #[tokio::test]
+    async fn a_defect_in_the_work_gives_its_turn_back() {
+        let lane = lane(1, Duration::from_secs(60));
+        let outcome = lane.take(|_| -> Result<(), Error> { panic!("a defect") }).await;
+        assert!(matches!(outcome, Err(Error::Defect(_))));
+        assert_eq!(lane.free.available_permits(), 1);
+    }
+
+    /// Work that ends when it is called off, and whether it was; a minute at most.
+    fn patient(begun: oneshot::Sender<()>, ended: oneshot::Sender<bool>) -> impl FnOnce(&Cancel) -> bool {
+        move |cancel| {
+            let late = Instant::now() + Duration::from_secs(60);
+            let _nobody_asks = begun.send(());
+            while !cancel.is_cancelled() && Instant::now() < late {
+                thread::yield_now();
+            }
+            let _nobody_asks = ended.send(cancel.is_cancelled());
+            cancel.is_cancelled()
+        }
+    }
+
+    #[tokio::test]
+    async fn work_is_called_off_when_its_asker_goes_away_and_gives_its_turn_back() {
+        let lane = lane(1, Duration::from_secs(60));
+        let ((begin, begun), (end, ended)) = (oneshot::channel(), oneshot::channel());
+        let work = patient(begin, end);
+        tokio::select! {
+            _ = lane.take(move |cancel| Ok::<_, Error>(work(cancel))) => panic!("nothing ends it"),
+            begun = begun => begun.unwrap(),
+        }
+        assert!(ended.await.unwrap(), "it was called off");
+        assert!(Arc::clone(&lane.free).acquire_owned().await.is_ok(), "the turn came back");
+    }
+
+    #[tokio::test]
+    async fn work_whose_time_is_up_is_called_off() {
+        let lane = lane(1, Duration::from_millis(1));
+        let ((begin, _begun), (end, ended)) = (oneshot::channel(), oneshot::channel());
+        let work = patient(begin, end);
+        assert!(matches!(lane.take(move |cancel| Ok::<_, Error>(work(cancel))).await, Err(Error::Slow)));
+        assert!(ended.await.unwrap(), "it was called off");
+    }
+
+    #[tokio::test]
+    async fn searches_leave_room_to_those_who_read_a_trace() {
+        let mut turns = Turns::default();
+        turns.lane.wait = Duration::from_millis(1);
+        let mut searches = JoinSet::new();
+        for _ in 0..MAX_SEARCHES {
+            let ((begin, begun), (end, _ended)) = (oneshot::channel(), oneshot::channel());
+            let (turns, work) = (turns.clone(), patient(begin, end));
+            let work = move |cancel: &Cancel, _share| Ok::<_, Error>(work(cancel));
+            searches.spawn(async move { turns.take_for_search(work).await });
+            begun.await.unwrap();
+        }
+        let done = |_: &Cancel, _share| Ok::<_, Error>(());
+        assert!(matches!(turns.take_for_search(done).await, Err(Error::Busy)));
+        assert!(turns.take_for_spans(done).await.is_ok());
+        searches.shutdown().await;
+        turns.lane.wait = Duration::from_secs(60);
+        assert!(turns.take_for_search(done).await.is_ok());
+    }
+}

@@ -1,0 +1,7 @@
+//! Everything that Jaeger speaks with its storage and that others ask of Jaeger, over the wire with generated clients.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../capabilities/harness.rs"]
+mod harness;
+
+mod capabilities;
