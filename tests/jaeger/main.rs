@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../capabilities/harness.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 
 mod capabilities;
+mod interfaces;
