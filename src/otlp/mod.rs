@@ -55,6 +55,15 @@ pub const MAX_ENCLOSING_BYTES: usize = 1 << 20;
 /// is translated on its way in is kept as OTLP, and this tells it from what came as OTLP. Others' decoders skip it.
 pub const ORIGIN_FIELD: u32 = 21_107;
 
+/// Attributes whose keys begin so carry what OTLP has no field for: Jaeger's warnings, and what else a span in Jaeger's
+/// words says (`translate::jaeger`). Readers get their meaning, never the attributes; nobody can search for them.
+pub const RESERVED: &str = "@jaeger@";
+
+/// Whether an attribute of this key is [`RESERVED`], hence hidden.
+pub fn is_reserved(key: &str) -> bool {
+    key.starts_with(RESERVED)
+}
+
 /// How much is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

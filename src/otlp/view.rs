@@ -180,7 +180,8 @@ impl<'a> EventView<'a> {
 }
 
 impl<'a> LinkView<'a> {
-    fn read(message: &'a [u8]) -> Self {
+    /// Reads a whole link message.
+    pub fn read(message: &'a [u8]) -> Self {
         let [attributes] = room(message, [4]);
         let mut link = Self { attributes: Vec::with_capacity(attributes), ..Self::default() };
         for field in Fields::new(message) {

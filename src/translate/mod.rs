@@ -17,4 +17,7 @@
 //! | kind, status, scope, trace state | the tags `span.kind`, `otel.status_code`, `otel.scope.*`, `w3c.tracestate` |
 //! | start, end (ns) | `startTime`, `duration` (µs) |
 
+mod fit;
+pub mod jaeger;
 pub mod jaeger_json;
+pub mod otlp;

@@ -23,6 +23,7 @@ mod words;
 pub use duration::{DurationError, parse_duration};
 pub use record::{Log, Process, Reference, ReferenceType, Span, Tag, Trace, Value};
 pub use tags::{TagError, parse_tag, parse_tags};
+pub(super) use words::said;
 pub use words::{NO_SERVICE, asked_services, hex_trace_id, shown_service};
 
 use crate::model;

@@ -7,7 +7,9 @@ use super::record::{Log, Process, Reference, ReferenceType, Span, Tag, Trace, Va
 use crate::model::{self, Resource, TraceId};
 use crate::otlp::{
     AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView, derived_attributes,
+    is_reserved,
 };
+use crate::translate::jaeger::{CHILD_OF, FOLLOWS_FROM, REF_TYPE, WARNINGS};
 
 /// What stands for the name of a service that was not named, by what was wrong with the resource:
 /// it has no attributes at all (the name of Jaeger 1's OTLP receiver), no `service.name`, one that is not
@@ -15,12 +17,7 @@ use crate::otlp::{
 pub const NO_SERVICE: [&str; 4] =
     ["OTLPResourceNoServiceName", "missing-service-name", "service-name-wrong-type", "empty-service-name"];
 
-/// Attributes of this prefix carry what OTLP has no field for; they are not shown as tags.
-const RESERVED: &str = "@jaeger@";
-const WARNINGS: &str = "@jaeger@warnings";
 const SERVICE_NAME: &str = "service.name";
-/// OpenTracing's shim and Jaeger's receiver say by this attribute what a link was.
-const REF_TYPE: &str = "opentracing.ref_type";
 
 /// The name a service is listed by: "" inside is a service that was not named.
 pub fn shown_service(name: &str) -> &str {
@@ -41,6 +38,11 @@ pub fn hex_trace_id(id: TraceId) -> String {
         text.drain(..16);
     }
     text
+}
+
+/// A span that came as OTLP, and its process.
+pub(in crate::translate) fn said(span: &model::Span) -> (Span<'_>, Process<'_>) {
+    (self::span(span, 0), process(&span.resource))
 }
 
 /// The trace as it was sent, not adjusted.
@@ -132,8 +134,8 @@ fn references(span: &model::Span, links: &[LinkView<'_>]) -> Vec<Reference> {
 fn named_type(link: &LinkView<'_>) -> Option<ReferenceType> {
     let attribute = link.attributes.iter().find(|pair| pair.key == REF_TYPE)?;
     match &attribute.value {
-        AnyValue::String(word) if word == "child_of" => Some(ReferenceType::ChildOf),
-        AnyValue::String(word) if word == "follows_from" => Some(ReferenceType::FollowsFrom),
+        AnyValue::String(word) if word == CHILD_OF => Some(ReferenceType::ChildOf),
+        AnyValue::String(word) if word == FOLLOWS_FROM => Some(ReferenceType::FollowsFrom),
         _ => None,
     }
 }
@@ -157,7 +159,7 @@ fn log(event: EventView<'_>) -> Log<'_> {
 
 /// `None` for what is reserved.
 fn tag(pair: KeyValue<'_>) -> Option<Tag<'_>> {
-    if pair.key.starts_with(RESERVED) {
+    if is_reserved(&pair.key) {
         return None;
     }
     let value = match pair.value {
