@@ -17,6 +17,8 @@
 //! | kind, status, scope, trace state | the tags `span.kind`, `otel.status_code`, `otel.scope.*`, `w3c.tracestate` |
 //! | start, end (ns) | `startTime`, `duration` (µs) |
 
+#[cfg(test)]
+mod crossing_tests;
 mod fit;
 pub mod jaeger;
 pub mod jaeger_json;

@@ -1,5 +1,6 @@
 //! One trace for the page: its skeleton, the details of a few spans, and where a text stands in it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,9 +14,10 @@ use super::error::{Error, OwnError};
 use super::parameters::{self, Asked, Parameters};
 use super::skeleton;
 use crate::model::{Span, SpanId, TraceId};
-use crate::otlp::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
+use crate::otlp::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, is_reserved};
 use crate::query::{Outline, Trace};
-use crate::translate::jaeger_json::shown_service;
+use crate::translate::jaeger_json::{shown_service, warnings};
+use crate::translate::otlp::view;
 
 /// Spans whose details are given at once.
 const MAX_IDS: usize = 100;
@@ -103,7 +105,7 @@ struct Sought<'t> {
 
 impl Sought<'_> {
     fn stands_in(&mut self, span: &Span) -> bool {
-        let (view, scope) = (SpanView::read(&span.body), ScopeView::read(&span.scope.bytes));
+        let (view, scope) = (view(span), ScopeView::read(&span.scope.bytes));
         [&view.name, &view.status_message, &view.trace_state, &scope.name, &scope.version]
             .into_iter()
             .any(|text| self.is_in(text))
@@ -135,7 +137,8 @@ impl Sought<'_> {
     }
 
     fn is_in_pairs(&self, pairs: &[KeyValue<'_>]) -> bool {
-        pairs.iter().any(|pair| self.is_in(&pair.key) || self.is_in(&pair.value.to_text()))
+        let mut shown = pairs.iter().filter(|pair| !is_reserved(&pair.key));
+        shown.any(|pair| self.is_in(&pair.key) || self.is_in(&pair.value.to_text()))
     }
 
     fn is_in(&self, text: &str) -> bool {
@@ -164,6 +167,9 @@ struct SpanDetails<'a> {
     service: &'a str,
     trace_state: String,
     flags: u32,
+    /// What went wrong with the span on its way here, as Jaeger keeps it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     attributes: Vec<AttributeDetails>,
     events: Vec<EventDetails>,
     links: Vec<LinkDetails>,
@@ -228,7 +234,7 @@ struct Dropped {
 }
 
 fn details(span: &Span) -> SpanDetails<'_> {
-    let view = SpanView::read(&span.body);
+    let view = view(span);
     SpanDetails {
         span_id: span.span_id.to_string(),
         parent_id: span.parent_id.map(|parent| parent.to_string()).unwrap_or_default(),
@@ -240,6 +246,7 @@ fn details(span: &Span) -> SpanDetails<'_> {
         service: shown_service(&span.resource.service),
         trace_state: view.trace_state.into_owned(),
         flags: span.flags,
+        warnings: warnings(&view.attributes).into_iter().map(Cow::into_owned).collect(),
         attributes: attributes(view.attributes),
         events: view.events.into_iter().map(event).collect(),
         links: view.links.into_iter().map(link).collect(),
@@ -289,7 +296,7 @@ fn attributes(pairs: Vec<KeyValue<'_>>) -> Vec<AttributeDetails> {
         value: pair.value.to_text().into_owned(),
         key: pair.key.into_owned(),
     };
-    pairs.into_iter().map(attribute).collect()
+    pairs.into_iter().filter(|pair| !is_reserved(&pair.key)).map(attribute).collect()
 }
 
 fn type_word(value: &AnyValue<'_>) -> &'static str {

@@ -27,6 +27,7 @@ use crate::model::{Span, StatusCode, Timestamp};
 use crate::otlp::{Fields, Value};
 use crate::query::{Outline, Row, Trace};
 use crate::translate::jaeger_json::shown_service;
+use crate::translate::otlp::has_links;
 
 pub(super) const CONTENT_TYPE: &str = "application/vnd.tracelodge.skeleton";
 
@@ -151,17 +152,17 @@ struct Glance {
 
 impl Glance {
     fn at(span: &Span, strings: &mut Strings) -> Self {
-        let (mut name, mut events, mut has_links) = (&[][..], Vec::new(), false);
+        let (mut name, mut events) = (&[][..], Vec::new());
         for field in Fields::new(&span.body) {
             match field {
                 (5, Value::Bytes(text)) => name = text,
                 (11, Value::Bytes(event)) => events.push(event_time(event)),
-                (13, Value::Bytes(_)) => has_links = true,
                 _ => {}
             }
         }
         let service = strings.number(shown_service(&span.resource.service));
-        Self { name: strings.number(&String::from_utf8_lossy(name)), service, events, has_links }
+        let name = strings.number(&String::from_utf8_lossy(name));
+        Self { name, service, events, has_links: has_links(span) }
     }
 }
 

@@ -70,6 +70,16 @@ impl Moment {
     pub(super) fn unix_nanos(self) -> i128 {
         i128::from(self.seconds) * i128::from(BILLION) + i128::from(self.nanos)
     }
+
+    /// The nearest time that OTLP can say.
+    pub(super) fn nearest(self) -> u64 {
+        self.unix_nanos().clamp(0, u64::MAX.into()) as u64
+    }
+}
+
+/// The nearest to a time that OTLP can say.
+pub(in crate::translate) fn nearest(time: &Timestamp) -> u64 {
+    Moment { seconds: time.seconds, nanos: time.nanos }.nearest()
 }
 
 /// A reference with ids of the right length.

@@ -65,7 +65,7 @@ struct Header {
 impl Header {
     /// The nearest there is: 1970 for what is earlier, no time at all for a negative duration.
     fn of(start: Moment, duration: i64) -> Self {
-        let nanos = nearest(start);
+        let nanos = start.nearest();
         let end = nanos.saturating_add_signed(duration.max(0));
         Self {
             start: nanos,
@@ -74,12 +74,6 @@ impl Header {
             is_duration_other: i128::from(end - nanos) != i128::from(duration),
         }
     }
-}
-
-/// The nearest time that nanoseconds since 1970 can say.
-fn nearest(moment: Moment) -> u64 {
-    let nanos = moment.unix_nanos().clamp(0, u64::MAX.into());
-    nanos as u64
 }
 
 /// What no field of OTLP and none of the tags can say, where there is something to say.
@@ -106,7 +100,7 @@ fn reserved(out: &mut Vec<u8>, span: &Span<'_>, header: &Header) {
 }
 
 fn event(out: &mut Vec<u8>, log: &Log, moment: Moment) {
-    let nanos = nearest(moment);
+    let nanos = moment.nearest();
     write::fixed64(out, 1, nanos);
     text(out, 2, event_name(&log.fields).map_or(&[], |(_, name)| name));
     log.fields.iter().for_each(|field| tag_of_span(out, 3, field));

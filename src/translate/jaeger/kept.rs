@@ -13,7 +13,7 @@ use crate::model;
 use crate::otlp::{AnyValue, Fields, RESERVED, Value};
 use crate::proto::jaeger::api_v2::{KeyValue, Log, Process, Span, SpanRef, SpanRefType, ValueType};
 
-/// The span as it was sent.
+/// The span as it was sent, without its process.
 pub(in crate::translate) fn span(span: &model::Span) -> Span {
     let mut read = Span {
         trace_id: Bytes::copy_from_slice(&span.trace_id.0),
@@ -21,7 +21,6 @@ pub(in crate::translate) fn span(span: &model::Span) -> Span {
         flags: span.flags,
         start_time: Some(moment(span.start)),
         duration: Some(said::duration(span.end.nanos().saturating_sub(span.start.nanos()))),
-        process: Some(process(&span.resource.bytes)),
         ..Span::default()
     };
     let within = Within(&span.body);
@@ -40,10 +39,11 @@ pub(in crate::translate) fn span(span: &model::Span) -> Span {
     read
 }
 
-fn process(resource: &Bytes) -> Process {
-    let within = Within(resource);
+/// The process of the spans of a resource.
+pub(in crate::translate) fn process(resource: &model::Resource) -> Process {
+    let within = Within(&resource.bytes);
     let mut process = Process::default();
-    for (place, pair) in members(resource).enumerate() {
+    for (place, pair) in members(&resource.bytes).enumerate() {
         let tag = within.tag(pair);
         if place == 0 && tag.key == SERVICE_NAME && tag.v_type == ValueType::String as i32 {
             process.service_name = tag.v_str;

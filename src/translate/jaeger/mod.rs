@@ -26,8 +26,9 @@ use crate::otlp::{ORIGIN_FIELD, write};
 use crate::proto::jaeger::api_v2;
 
 pub use checked::Error;
+pub(super) use checked::nearest;
 pub(super) use keep::{attribute, link};
-pub(super) use kept::span as kept;
+pub(super) use kept::{process as kept_process, span as kept};
 pub(super) use meaning::{Meaning, event_name};
 
 use super::fit;
@@ -77,7 +78,7 @@ pub fn request(spans: &[api_v2::Span]) -> Result<Vec<u8>, Error> {
 /// A span in Jaeger's words. Ids have exactly 16 and 8 bytes; start, duration and process are always there.
 pub fn span(span: &model::Span) -> api_v2::Span {
     match span.origin {
-        Origin::Jaeger => kept(span),
+        Origin::Jaeger => api_v2::Span { process: Some(kept_process(&span.resource)), ..kept(span) },
         Origin::Otlp => said::span(span),
     }
 }
@@ -100,4 +101,4 @@ pub fn fitted(span: api_v2::Span, max_bytes: usize) -> api_v2::Span {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,6 +7,9 @@
 //! attributes of links. Lists and maps become JSON text. `parentSpanID` is never written: it is deprecated, only
 //! Jaeger's own clients ever set it, and the parent is the first `CHILD_OF` reference.
 //!
+//! A span that came in Jaeger's words is said as it was sent, and nothing of it twice. JSON has no time before 1970 and
+//! no negative duration; those are shown as 0.
+//!
 //! A span without a service still needs a name here. As in Jaeger 2 the name says what was wrong, see
 //! [`NO_SERVICE`].
 //!
@@ -15,6 +18,7 @@
 pub mod adjust;
 mod duration;
 mod record;
+mod sent;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -24,7 +28,7 @@ pub use duration::{DurationError, parse_duration};
 pub use record::{Log, Process, Reference, ReferenceType, Span, Tag, Trace, Value};
 pub use tags::{TagError, parse_tag, parse_tags};
 pub(super) use words::said;
-pub use words::{NO_SERVICE, asked_services, hex_trace_id, shown_service};
+pub use words::{NO_SERVICE, asked_services, hex_trace_id, shown_service, warnings};
 
 use crate::model;
 

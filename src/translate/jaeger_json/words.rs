@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::record::{Log, Process, Reference, ReferenceType, Span, Tag, Trace, Value};
-use crate::model::{self, Resource, TraceId};
+use super::sent;
+use crate::model::{self, Origin, Resource, TraceId};
 use crate::otlp::{
     AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView, derived_attributes,
     is_reserved,
@@ -18,6 +20,9 @@ pub const NO_SERVICE: [&str; 4] =
     ["OTLPResourceNoServiceName", "missing-service-name", "service-name-wrong-type", "empty-service-name"];
 
 const SERVICE_NAME: &str = "service.name";
+
+/// The warning of a span that took less than no time.
+pub(super) const ENDS_EARLY: &str = "the span ends before it starts; its duration is shown as 0";
 
 /// The name a service is listed by: "" inside is a service that was not named.
 pub fn shown_service(name: &str) -> &str {
@@ -54,11 +59,18 @@ pub(super) fn trace(spans: &[model::Span]) -> Trace<'_> {
         .map(|span| {
             // Spans of one request or one stored row share their resource, so its address finds it quickly;
             // equal ones at other addresses meet when the keys are handed out.
-            let place = *places.entry(std::sync::Arc::as_ptr(&span.resource)).or_insert_with(|| {
-                processes.push(process(&span.resource));
+            let source = (Arc::as_ptr(&span.resource), span.origin);
+            let place = *places.entry(source).or_insert_with(|| {
+                processes.push(match span.origin {
+                    Origin::Otlp => process(&span.resource),
+                    Origin::Jaeger => sent::process(&span.resource),
+                });
                 processes.len() - 1
             });
-            self::span(span, place)
+            match span.origin {
+                Origin::Otlp => self::span(span, place),
+                Origin::Jaeger => sent::span(span, place),
+            }
         })
         .collect();
     let trace_id = spans.first().map(|span| span.trace_id).unwrap_or_default();
@@ -73,7 +85,7 @@ fn process(resource: &Resource) -> Process<'_> {
     }
 }
 
-fn service_name<'a>(resource: &'a Resource, attributes: &[KeyValue<'_>]) -> Cow<'a, str> {
+pub(super) fn service_name<'a>(resource: &'a Resource, attributes: &[KeyValue<'_>]) -> Cow<'a, str> {
     if !resource.service.is_empty() {
         return Cow::Borrowed(&resource.service);
     }
@@ -90,7 +102,7 @@ fn span(span: &model::Span, process: usize) -> Span<'_> {
     let mut view = SpanView::read(&span.body);
     let mut warnings = warnings(&view.attributes);
     if span.end < span.start {
-        warnings.push("the span ends before it starts; its duration is shown as 0".into());
+        warnings.push(ENDS_EARLY.into());
     }
     Span {
         trace_id: span.trace_id,
@@ -174,7 +186,8 @@ fn tag(pair: KeyValue<'_>) -> Option<Tag<'_>> {
     Some(Tag { key: pair.key, value })
 }
 
-fn warnings<'a>(attributes: &[KeyValue<'a>]) -> Vec<Cow<'a, str>> {
+/// What Jaeger's warnings say among a span's attributes.
+pub fn warnings<'a>(attributes: &[KeyValue<'a>]) -> Vec<Cow<'a, str>> {
     let mut warnings = Vec::new();
     for pair in attributes.iter().filter(|pair| pair.key == WARNINGS) {
         match &pair.value {

@@ -7,7 +7,7 @@
 use crate::model::{self, SpanId, TraceId};
 use crate::otlp::write;
 use crate::proto::jaeger::api_v2::{Log, Span, SpanRefType};
-use crate::translate::jaeger::{Meaning, WARNINGS, attribute, event_name, kept, link};
+use crate::translate::jaeger::{Meaning, WARNINGS, attribute, event_name, kept, link, nearest};
 
 /// What surrounds it and what it says.
 pub(super) struct Said {
@@ -91,11 +91,6 @@ fn event(out: &mut Vec<u8>, log: &Log) {
             }
         }
     });
-}
-
-fn nearest(time: &prost_types::Timestamp) -> u64 {
-    let nanos = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-    nanos.clamp(0, u64::MAX.into()) as u64
 }
 
 /// All references but the parent; that one too if only its link can say that it was not waited for.

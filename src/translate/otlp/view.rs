@@ -1,22 +1,30 @@
 //! What a person is shown of a span's message, whichever words it came in.
 
 use crate::model::{Origin, Span};
-use crate::otlp::{Fields, KeyValue, LinkView, SpanView, Value, is_reserved};
+use crate::otlp::{AnyValue, EventView, Fields, KeyValue, LinkView, SpanView, Value};
 use crate::translate::jaeger::{CHILD_OF, REF_TYPE};
 
-/// The span's message without what is reserved. Of a span in Jaeger's words the reference that its parent id repeats is
-/// not among the links.
+/// The span's message. If it was kept for Jaeger, without what is there for Jaeger only: the reference that the parent
+/// id repeats, and the fields that repeat the names of events. What is reserved stays:
+/// [`is_reserved`](crate::otlp::is_reserved).
 pub fn view(span: &Span) -> SpanView<'_> {
     let mut view = SpanView::read(&span.body);
-    let is_shown = |pair: &KeyValue<'_>| !is_reserved(&pair.key);
-    view.attributes.retain(is_shown);
-    view.events.iter_mut().for_each(|event| event.attributes.retain(is_shown));
-    if span.origin == Origin::Jaeger
-        && let Some(place) = view.links.iter().position(|link| is_parent(span, link))
-    {
-        view.links.remove(place);
+    if span.origin == Origin::Jaeger {
+        if let Some(place) = view.links.iter().position(|link| is_parent(span, link)) {
+            view.links.remove(place);
+        }
+        view.events.iter_mut().for_each(leave_out_name);
     }
     view
+}
+
+fn leave_out_name(event: &mut EventView<'_>) {
+    let is_name = |pair: &KeyValue<'_>| {
+        pair.key == "event" && matches!(&pair.value, AnyValue::String(text) if *text == event.name)
+    };
+    if let Some(place) = event.attributes.iter().position(is_name) {
+        event.attributes.remove(place);
+    }
 }
 
 /// Whether [`view`] has links, found out without reading anything else.
