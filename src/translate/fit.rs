@@ -2,6 +2,7 @@
 //!
 //! Works on the bytes of a message, whatever they are: what is cut is copied as it stands otherwise.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::otlp::{Fields, MAX_VALUE_DEPTH, Value, write};
@@ -200,10 +201,11 @@ fn shortened(text: &[u8], limit: usize) -> &[u8] {
     &text[..end]
 }
 
-/// Leaves out what is unknown, what is said twice, and then the last of what repeats until the rest fits.
+/// Leaves out what is unknown, what is said again later, and then the last of what repeats until the rest fits.
 fn leave_out(cut: &mut Cut, shape: Shape, max_bytes: usize) {
     let message = std::mem::take(&mut cut.message);
-    let mut pieces = pieces(&message, shape, max_bytes, &mut cut.left_out);
+    let mut pieces = pieces(&message, shape);
+    make_room_beside_process(&mut pieces, cut, shape, max_bytes);
     let mut length: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
     for (number, what) in shape.expendable() {
         let mut count = 0;
@@ -212,45 +214,52 @@ fn leave_out(cut: &mut Cut, shape: Shape, max_bytes: usize) {
                 break;
             }
             length -= piece.len();
-            piece.clear();
+            *piece = Cow::Borrowed(&[]);
             count += 1;
         }
         if count > 0 {
             cut.left_out.push((count, what));
         }
     }
-    cut.message = pieces.into_iter().flat_map(|(_, piece)| piece).collect();
+    cut.message = pieces.iter().flat_map(|(_, piece)| piece.iter().copied()).collect();
 }
 
-/// The fields of a message that say something, each as it stands. A process of many tags leaves room for the span.
-fn pieces(
-    message: &[u8],
-    shape: Shape,
-    max_bytes: usize,
-    left_out: &mut Vec<(usize, &'static str)>,
-) -> Vec<(u32, Vec<u8>)> {
+/// A field's number, and the field as it stands.
+type Piece<'a> = (u32, Cow<'a, [u8]>);
+
+/// The fields of a message that are known, without those that a later one replaces.
+fn pieces(message: &[u8], shape: Shape) -> Vec<Piece<'_>> {
     let (mut fields, mut start) = (Fields::new(message), 0);
-    let mut pieces: Vec<(u32, Vec<u8>)> = Vec::new();
-    while let Some((number, value)) = fields.next() {
-        let mut piece = message[start..fields.offset()].to_vec();
+    let mut pieces: Vec<Piece<'_>> = Vec::new();
+    while let Some((number, _)) = fields.next() {
+        let piece = &message[start..fields.offset()];
         start = fields.offset();
-        let is_single = shape.is_single(number);
-        if !is_single && shape.expendable().iter().all(|(known, _)| *known != number) {
-            continue;
+        if shape.is_single(number) || shape.expendable().iter().any(|(known, _)| *known == number) {
+            pieces.push((number, Cow::Borrowed(piece)));
         }
-        if let (Value::Bytes(process), Content::Message(Shape::JaegerProcess)) =
-            (value, shape.content(number))
-            && process.len() > max_bytes / 4
-        {
-            let cut = fit(process, Shape::JaegerProcess, max_bytes / 4);
-            piece.clear();
-            write::bytes(&mut piece, number, &cut.message);
-            left_out.extend(cut.left_out);
+    }
+    let mut replaced = Vec::new();
+    for (number, piece) in pieces.iter_mut().rev().filter(|(number, _)| shape.is_single(*number)) {
+        if replaced.contains(number) {
+            *piece = Cow::Borrowed(&[]);
+        } else {
+            replaced.push(*number);
         }
-        if is_single {
-            pieces.retain(|(known, _)| *known != number);
-        }
-        pieces.push((number, piece));
     }
     pieces
+}
+
+/// A process of many tags is cut first: the span is what was asked for.
+fn make_room_beside_process(pieces: &mut [Piece<'_>], cut: &mut Cut, shape: Shape, max_bytes: usize) {
+    for (number, piece) in pieces.iter_mut().filter(|(_, piece)| piece.len() > max_bytes / 4) {
+        if let (Content::Message(Shape::JaegerProcess), Some((_, Value::Bytes(process)))) =
+            (shape.content(*number), Fields::new(piece).next())
+        {
+            let process = fit(process, Shape::JaegerProcess, max_bytes / 4);
+            cut.left_out.extend(process.left_out);
+            let mut shorter = Vec::new();
+            write::bytes(&mut shorter, *number, &process.message);
+            *piece = Cow::Owned(shorter);
+        }
+    }
 }

@@ -172,3 +172,151 @@ proptest! {
         prop_assert_eq!(span(&records[0]).encode_to_vec(), with_process(&sent).encode_to_vec());
     }
 }
+
+fn is_cut(sent: &Span, max_bytes: usize) -> Span {
+    let cut = fitted(sent.clone(), max_bytes);
+    assert!(cut.encoded_len() <= max_bytes.max(fit::LEAST_BYTES), "{} of {max_bytes}", cut.encoded_len());
+    if sent.encoded_len() > max_bytes.max(fit::LEAST_BYTES) {
+        assert!(cut.warnings.last().unwrap().starts_with(b"the span of "), "{cut:?}");
+    } else {
+        assert_eq!(cut.encode_to_vec(), sent.encode_to_vec());
+    }
+    cut
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_span_of_any_size_fits(
+        sent in any_span(),
+        [text, lists] in [1..500usize, 1..200],
+        max_bytes in 0..50_000usize,
+    ) {
+        let mut sent = sent;
+        let mut process = sent.process.take().unwrap_or_default();
+        let fields = sent.logs.iter_mut().flat_map(|log| &mut log.fields);
+        let tags = sent.tags.iter_mut().chain(&mut process.tags).chain(fields);
+        tags.for_each(|tag| tag.v_str = tag.v_str.repeat(text).into());
+        sent.operation_name = sent.operation_name.repeat(text).into();
+        sent.tags = vec![std::mem::take(&mut sent.tags); lists].concat();
+        sent.logs = vec![std::mem::take(&mut sent.logs); lists].concat();
+        sent.references = vec![std::mem::take(&mut sent.references); lists].concat();
+        sent.warnings = vec![std::mem::take(&mut sent.warnings); lists].concat();
+        process.tags = vec![std::mem::take(&mut process.tags); lists].concat();
+        sent.process = Some(process);
+        let cut = is_cut(&sent, max_bytes);
+        prop_assert!(request(&[cut]).is_ok());
+    }
+}
+
+#[test]
+fn the_largest_values_are_cut_first() {
+    let tag = |key: &'static str, length| KeyValue {
+        key: key.into(),
+        v_str: "x".repeat(length).into(),
+        ..KeyValue::default()
+    };
+    let tags = vec![tag("large", 4_000_000), tag("small", 1_000), tag("larger", 5_000_000)];
+    let cut = is_cut(&Span { tags, ..Span::default() }, 3_000_000);
+    let lengths: Vec<_> = cut.tags.iter().map(|tag| tag.v_str.len()).collect();
+    assert_eq!((lengths[0], lengths[1]), (lengths[2], 1_000));
+    assert!(cut.encoded_len() > 2_999_000);
+    let warning = String::from_utf8(cut.warnings[0].to_vec()).unwrap();
+    let expected = format!("values cut to {} bytes: 2; it is stored whole", lengths[0]);
+    assert!(warning.ends_with(&expected), "{warning}");
+}
+
+#[test]
+fn of_many_small_things_the_last_go_logs_before_tags() {
+    let tag = |number: i64| KeyValue { key: "k".into(), v_type: 2, v_int64: number, ..KeyValue::default() };
+    let log = Log { timestamp: None, fields: (0..10).map(tag).collect() };
+    let sent = Span { tags: (1..=10_000).map(tag).collect(), logs: vec![log; 10_000], ..Span::default() };
+    let cut = is_cut(&sent, 200_000);
+    assert_eq!(cut.tags, sent.tags);
+    assert!((1..10_000).contains(&cut.logs.len()));
+    let cut = is_cut(&sent, 50_000);
+    assert!(cut.logs.is_empty() && sent.tags.starts_with(&cut.tags) && cut.tags.len() > 1_000);
+    let warning = String::from_utf8(cut.warnings[0].to_vec()).unwrap();
+    let expected = format!("logs left out: 10000; tags left out: {};", 10_000 - cut.tags.len());
+    assert!(warning.contains(&expected), "{warning}");
+}
+
+#[test]
+fn what_go_would_refuse_is_refused_by_name() {
+    let ids = |trace: &'static [u8], span: &'static [u8]| Span {
+        trace_id: trace.into(),
+        span_id: span.into(),
+        ..Span::default()
+    };
+    let refers = |trace_id: &'static [u8], span_id: &'static [u8]| {
+        let reference = SpanRef { trace_id: trace_id.into(), span_id: span_id.into(), ref_type: 0 };
+        Span { references: vec![reference], ..Span::default() }
+    };
+    let starts = |seconds, nanos| Span { start_time: Some(Timestamp { seconds, nanos }), ..Span::default() };
+    let lasts = |seconds, nanos| Span { duration: Some(Duration { seconds, nanos }), ..Span::default() };
+    let logs = |seconds, nanos| {
+        let log = Log { timestamp: Some(Timestamp { seconds, nanos }), fields: Vec::new() };
+        Span { logs: vec![log], ..Span::default() }
+    };
+    let refused = [
+        (ids(&[1; 7], &[]), "trace id of 7 bytes, an id of 16 or 8 bytes was expected"),
+        (ids(&[1; 17], &[]), "trace id of 17 bytes"),
+        (ids(&[], &[1; 16]), "span id of 16 bytes, an id of 8 bytes was expected"),
+        (refers(&[1; 15], &[]), "trace id of a reference of 15 bytes"),
+        (refers(&[], &[1; 9]), "span id of a reference of 9 bytes"),
+        (starts(YEAR_1 - 1, 0), "start time of -62135596801 seconds and 0 nanoseconds since 1970"),
+        (starts(253_402_300_800, 0), "start time of 253402300800"),
+        (starts(0, -1), "start time of 0 seconds and -1 nanoseconds"),
+        (starts(0, 1_000_000_000), "start time of 0 seconds and 1000000000"),
+        (logs(0, -1), "time of a log of 0 seconds and -1 nanoseconds"),
+        (lasts(1, -1), "duration of 1 seconds and -1 nanoseconds"),
+        (lasts(-1, 1), "duration of -1 seconds and 1 nanoseconds"),
+        (lasts(0, 1_000_000_000), "duration of 0 seconds and 1000000000"),
+        (lasts(i64::MAX / BILLION, 854_775_808), "duration of 9223372036 seconds and 854775808"),
+        (lasts(i64::MIN, 0), "duration of -9223372036854775808"),
+    ];
+    for (span, expected) in refused {
+        let error = request(&[span]).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let taken =
+        [starts(YEAR_1, 0), starts(253_402_300_799, 999_999_999), lasts(i64::MAX / BILLION, 854_775_807)];
+    for span in taken {
+        records(&[span]);
+    }
+}
+
+#[test]
+fn what_is_absent_is_given_back_as_go_reads_it() {
+    let short = Bytes::from_static(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    let long = Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    let parent = SpanRef { trace_id: long.clone(), span_id: short.clone(), ref_type: 0 };
+    let sent = Span { trace_id: short.clone(), references: vec![parent.clone()], ..Span::default() };
+    let record = records(&[sent]).remove(0);
+    assert_eq!(record.parent_id.unwrap().0, short[..]);
+    let expected = Span {
+        trace_id: long,
+        span_id: Bytes::from_static(&[0; 8]),
+        references: vec![parent],
+        start_time: Some(Timestamp { seconds: YEAR_1, nanos: 0 }),
+        duration: Some(Duration::default()),
+        process: Some(Process::default()),
+        ..Span::default()
+    };
+    assert_eq!(span(&record), expected);
+}
+
+#[test]
+fn spans_of_one_process_share_a_resource() {
+    let of = |name: Option<&'static str>| Span {
+        process: name.map(|name| Process { service_name: name.into(), tags: Vec::new() }),
+        ..Span::default()
+    };
+    let sent = ["a", "b", "a", ""].map(|name| of(Some(name)));
+    let records = records(&[&sent[..], &[of(None)]].concat());
+    let services: Vec<_> = records.iter().map(|record| record.resource.service.as_str()).collect();
+    assert_eq!(services, ["a", "a", "b", "", ""]);
+    assert!(std::sync::Arc::ptr_eq(&records[0].resource, &records[1].resource));
+    assert!(records[4].resource.bytes.is_empty() && !records[3].resource.bytes.is_empty());
+}

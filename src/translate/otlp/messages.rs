@@ -16,6 +16,11 @@ use crate::translate::jaeger::WARNINGS;
 /// A field's tag and the length of what is in it, at most.
 const FRAME_BYTES: usize = 1 + 5;
 
+/// A field of this many bytes, with its tag and its length.
+fn framed(length: usize) -> usize {
+    1 + prost::length_delimiter_len(length) + length
+}
+
 /// The spans of one trace as messages of at most `max_spans` spans and `max_bytes` bytes, neither less than what is
 /// needed for one span ([`fit::LEAST_BYTES`]). Within a message spans are grouped by resource and scope, these in the
 /// order in which they first appear.
@@ -194,7 +199,7 @@ struct Message {
 impl Message {
     /// How much longer the message gets by a span, at most.
     fn length_of(&self, piece: &Piece, sources: &Sources) -> usize {
-        let mut length = FRAME_BYTES + piece.body.len();
+        let mut length = framed(piece.body.len());
         if !self.places.contains_key(&piece.resource) {
             length += sources.resources.envelopes[piece.resource].length();
         }
@@ -236,7 +241,7 @@ fn write_group(resource: &Envelope, scopes: &[(&Envelope, &[Bytes])]) -> Bytes {
     let mut out = Vec::with_capacity(
         resource.length()
             + scopes.iter().map(|(scope, _)| scope.length()).sum::<usize>()
-            + spans.map(|span| FRAME_BYTES + span.len()).sum::<usize>(),
+            + spans.map(|span| framed(span.len())).sum::<usize>(),
     );
     resource.write(&mut out, |out| {
         for (scope, spans) in scopes {

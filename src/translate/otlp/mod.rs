@@ -11,6 +11,8 @@
 
 mod from_jaeger;
 mod messages;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use messages::messages;
