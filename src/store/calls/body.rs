@@ -1,6 +1,6 @@
 //! What a span's message says of calls, read where it stands: views of whole spans would cost more than counting.
 
-use crate::model::{SpanId, TraceId};
+use crate::model::{Span, SpanId, TraceId};
 use crate::otlp::{Fields, Value};
 
 /// Links of one span that are looked at.
@@ -38,20 +38,28 @@ impl Body {
     }
 
     fn learn(&mut self, pair: &[u8]) {
-        let (mut key, mut value) = (&[][..], &[][..]);
-        for field in Fields::new(pair) {
-            match field {
-                (1, Value::Bytes(text)) => key = text,
-                (2, Value::Bytes(message)) => value = message,
-                _ => {}
-            }
-        }
+        let (key, value) = key_and_value(pair);
         match key {
             b"messaging.system" => self.is_messaging = true,
-            b"messaging.operation.type" | b"messaging.operation" => self.takes_messages |= is_taking(value),
+            b"messaging.operation.type" | b"messaging.operation" => {
+                self.takes_messages |= matches!(text(value), Some(b"receive" | b"process"));
+            }
             _ => {}
         }
     }
+}
+
+/// Key and `AnyValue` of a `KeyValue` message.
+fn key_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
+    let (mut key, mut value) = (&[][..], &[][..]);
+    for field in Fields::new(pair) {
+        match field {
+            (1, Value::Bytes(text)) => key = text,
+            (2, Value::Bytes(message)) => value = message,
+            _ => {}
+        }
+    }
+    (key, value)
 }
 
 /// The next field that has bytes. Most of a span are attributes, of a one-byte key and less than 128 bytes: they are
@@ -75,13 +83,16 @@ fn next_bytes<'a>(rest: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
     }
 }
 
-/// The spans that a span links, each once.
-pub(super) fn links(body: &[u8]) -> Vec<(TraceId, SpanId)> {
-    let messages = Fields::new(body).filter_map(|field| match field {
+/// The spans that a span links, each once; not the parent if the link says no more than the parent's id does, that this
+/// one was waited for. Spans that came in Jaeger's words link theirs.
+pub(super) fn links(span: &Span) -> Vec<(TraceId, SpanId)> {
+    let messages = Fields::new(&span.body).filter_map(|field| match field {
         (13, Value::Bytes(message)) => Some(message),
         _ => None,
     });
-    let mut links: Vec<_> = messages.take(MAX_LINKS).filter_map(link).collect();
+    let parent = span.parent_id.map(|parent| (span.trace_id, parent));
+    let is_other = |message: &&[u8]| parent.is_none() || link(message) != parent || !says_child(message);
+    let mut links: Vec<_> = messages.take(MAX_LINKS).filter(is_other).filter_map(link).collect();
     links.sort_unstable();
     links.dedup();
     links
@@ -99,18 +110,29 @@ fn link(message: &[u8]) -> Option<(TraceId, SpanId)> {
     (!trace_id.is_zero() && !span_id.is_zero()).then_some((trace_id, span_id))
 }
 
+/// Whether a link says that the linked span waits for this one (OpenTracing compatibility, "Span references").
+fn says_child(link: &[u8]) -> bool {
+    Fields::new(link).any(|field| match field {
+        (4, Value::Bytes(pair)) => {
+            let (key, value) = key_and_value(pair);
+            key == b"opentracing.ref_type" && text(value) == Some(b"child_of")
+        }
+        _ => false,
+    })
+}
+
 /// Whether the key can begin as those that are looked for: most attributes are set aside by one byte. Only a pair of
 /// the usual form, its key first and of less than 128 bytes, can be told so.
 fn may_be_messaging(pair: &[u8]) -> bool {
     !matches!(pair, [0x0a, 0..0x80, first, ..] if *first != b'm')
 }
 
-fn is_taking(value: &[u8]) -> bool {
-    let text = Fields::new(value).find_map(|field| match field {
+/// The text that an `AnyValue` message is.
+fn text(value: &[u8]) -> Option<&[u8]> {
+    Fields::new(value).find_map(|field| match field {
         (1, Value::Bytes(text)) => Some(text),
         _ => None,
-    });
-    matches!(text, Some(b"receive" | b"process"))
+    })
 }
 
 #[cfg(test)]
@@ -133,7 +155,7 @@ mod tests {
                 linked.retain(|(trace_id, span_id)| !trace_id.is_zero() && !span_id.is_zero());
                 linked.sort_unstable();
                 linked.dedup();
-                prop_assert_eq!(links(&span.body), linked);
+                prop_assert_eq!(links(&span), linked);
             }
         }
 

@@ -227,7 +227,7 @@ impl<'p> Counting<'p> {
         self.count_operation(span, service, operation, outcome);
         let parent_id = span.parent_id.filter(|&parent| parent != span.span_id);
         let is_consumer = span.kind == SpanKind::Consumer;
-        let links = if body.has_links { body::links(&span.body) } else { Vec::new() };
+        let links = if body.has_links { body::links(span) } else { Vec::new() };
         let child = |kind| Child { service, hour: key::hour(span.start), kind, outcome };
         if let Some(parent_id) = parent_id {
             let kind = match links.binary_search(&(span.trace_id, parent_id)) {

@@ -13,7 +13,7 @@ use redb::{Builder, Database, ReadableDatabase as _};
 use super::pending::{MAX_WAIT, MAX_WAITING};
 use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
-use crate::model::{Span, StatusCode, TraceId, content_hash};
+use crate::model::{Origin, Span, StatusCode, TraceId, content_hash};
 use crate::otlp::SpanView;
 use crate::otlp::write as wire;
 use crate::store::Cursor;
@@ -225,6 +225,57 @@ fn a_hop_to_the_parent_is_one_call_of_its_kind() {
     ];
     for (drawing, expected) in cases {
         assert_eq!(calls(&[drawing]), [expected], "{drawing}");
+    }
+}
+
+/// A span as it is kept that came in Jaeger's words: every reference is a link that says which it is.
+fn jaeger(trace_id: TraceId, number: u8, service: &str, references: &[(u8, &str)]) -> Span {
+    let mut span = trace(1, &format!("{service} | a | internal | {number}-9")).remove(0);
+    let mut body = span.body.to_vec();
+    for (id, ref_type) in references {
+        wire::message(&mut body, 13, |link| {
+            wire::bytes(link, 1, &trace_id.0);
+            wire::bytes(link, 2, &[*id; 8]);
+            wire::message(link, 4, |pair| {
+                wire::string(pair, 1, "opentracing.ref_type");
+                wire::message(pair, 2, |value| wire::string(value, 1, ref_type));
+            });
+        });
+    }
+    span.origin = Origin::Jaeger;
+    (span.trace_id, span.span_id) = (trace_id, SpanId([number; 8]));
+    span.parent_id = references.first().map(|(id, _)| SpanId([*id; 8])).filter(|id| !id.is_zero());
+    span.content_hash = content_hash(&span.resource, &span.scope, &body);
+    span.body = body.into();
+    span
+}
+
+#[test]
+fn spans_with_ids_of_zeros_are_nobodys_parents() {
+    let of_zero = |number, service, references| jaeger(TraceId::default(), number, service, references);
+    let spans = [
+        of_zero(0, "zero", &[]),
+        of_zero(0, "none", &[(0, "child_of")]),
+        of_zero(1, "root", &[]),
+        of_zero(2, "cart", &[(1, "child_of")]),
+    ];
+    for order in orders(&spans) {
+        let mut shelf = Shelf::new();
+        for span in &order {
+            shelf.store(std::slice::from_ref(span));
+            shelf.restart();
+        }
+        assert_eq!(shelf.calls(), ["root>cart rpc 1"]);
+    }
+}
+
+#[test]
+fn a_reference_to_the_parent_is_a_link_only_if_it_was_not_waited_for() {
+    for (ref_type, expected) in [("child_of", "shop>mail rpc 1"), ("follows_from", "shop>mail link 1")] {
+        let parent = jaeger(trace_id(1), 1, "shop", &[]);
+        let mut shelf = Shelf::new();
+        shelf.store(&[parent, jaeger(trace_id(1), 2, "mail", &[(1, ref_type)])]);
+        assert_eq!(shelf.calls(), [expected]);
     }
 }
 

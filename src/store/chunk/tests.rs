@@ -196,10 +196,12 @@ fn spans() -> impl Strategy<Value = Vec<Span>> {
     })
 }
 
-/// One trace id has eight bytes, as those of old clients; parents are none, in the trace, or elsewhere.
+/// Trace ids have eight bytes, as those of old clients, and ids may be zeros, as Jaeger's; parents are none, in the
+/// trace, or elsewhere.
 fn move_span(span: &mut Span, trace: u8, id: u8, parent: u8) {
-    span.trace_id = TraceId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, trace + 1]);
-    span.span_id = SpanId([id + 1; 8]);
+    span.trace_id = TraceId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, trace]);
+    span.span_id = SpanId([id; 8]);
+    span.origin = if trace == id { Origin::Jaeger } else { Origin::Otlp };
     span.parent_id = (parent > 0).then_some(SpanId([parent; 8]));
 }
 
