@@ -73,6 +73,11 @@ pub(crate) fn trace_ids(answer: &Answer) -> Vec<String> {
 
 impl Lodge {
     pub(crate) fn holding(requests: &[ExportTraceServiceRequest]) -> Self {
+        Self::keeping(requests.iter().map(|request| Bytes::from(request.encode_to_vec())))
+    }
+
+    /// As they come from the buffer.
+    pub(crate) fn keeping(requests: impl IntoIterator<Item = Bytes>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             cache_bytes: 1 << 20,
@@ -81,8 +86,7 @@ impl Lodge {
             min_free_bytes: 0,
         };
         let store = Store::open(folder.path(), &settings, Still.now()).unwrap();
-        for (request, sequence) in requests.iter().zip(1..) {
-            let request = Bytes::from(request.encode_to_vec());
+        for (request, sequence) in requests.into_iter().zip(1..) {
             let spans = otlp::spans(&request, &otlp::Limits::default()).unwrap();
             store.append(&spans, &Cursor { buffer: [1; 16], signal: 1, sequence }, Still.now()).unwrap();
         }

@@ -9,6 +9,7 @@ mod doors;
 #[path = "../../src/model/drawing.rs"]
 mod drawing;
 mod jaeger;
+mod jaeger_spans;
 mod lodge;
 mod own;
 mod skeleton;

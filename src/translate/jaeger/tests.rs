@@ -320,3 +320,42 @@ fn spans_of_one_process_share_a_resource() {
     assert!(std::sync::Arc::ptr_eq(&records[0].resource, &records[1].resource));
     assert!(records[4].resource.bytes.is_empty() && !records[3].resource.bytes.is_empty());
 }
+
+/// The bytes of the example in `docs/formats.md`: what stands before two spaces in its lines is hexadecimal.
+fn documented() -> Vec<u8> {
+    let text = include_str!("../../../docs/formats.md");
+    let (_, example) = text.split_once("### A Jaeger span, byte by byte").unwrap();
+    let (_, example) = example.split_once("```\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let hex = |line: &'static str| line.trim_start().split("  ").next().unwrap_or_default();
+    let digits = example.lines().flat_map(|line| hex(line).split_whitespace());
+    digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect()
+}
+
+#[test]
+fn the_kept_form_is_the_documented_one() {
+    let id = |id: u8| Bytes::from(vec![0, 0, 0, 0, 0, 0, 0, id]);
+    let text = |key: &'static str, text: &'static str| KeyValue {
+        key: key.into(),
+        v_str: text.into(),
+        ..KeyValue::default()
+    };
+    let process = Process { service_name: "cart".into(), tags: vec![text("hostname", "h1")] };
+    let sent = Span {
+        trace_id: id(7),
+        span_id: id(2),
+        operation_name: "pay".into(),
+        references: vec![SpanRef { trace_id: id(7), span_id: id(1), ref_type: 0 }],
+        flags: 3,
+        start_time: Some(Timestamp { seconds: -1, nanos: 500_000_000 }),
+        duration: Some(Duration { seconds: 0, nanos: -5 }),
+        tags: vec![text("span.kind", "server"), text("@jaeger@format", "x")],
+        logs: vec![Log { timestamp: None, fields: vec![text("event", "retry")] }],
+        process: Some(process),
+        process_id: "p1".into(),
+        warnings: vec!["late".into()],
+    };
+    let kept = request(std::slice::from_ref(&sent)).unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hex(&kept), hex(&documented()));
+}
