@@ -290,7 +290,7 @@ impl<'a> AnyValue<'a> {
         }
     }
 
-    /// The value as text, the form in which Jaeger compares tags: numbers as Go and JavaScript write them
+    /// The value as text, the form in which Jaeger 2 compares tags: numbers as Go and JavaScript write them
     /// (`0.25`, `1e+300`, `NaN`, `-Infinity`), bytes in base64, lists and maps as JSON.
     pub fn to_text(&self) -> Cow<'_, str> {
         match self {
@@ -307,6 +307,30 @@ impl<'a> AnyValue<'a> {
                 Cow::Owned(json)
             }
         }
+    }
+
+    /// The value as text in the form in which Jaeger 1 compares tags, where that is another one: doubles with ten
+    /// significant digits (`0.3333333333`, `1e+10`, `-Inf`), bytes in hex.
+    ///
+    /// Source: jaeger-idl, `KeyValue.AsString`.
+    pub fn to_jaeger_1_text(&self) -> Option<String> {
+        match self {
+            Self::Double(number) => rounded_text(*number),
+            Self::Bytes(bytes) if !bytes.is_empty() => {
+                let mut hex = String::with_capacity(2 * bytes.len());
+                for byte in *bytes {
+                    // Writing to a String cannot fail.
+                    let _infallible = write!(hex, "{byte:02x}");
+                }
+                Some(hex)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this is the value's text, in one of its two forms.
+    pub fn is_text(&self, text: &str) -> bool {
+        self.to_text() == text || self.to_jaeger_1_text().is_some_and(|other| other == text)
     }
 
     /// The value as JSON: bytes in base64, numbers JSON cannot say as strings.
@@ -356,6 +380,32 @@ fn double_text(number: f64) -> String {
         return format!("{number:e}").replace('e', "e+");
     }
     if size > 0.0 && size < 1e-6 { format!("{number:e}") } else { number.to_string() }
+}
+
+/// As C's and Go's `%.10g` has it; none where [`double_text`] has the same.
+fn rounded_text(number: f64) -> Option<String> {
+    const DIGITS: i32 = 10;
+    if !number.is_finite() {
+        return number.is_infinite().then(|| if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned());
+    }
+    let exact = double_text(number);
+    let is_short = exact.bytes().filter(u8::is_ascii_digit).count() <= DIGITS as usize;
+    if is_short && (number == 0.0 || (1e-4..1e10).contains(&number.abs())) {
+        return None;
+    }
+    let scientific = format!("{number:.9e}");
+    let (digits, exponent) = scientific.split_once('e')?;
+    let digits = digits.trim_end_matches('0').trim_end_matches('.');
+    let exponent: i32 = exponent.parse().ok()?;
+    let text = if (-4..DIGITS).contains(&exponent) {
+        let decimals = (DIGITS - 1 - exponent) as usize;
+        let plain = format!("{number:.decimals$}");
+        if decimals > 0 { plain.trim_end_matches('0').trim_end_matches('.').to_owned() } else { plain }
+    } else {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        format!("{digits}e{sign}{:02}", exponent.abs())
+    };
+    (text != exact).then_some(text)
 }
 
 /// The attribute `service.name` of a `Resource` message: the first of that name; empty when it is not a string.

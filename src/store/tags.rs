@@ -4,7 +4,8 @@
 //! hash of a pair = XXH3-64 of the value's text, with the XXH3-64 of the key (seed 0) as its seed
 //! ```
 //!
-//! The text is [`AnyValue::to_text`]'s; what is not UTF-8 is hashed as it is shown, with U+FFFD. Whatever a search can
+//! The text is [`AnyValue::to_text`]'s; a value that has another one ([`AnyValue::to_jaeger_1_text`]) is there by both.
+//! What is not UTF-8 is hashed as it is shown, with U+FFFD. Whatever a search can
 //! find by an attribute is among the hashes of its chunk; there may be others.
 
 use std::borrow::Cow;
@@ -25,7 +26,7 @@ pub(crate) fn source_tags(resource: &Resource, scope: &Scope) -> Vec<u64> {
     let (resource, scope) = (ResourceView::read(&resource.bytes), ScopeView::read(&scope.bytes));
     let named = [("otel.scope.name", &scope.name), ("otel.scope.version", &scope.version)];
     let named = named.iter().map(|(key, value)| tag_hash(key, value));
-    resource.attributes.iter().chain(&scope.attributes).map(pair_hash).chain(named).collect()
+    resource.attributes.iter().chain(&scope.attributes).flat_map(pair_hashes).chain(named).collect()
 }
 
 /// Pairs of a chunk that there is room for in the next one.
@@ -55,7 +56,12 @@ impl Tags {
                 xxh3_64_with_seed(if bit == 0 { b"false" } else { b"true" }, key)
             }
             Some((3, Value::Varint(number))) => xxh3_64_with_seed(self.digits(number as i64), key),
-            _ => xxh3_64_with_seed(AnyValue::read(value).to_text().as_bytes(), key),
+            _ => {
+                let value = AnyValue::read(value);
+                let other = value.to_jaeger_1_text();
+                self.hashes.extend(other.map(|text| xxh3_64_with_seed(text.as_bytes(), key)));
+                xxh3_64_with_seed(value.to_text().as_bytes(), key)
+            }
         };
         self.hashes.push(hash);
     }
@@ -72,7 +78,7 @@ impl Tags {
         let view = SpanView::read(fields);
         let of_events = view.events.iter().flat_map(|event| &event.attributes);
         let of_links = view.links.iter().flat_map(|link| &link.attributes);
-        self.hashes.extend(view.attributes.iter().chain(of_events).chain(of_links).map(pair_hash));
+        self.hashes.extend(view.attributes.iter().chain(of_events).chain(of_links).flat_map(pair_hashes));
         self.hashes.extend(view.events.iter().map(|event| tag_hash("event", &event.name)));
         // A name in an unusual form may be empty and still be the one that holds.
         self.hashes.push(tag_hash("operation", &view.name));
@@ -114,8 +120,10 @@ impl Tags {
     }
 }
 
-fn pair_hash(pair: &KeyValue<'_>) -> u64 {
-    tag_hash(&pair.key, &pair.value.to_text())
+/// By each of the value's texts.
+fn pair_hashes(pair: &KeyValue<'_>) -> impl Iterator<Item = u64> {
+    let other = pair.value.to_jaeger_1_text().map(|text| tag_hash(&pair.key, &text));
+    std::iter::once(tag_hash(&pair.key, &pair.value.to_text())).chain(other)
 }
 
 /// The field of a message that has just one.
