@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::model::{Span, SpanKind, StatusCode, Timestamp};
-use crate::otlp::{KeyValue, ResourceView, ScopeView, SpanView, derived_attributes};
+use crate::otlp::SpanView;
+use crate::query::expression::{self, Comparison, Constant, Expression, Field, Level, Reference};
+use crate::query::views::Views;
 use crate::store::{Filter, shortened, tag_hash};
 
 /// The conditions of a search. A trace is found when one of its spans fulfils all of them.
@@ -17,11 +19,13 @@ pub struct Conditions {
     pub kind: Option<SpanKind>,
     /// The span's status.
     pub status: Option<StatusCode>,
-    /// Key and value as text ([`crate::otlp::AnyValue::to_text`]): each pair must stand among the attributes of
+    /// Key and value as text (either of [`crate::otlp::AnyValue::is_text`]'s two forms): each pair must stand among the attributes of
     /// the span, its resource, its scope, its events or its links, or be what Jaeger shows in tags of its own
     /// (`error`, `span.kind`, `otel.status_code`, `otel.status_description`, `otel.scope.name`,
     /// `otel.scope.version`, `w3c.tracestate`), `event` (an event's name) and `operation` (the span's name).
     pub attributes: Vec<(String, String)>,
+    /// What else it must be like.
+    pub filter: Option<Expression>,
     /// The shortest duration, inclusive.
     pub min_duration: Option<Duration>,
     /// The longest duration, inclusive.
@@ -43,6 +47,7 @@ impl Default for Conditions {
             kind: None,
             status: None,
             attributes: Vec::new(),
+            filter: None,
             min_duration: None,
             max_duration: None,
             start: Timestamp::ZERO,
@@ -63,60 +68,97 @@ impl Conditions {
             && self.min_duration.is_none_or(|shortest| span.duration() >= shortest)
             && self.max_duration.is_none_or(|longest| span.duration() <= longest)
             && self.operation.as_ref().is_none_or(|name| named(name, &SpanView::name_of(&span.body)))
-            && self.match_attributes(span)
+            && self.match_views(span)
     }
 
     /// All that indexes and filters can tell.
     pub(super) fn filter(&self) -> Filter {
         let shortened = |name: &String| shortened(name).into_owned();
-        Filter {
+        let filter = Filter {
             service: self.service.as_ref().map(shortened),
             operation: self.operation.as_ref().map(shortened),
             kind: self.kind,
             status: self.status,
-            tags: self.attributes.iter().map(|(key, value)| tag_hash(key, value)).collect(),
+            tags: self.attributes.iter().map(|(key, value)| vec![tag_hash(key, value)]).collect(),
             starts: self.start..=self.end,
             durations: self.min_duration.unwrap_or_default()..=self.max_duration.unwrap_or(Duration::MAX),
+        };
+        match &self.filter {
+            Some(expression) => expression.needs().narrow(filter),
+            None => filter,
         }
     }
 
-    fn match_attributes(&self, span: &Span) -> bool {
-        if self.attributes.is_empty() {
+    /// What only the span itself can tell.
+    fn match_views(&self, span: &Span) -> bool {
+        if self.attributes.is_empty() && self.filter.is_none() {
             return true;
         }
         let views = Views::of(span);
         self.attributes.iter().all(|(key, value)| views.have(key, value))
+            && self.filter.as_ref().is_none_or(|filter| filter.holds(&views))
     }
 }
 
-/// A span's messages, read once for all attribute conditions.
-struct Views<'a> {
-    body: SpanView<'a>,
-    resource: ResourceView<'a>,
-    scope: ScopeView<'a>,
-    /// What Jaeger shows as tags although OTLP has fields of its own for it.
-    derived: [Option<KeyValue<'a>>; 7],
+/// What storage v2 and api_v3 mean by attributes, where some keys are words of their own; whatever else is asked is for
+/// the caller to add.
+///
+/// | key | means |
+/// | --- | --- |
+/// | `error` | true: the status is an error, or an attribute of the span says so; false: neither; else: nothing |
+/// | `span.status` | `ok`, `error` or `unset`, in any case |
+/// | `span.kind` | `server` and so on, in any case; `unspecified` |
+/// | `scope.name`, `scope.version` | the scope's |
+/// | `resource.…` | an attribute of the resource of the key after the dot, or one of the whole key anywhere |
+///
+/// Source: Jaeger 2.20, memory storage; of later versions that no error is what is not an error.
+pub fn conditions_of_attributes(
+    pairs: impl IntoIterator<Item = (String, String)>,
+) -> Result<Conditions, expression::Error> {
+    let mut conditions = Conditions::default();
+    let mut special = Vec::new();
+    for (key, text) in pairs {
+        match special_key(&key, &text)? {
+            Some(predicate) => special.push(predicate),
+            None => conditions.attributes.push((key, text)),
+        }
+    }
+    conditions.filter = match special.len() {
+        0 | 1 => special.pop(),
+        _ => Some(Expression::all(special)?),
+    };
+    Ok(conditions)
 }
 
-impl<'a> Views<'a> {
-    fn of(span: &'a Span) -> Self {
-        let (body, scope) = (SpanView::read(&span.body), ScopeView::read(&span.scope.bytes));
-        let derived = derived_attributes(span, &body, &scope);
-        Self { body, resource: ResourceView::read(&span.resource.bytes), scope, derived }
-    }
-
-    fn have(&self, key: &str, value: &str) -> bool {
-        let is_it = |pair: &KeyValue<'_>| pair.key == key && pair.value.to_text() == value;
-        let stands_in = |pairs: &[KeyValue<'_>]| pairs.iter().any(is_it);
-        stands_in(&self.body.attributes)
-            || stands_in(&self.resource.attributes)
-            || stands_in(&self.scope.attributes)
-            || self.body.events.iter().any(|event| stands_in(&event.attributes))
-            || self.body.links.iter().any(|link| stands_in(&link.attributes))
-            || self.derived.iter().flatten().any(is_it)
-            || (key == "operation" && self.body.name == value)
-            || (key == "event" && self.body.events.iter().any(|event| event.name == value))
-    }
+/// What a key means that is more than an attribute's; none if it is not.
+fn special_key(key: &str, text: &str) -> Result<Option<Expression>, expression::Error> {
+    let is = |field: Field, text: &str| {
+        Expression::compare(Comparison::Eq, field, Constant::String(text.to_owned()))
+    };
+    let word = text.to_ascii_lowercase();
+    let predicate = match key {
+        "error" => {
+            let attribute = Reference::attribute("error", Some(Level::Span));
+            let is_error = Expression::compare(Comparison::Eq, attribute, Constant::Any("true".into()))?;
+            match expression::bool_of(text) {
+                Some(true) => Ok(is_error),
+                Some(false) => Expression::negation(is_error),
+                None => Ok(Expression::never()),
+            }
+        }
+        // Words that are none are no span's.
+        "span.status" => is(Field::Status, &word).or_else(|_| Ok(Expression::never())),
+        "span.kind" => is(Field::Kind, &word).or_else(|_| Ok(Expression::never())),
+        "scope.name" => is(Field::ScopeName, text),
+        "scope.version" => is(Field::ScopeVersion, text),
+        _ => match key.strip_prefix("resource.") {
+            Some(inner) if !inner.is_empty() => {
+                Expression::any(vec![Expression::pair_of_resource(inner, text), Expression::pair(key, text)])
+            }
+            _ => return Ok(None),
+        },
+    };
+    predicate.map(Some)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! Does not know: HTTP, gRPC, JSON, the time of day.
 
 mod conditions;
+pub mod expression;
 mod find;
 pub mod metrics;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,8 @@ use crate::model::{SpanId, SpanKind, Timestamp, TraceId};
 use crate::store::Store;
 
 pub use crate::store::{Dependency, EdgeKind, Status, shortened};
-pub use conditions::Conditions;
+pub use conditions::{Conditions, conditions_of_attributes};
+pub use expression::Expression;
 pub use find::{Cancel, Found, Stopped};
 pub use outline::{Outline, Row};
 pub use summary::{ServiceCount, Summary};

@@ -69,6 +69,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
                 kind: kind.map(SpanKind::from_number),
                 status: status.map(StatusCode::from_number),
                 attributes: pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+                filter: None,
                 min_duration,
                 max_duration,
                 start,

@@ -381,6 +381,7 @@ fn asked() -> impl Strategy<Value = Conditions> {
                 kind,
                 status,
                 attributes: attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
+                filter: None,
                 min_duration: shortest.map(Duration::from_millis),
                 max_duration: longest.map(Duration::from_millis),
                 start: at(from / 2),

@@ -290,7 +290,7 @@ fn searched(store: &Store, service: Option<&str>, tags: &[(&str, &str)]) -> usiz
         operation: None,
         kind: None,
         status: None,
-        tags: tags.iter().map(|(key, value)| tag_hash(key, value)).collect(),
+        tags: tags.iter().map(|(key, value)| vec![tag_hash(key, value)]).collect(),
         starts: Timestamp::ZERO..=Timestamp::MAX,
         durations: Duration::ZERO..=Duration::MAX,
     };

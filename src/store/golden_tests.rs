@@ -148,7 +148,7 @@ fn searched(snapshot: &Snapshot<'_>, service: &str) -> usize {
         operation: None,
         kind: None,
         status: None,
-        tags: vec![tag_hash("otel.scope.version", if service == "cart" { "1.2" } else { "" })],
+        tags: vec![vec![tag_hash("otel.scope.version", if service == "cart" { "1.2" } else { "" })]],
         starts: Timestamp::ZERO..=Timestamp::MAX,
         durations: Duration::ZERO..=Duration::MAX,
     };

@@ -28,8 +28,8 @@ pub struct Filter {
     pub kind: Option<SpanKind>,
     /// Its status.
     pub status: Option<StatusCode>,
-    /// [`crate::store::tag_hash`] of pairs that it must have.
-    pub tags: Vec<u64>,
+    /// [`crate::store::tag_hash`] of pairs: of each of these, it must have one.
+    pub tags: Vec<Vec<u64>>,
     /// When it started.
     pub starts: RangeInclusive<Timestamp>,
     /// How long it took.
@@ -188,7 +188,10 @@ impl Scan<'_> {
         let Some(filters) = losses.step_over(SEARCHABLE_TAGS, bloom::filters(&blob)) else {
             return Ok(Some(all));
         };
-        let holds_all = |filter: &&[u8]| self.filter.tags.iter().all(|tag| bloom::may_hold(filter, *tag));
+        let holds_all = |filter: &&[u8]| {
+            let holds_one = |tags: &Vec<u64>| tags.iter().any(|tag| bloom::may_hold(filter, *tag));
+            self.filter.tags.iter().all(holds_one)
+        };
         let held: Vec<bool> = filters.iter().map(holds_all).collect();
         if held.len() != all.len() {
             return Ok(Some(all));

@@ -1066,7 +1066,7 @@ fn resources_of_many_pairs_do_not_swell_the_filters() {
             operation: None,
             kind: None,
             status: None,
-            tags: vec![tag_hash("00007", value)],
+            tags: vec![vec![tag_hash("00007", value)]],
             starts: Timestamp::ZERO..=Timestamp::MAX,
             durations: Duration::ZERO..=Duration::MAX,
         };

@@ -91,6 +91,7 @@ fn conditions(parameters: &Parameters, now: Timestamp) -> Result<Conditions, par
             .filter(|text| !text.is_empty())
             .map(pair)
             .collect::<Result<_, _>>()?,
+        filter: None,
         min_duration,
         max_duration,
         start: parameters.moment("start", now)?.unwrap_or_else(|| end.minus(DEFAULT_LOOKBACK)),
