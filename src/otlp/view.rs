@@ -518,6 +518,50 @@ mod tests {
         }
     }
 
+    #[test]
+    fn doubles_and_bytes_have_another_text_in_jaeger_1() {
+        // What Go's strconv.FormatFloat(number, 'g', 10, 64) gives.
+        let doubles = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (72.5, "72.5"),
+            (1.0 / 3.0, "0.3333333333"),
+            (-2.0 / 3.0, "-0.6666666667"),
+            (1e9, "1000000000"),
+            (1e10, "1e+10"),
+            (12_345_678_901.0, "1.23456789e+10"),
+            (1_234_567_890.5, "1234567890"),
+            (1_234_567_891.5, "1234567892"),
+            (9_999_999_999.5, "1e+10"),
+            (9_999_999_999.4, "9999999999"),
+            (0.0001, "0.0001"),
+            (0.000_123_456_789_12, "0.0001234567891"),
+            (0.000_099_999_999_999, "0.0001"),
+            (0.00001, "1e-05"),
+            (1e-7, "1e-07"),
+            (1e300, "1e+300"),
+            (5e-324, "4.940656458e-324"),
+            (99_999.999_999_999, "100000"),
+            (0.999_999_999_99, "1"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ];
+        for (number, text) in doubles {
+            let value = AnyValue::Double(number);
+            let other = value.to_jaeger_1_text();
+            assert_eq!(other.as_deref().unwrap_or(&value.to_text()), text);
+            // Another text is worth a second hash; the same one is not.
+            assert_ne!(other.as_deref(), Some(&*value.to_text()), "{number}");
+            assert!(value.is_text(text) && value.is_text(&value.to_text()) && !value.is_text("other"));
+        }
+        let bytes = AnyValue::Bytes(&[0xfb, 0x0f]);
+        assert!(bytes.is_text("fb0f") && bytes.is_text("+w8=") && !bytes.is_text("FB0F"));
+        for value in [AnyValue::Bytes(&[]), AnyValue::Int(10_000_000_000), AnyValue::String("fb".into())] {
+            assert_eq!(value.to_jaeger_1_text(), None);
+        }
+    }
+
     /// Bytes on the heap: room, not only what of it is used.
     fn room_of<T>(items: &Vec<T>, inner: impl Fn(&T) -> usize) -> usize {
         items.capacity() * size_of::<T>() + items.iter().map(inner).sum::<usize>()

@@ -293,6 +293,7 @@ mod tests {
         pairs.extend(links.into_iter().flat_map(|link| link.attributes));
         for pair in pairs {
             values.push(pair.value.to_text().into_owned().into());
+            values.extend(pair.value.to_jaeger_1_text().map(Cow::Owned));
             keys.push(pair.key);
         }
         (keys, values)

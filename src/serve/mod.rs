@@ -10,6 +10,7 @@
 
 pub mod admin;
 mod budget;
+pub mod expression;
 pub mod grpc;
 pub mod guard;
 pub mod http;

@@ -331,7 +331,7 @@ pub(super) fn number_of(text: &str) -> Option<Value<'static>> {
 }
 
 /// The words that Go's `ParseBool` takes, as Jaeger does.
-pub(in crate::query) fn bool_of(text: &str) -> Option<bool> {
+pub fn bool_of(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
         "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),

@@ -23,6 +23,8 @@
 
 mod evaluate;
 mod needs;
+#[cfg(test)]
+mod tests;
 mod vocabulary;
 
 use std::fmt;
@@ -34,7 +36,7 @@ use crate::otlp::AnyValue;
 
 use crate::model::{SpanId, SpanKind, StatusCode, TraceId};
 
-pub(super) use evaluate::bool_of;
+pub use evaluate::bool_of;
 pub use vocabulary::{Field, Holds, Level, Operator};
 
 /// How deep calls may stand in calls; the outermost one is the first.
