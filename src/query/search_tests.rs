@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::sketch::{BASE, at, trace, trace_id};
 use crate::model::{Span, StatusCode, content_hash};
+use crate::query::expression::naive_tests::tree;
 use crate::store::{Cursor, Settings};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -372,16 +373,18 @@ fn asked() -> impl Strategy<Value = Conditions> {
     let bounds = (prop::option::of(0..40u64), prop::option::of(0..40u64));
     let service = prop::option::of("shop|cart|nobody|");
     let operation = prop::option::weighted(0.3, "GET|load");
+    let filter = prop::option::weighted(0.4, tree().prop_map(|tree| tree.built().unwrap()));
     let rest = (0..80u64, 0..80u64, 1..8usize);
-    (kind, status, attributes, bounds, service, operation, rest).prop_map(
-        |(kind, status, attributes, (shortest, longest), service, operation, (from, length, limit))| {
+    (kind, status, attributes, bounds, (service, operation), filter, rest).prop_map(
+        |(kind, status, attributes, (shortest, longest), (service, operation), filter, rest)| {
+            let (from, length, limit) = rest;
             Conditions {
                 service,
                 operation,
                 kind,
                 status,
                 attributes: attributes.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
-                filter: None,
+                filter,
                 min_duration: shortest.map(Duration::from_millis),
                 max_duration: longest.map(Duration::from_millis),
                 start: at(from / 2),

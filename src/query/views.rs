@@ -33,6 +33,7 @@ impl<'a> Views<'a> {
     fn without_reserved(mut self) -> Self {
         let unreserve = |pairs: &mut Vec<KeyValue<'_>>| pairs.retain(|pair| !is_reserved(&pair.key));
         unreserve(&mut self.resource.attributes);
+        unreserve(&mut self.scope.attributes);
         unreserve(&mut self.body.attributes);
         self.body.events.iter_mut().for_each(|event| unreserve(&mut event.attributes));
         self.body.links.iter_mut().for_each(|link| unreserve(&mut link.attributes));

@@ -22,6 +22,8 @@
 //! Source: Jaeger RFC 0005, section 5; jaeger-idl 0.11.1, `jaeger.expression.v1` and `query/expression/v1`.
 
 mod evaluate;
+#[cfg(test)]
+pub(super) mod naive_tests;
 mod needs;
 #[cfg(test)]
 mod tests;
