@@ -299,6 +299,61 @@ mod tests {
         (keys, values)
     }
 
+    /// Whether storage v2's question for these pairs finds the span.
+    fn asks(pairs: &[(&str, &str)], span: &Span) -> bool {
+        let pairs = pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
+        conditions_of_attributes(pairs).unwrap().match_span(span)
+    }
+
+    #[test]
+    fn some_keys_of_storage_v2_are_words_of_their_own() {
+        let spans = trace(
+            1,
+            "shop | a | server | 0-1 | zone=a resource:zone=b resource:host=h scope:name=lib scope:version=1 !error
+             shop | b | unspecified | 0-1 | span.kind=server span.status=error scope.name=lib !ok
+             shop | c | client | 0-1 | error=true resource.zone=c
+             shop | d | internal | 0-1 | error=no event:error=true event:resource.zone=d",
+        );
+        let cases: [(&[(&str, &str)], &[usize]); 30] = [
+            (&[], &[0, 1, 2, 3]),
+            (&[("error", "true")], &[0, 2]),
+            (&[("error", "1")], &[0, 2]),
+            (&[("error", "false")], &[1, 3]),
+            (&[("error", "F")], &[1, 3]),
+            (&[("error", "no")], &[]),
+            (&[("error", "")], &[]),
+            (&[("span.status", "error")], &[0]),
+            (&[("span.status", "OK")], &[1]),
+            (&[("span.status", "Unset")], &[2, 3]),
+            (&[("span.status", "STATUS_CODE_ERROR")], &[]),
+            (&[("span.kind", "server")], &[0]),
+            (&[("span.kind", "SERVER")], &[0]),
+            (&[("span.kind", "unspecified")], &[1]),
+            (&[("span.kind", "none")], &[]),
+            (&[("scope.name", "lib")], &[0]),
+            (&[("scope.name", "")], &[]),
+            (&[("scope.version", "1")], &[0]),
+            (&[("scope.version", "1.0")], &[]),
+            (&[("zone", "a")], &[0]),
+            (&[("zone", "b")], &[0]),
+            (&[("resource.zone", "a")], &[]),
+            (&[("resource.zone", "b")], &[0]),
+            (&[("resource.zone", "c")], &[2]),
+            (&[("resource.zone", "d")], &[3]),
+            (&[("resource.service.name", "shop")], &[0, 1, 2, 3]),
+            (&[("resource.", "b")], &[]),
+            (&[("resource.zone", "b"), ("zone", "a"), ("error", "true"), ("span.kind", "server")], &[0]),
+            (&[("error", "true"), ("error", "false")], &[]),
+            (&[("otel.status_code", "OK")], &[1]),
+        ];
+        for (pairs, expected) in cases {
+            let found: Vec<_> = (0..4).filter(|place| asks(pairs, &spans[*place])).collect();
+            assert_eq!(found, expected, "{pairs:?}");
+        }
+        let many = (0..2_000).map(|number| ("span.kind".to_owned(), number.to_string()));
+        assert_eq!(conditions_of_attributes(many).unwrap_err(), expression::Error::TooLarge);
+    }
+
     #[test]
     fn a_long_operation_is_found_by_its_name_and_by_the_name_it_is_listed_by() {
         let name = "SELECT ".repeat(200);

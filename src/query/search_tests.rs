@@ -17,6 +17,7 @@ use super::*;
 use crate::model::sketch::{BASE, at, trace, trace_id};
 use crate::model::{Span, StatusCode, content_hash};
 use crate::query::expression::naive_tests::tree;
+use crate::query::expression::{Comparison, Constant, Field, Level, Reference};
 use crate::store::{Cursor, Settings};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -213,6 +214,68 @@ fn a_key_that_is_asked_for_twice_must_be_there_with_both_values() {
     assert_eq!(find(&["a", "b"]), [4, 2, 1]);
     assert_eq!(find(&["b", "a", "a"]), [4, 2, 1]);
     assert_eq!(find(&["a", "c"]), [0; 0]);
+}
+
+#[test]
+fn doubles_and_bytes_are_found_by_both_of_their_texts() {
+    let with = |number: u64, value| {
+        let value = Some(AnyValue { value: Some(value) });
+        let pair = KeyValue { key: "k".into(), value, ..KeyValue::default() };
+        told(beginning(number, at(number).nanos()), |message| message.attributes.push(pair))
+    };
+    let spans = [
+        with(1, Value::DoubleValue(2.0 / 3.0)),
+        with(2, Value::BytesValue(vec![0xfb, 0xff])),
+        with(3, Value::DoubleValue(72.5)),
+    ];
+    let apart = Shelf::holding(&spans);
+    let merged = Shelf::holding(&spans);
+    merged.roll();
+    merged.merge();
+    for shelf in [apart, merged] {
+        for (text, expected) in
+            [("0.6666666666666666", 1), ("0.6666666667", 1), ("+/8=", 2), ("fbff", 2), ("72.5", 3)]
+        {
+            let attributes = vec![("k".to_owned(), text.to_owned())];
+            let found = shelf.query().find(&Conditions { attributes, ..Conditions::default() }).unwrap();
+            assert_eq!(numbers(&found), [expected], "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_a_tree_needs_decides_which_runs_are_opened() {
+    let sketch = "shop | GET | server | 0-50 | zone=a !event=retry@1\ncart | GET | client | 0-1 | zone=b n=500\n\
+                  shop | load | internal | 0-9 | resource:zone=c scope:name=lib !error";
+    let mut shelf = Shelf::empty();
+    for (number, line) in (1..).zip(sketch.lines()) {
+        shelf.append(&trace(number, line), BASE);
+    }
+    let query = shelf.query();
+    let text = |text: &str| Constant::String(text.to_owned());
+    let eq =
+        |reference: Reference, constant| Expression::compare(Comparison::Eq, reference, constant).unwrap();
+    let is = |field: Field, word: &str| eq(Reference::Field(field), text(word));
+    let zone = |word: &str| eq(Reference::attribute("zone", None), text(word));
+    let not = |tree| Expression::negation(tree).unwrap();
+    let cases: [(Expression, &[u128], u64); 10] = [
+        (zone("b"), &[2], 1),
+        (Expression::any(vec![zone("a"), zone("c")]).unwrap(), &[3, 1], 2),
+        (eq(Reference::attribute("n", None), Constant::Any("500.0".into())), &[2], 1),
+        (is(Field::Service, "shop"), &[3, 1], 2),
+        (is(Field::Name, "load"), &[3], 1),
+        (is(Field::Kind, "client"), &[2], 1),
+        (is(Field::Status, "error"), &[3], 1),
+        (Expression::some(Level::Event, is(Field::EventName, "retry")).unwrap(), &[1], 1),
+        (Expression::all(vec![is(Field::ScopeName, "lib"), not(zone("a"))]).unwrap(), &[3], 1),
+        (not(zone("a")), &[3, 2], 3),
+    ];
+    for (tree, expected, opened) in cases {
+        let found = query.find(&Conditions { filter: Some(tree), ..Conditions::default() }).unwrap();
+        assert_eq!((numbers(&found), found.inspected_spans), (expected.to_vec(), opened), "{:?}", expected);
+    }
+    let never = Conditions { filter: Some(Expression::never()), ..Conditions::default() };
+    assert_eq!(query.find(&never).unwrap().inspected_spans, 0);
 }
 
 #[test]

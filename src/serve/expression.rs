@@ -484,3 +484,251 @@ fn json_name(value: &Value) -> &'static str {
         Value::Object(_) => "an object",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    fn any(text: &str) -> Constant {
+        Constant::Any(text.into())
+    }
+
+    fn compare(comparison: Comparison, left: impl Into<Operand>, right: impl Into<Operand>) -> Expression {
+        Expression::compare(comparison, left, right).unwrap()
+    }
+
+    fn attribute(key: &str, level: Option<Level>) -> Reference {
+        Reference::attribute(key, level)
+    }
+
+    #[test]
+    fn every_operator_is_read() {
+        let exists = || Expression::exists(attribute("a", None)).unwrap();
+        let cases = [
+            (
+                r#"{"op":"eq","args":[{"attr":{"key":"http.status_code"}},{"scalar":{"value":"500"}}]}"#,
+                compare(Comparison::Eq, attribute("http.status_code", None), any("500")),
+            ),
+            (
+                r#"{"op":"ne","args":[{"attr":{"key":"a","level":"span"}},{"attr":{"key":"a","level":"resource"}}]}"#,
+                compare(
+                    Comparison::Ne,
+                    attribute("a", Some(Level::Span)),
+                    attribute("a", Some(Level::Resource)),
+                ),
+            ),
+            (
+                r#"{"op":"gt","args":[{"field":{"name":"duration","level":"span"}},{"scalar":{"value":"1m1.5s"}}]}"#,
+                compare(Comparison::Gt, Field::Duration, Constant::Duration(61_500_000_000)),
+            ),
+            (
+                r#"{"op":"lt","args":[{"scalar":{"value":"7","type":"int"}},{"attr":{"key":"a","level":""}}]}"#,
+                compare(Comparison::Gt, attribute("a", None), Constant::Int(7)),
+            ),
+            (
+                r#"{"op":"gte","args":[{"field":{"name":"startTime","level":"span"}},
+                    {"scalar":{"value":"2023-11-14T23:13:20.5+01:00"}}]}"#,
+                compare(Comparison::Gte, Field::StartTime, Constant::Time(1_700_000_000_500_000_000)),
+            ),
+            (
+                r#"{"op":"lte","args":[{"field":{"name":"timeSinceStart","level":"event"}},
+                    {"scalar":{"value":"-50us"}}]}"#,
+                compare(Comparison::Lte, Field::TimeSinceStart, Constant::Duration(-50_000)),
+            ),
+            (
+                r#"{"op":"regex","args":[{"field":{"name":"name","level":"scope"}},{"scalar":{"value":"a+"}}]}"#,
+                Expression::regex(Reference::Field(Field::ScopeName), "a+").unwrap(),
+            ),
+            (r#"{"op":"exists","args":[{"attr":{"key":"a"}}]}"#, exists()),
+            (
+                r#"{"op":"in","args":[{"attr":{"key":"a"}},{"list":{"values":["1.5","2"],"type":"double"}}]}"#,
+                Expression::member(
+                    attribute("a", None),
+                    vec![Constant::Double(1.5), Constant::Double(2.0)],
+                    true,
+                )
+                .unwrap(),
+            ),
+            (
+                r#"{"op":"not_in","args":[{"field":{"name":"duration","level":"span"}},
+                    {"list":{"values":["2s","7"]}}]}"#,
+                Expression::member(
+                    Reference::Field(Field::Duration),
+                    vec![Constant::Duration(2_000_000_000), Constant::Duration(7)],
+                    false,
+                )
+                .unwrap(),
+            ),
+            (
+                r#"{"op":"and","args":[{"call":{"op":"exists","args":[{"attr":{"key":"a"}}]}},
+                    {"call":{"op":"not","args":[{"call":{"op":"exists","args":[{"attr":{"key":"a"}}]}}]}}]}"#,
+                Expression::all(vec![exists(), Expression::negation(exists()).unwrap()]).unwrap(),
+            ),
+            (
+                r#"{"op":"or","args":[{"call":{"op":"exists","args":[{"attr":{"key":"a"},"call":null}]}},
+                    {"call":{"op":"some","args":[{"nested":{"level":"event"}},
+                    {"call":{"op":"exists","args":[{"attr":{"key":"a"}}]}}]}}]}"#,
+                Expression::any(vec![exists(), Expression::some(Level::Event, exists()).unwrap()]).unwrap(),
+            ),
+        ];
+        let mut seen = String::new();
+        for (json, expected) in cases {
+            assert_eq!(of_json(json).as_ref(), Ok(&expected), "{json}");
+            // What is read from JSON is what protobuf carries.
+            let call = call_of_json(json).unwrap();
+            let carried = proto::Call::decode(&call.encode_to_vec()[..]).unwrap();
+            assert_eq!(of_call(&carried).as_ref(), Ok(&expected));
+            seen.push_str(json);
+        }
+        for operator in OPERATORS {
+            assert!(seen.contains(&format!(r#""op":"{operator}""#)), "{operator}");
+        }
+        assert_eq!(LEVELS, ["span", "resource", "scope", "event", "link"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_the_operator_and_the_depth() {
+        let cases = [
+            (
+                r#"{"op":"matches"}"#,
+                "filter, at depth 1: unknown operator 'matches', expecting one of and, or, not, eq,",
+            ),
+            (r#"{}"#, "filter, at depth 1: unknown operator '', expecting one of"),
+            (
+                r#"{"op":"not","args":[{"call":{"op":"exists","args":[{"attr":{"key":"a","level":"trace"}}]}}]}"#,
+                "filter, at depth 2: operator 'exists': unknown level 'trace', expecting span, resource, scope, event, link",
+            ),
+            (
+                r#"{"op":"exists","args":[{"field":{"name":"kind","level":"event"}}]}"#,
+                "filter, at depth 1: operator 'exists': level 'event' has no field 'kind', expecting name, time, timeSinceStart",
+            ),
+            (
+                r#"{"op":"eq","args":[{"attr":{"key":"a"}},{"scalar":{"value":"a","type":"text"}}]}"#,
+                "filter, at depth 1: operator 'eq': unknown type 'text', expecting one of string, int, double, bool or none",
+            ),
+            (
+                r#"{"op":"eq","args":[{"attr":{"key":"a"}},{"scalar":{"value":"1.5","type":"int"}}]}"#,
+                "filter, at depth 1: operator 'eq': '1.5' is not an int",
+            ),
+            (
+                r#"{"op":"gt","args":[{"scalar":{"value":"soon"}},{"field":{"name":"duration","level":"span"}}]}"#,
+                "filter, at depth 1: operator 'gt': 'soon' is not a duration such as 300ms, 1.5s or 1m30s, or a whole \
+                 number of ns, as span.duration is",
+            ),
+            (
+                r#"{"op":"in","args":[{"field":{"name":"endTime","level":"span"}},{"list":{"values":["now"]}}]}"#,
+                "filter, at depth 1: operator 'in': 'now' is not a time such as 2026-01-31T12:00:00.5Z, or a whole \
+                 number of ns since 1970, as span.endTime is",
+            ),
+            (
+                r#"{"op":"not","args":[{"attr":{"key":"a"}}]}"#,
+                "filter, at depth 1: operator 'not': argument 1 is an attr, expecting a call",
+            ),
+            (
+                r#"{"op":"eq","args":[{"attr":{"key":"a"}},{"list":{"values":["1"]}}]}"#,
+                "filter, at depth 1: operator 'eq': argument 2 is a list, expecting attr, field or scalar",
+            ),
+            (
+                r#"{"op":"in","args":[{"attr":{"key":"a"}},{"scalar":{"value":"1"}}]}"#,
+                "filter, at depth 1: operator 'in': argument 2 is a scalar, expecting a list",
+            ),
+            (
+                r#"{"op":"regex","args":[{"attr":{"key":"a"}},{"scalar":{"value":"1","type":"int"}}]}"#,
+                "filter, at depth 1: operator 'regex': argument 2 is a scalar, expecting a scalar without a type, or a string",
+            ),
+            (
+                r#"{"op":"some","args":[{"attr":{"key":"a"}},{"call":{"op":"exists","args":[{"attr":{"key":"a"}}]}}]}"#,
+                "filter, at depth 1: operator 'some': argument 1 is an attr, expecting nested",
+            ),
+            (
+                r#"{"op":"exists","args":[{"attr":{"key":"a"}},{"attr":{"key":"b"}}]}"#,
+                "filter, at depth 1: operator 'exists' takes 1 arguments, 2 given",
+            ),
+            (r#"{"op":"and"}"#, "filter, at depth 1: operator 'and' takes at least two predicates, 0 given"),
+            (
+                r#"{"op":"not","args":[{"call":{"op":"gt","args":[{"field":{"name":"kind","level":"span"}},{"scalar":{"value":"server"}}]}}]}"#,
+                "filter, at depth 2: operator 'gt' has no order for span.kind",
+            ),
+            // The JSON itself.
+            ("{", "filter is not JSON: EOF while parsing an object at line 1 column 1"),
+            (r#"["eq",[]]"#, "filter, at depth 1: a call is a list, expecting an object"),
+            (
+                r#"{"op":"eq","arguments":[]}"#,
+                "filter, at depth 1: a call has an unknown field 'arguments', expecting one of op, args",
+            ),
+            (r#"{"op":7}"#, "filter, at depth 1: op is a number, expecting a text"),
+            (r#"{"op":"not","args":{}}"#, "filter, at depth 1: args is an object, expecting a list"),
+            (
+                r#"{"op":"not","args":[{"call":{"op":"eq","args":[{"scalar":{"value":500}}]}}]}"#,
+                "filter, at depth 2: value is a number, expecting a text",
+            ),
+            (
+                r#"{"op":"exists","args":[{}]}"#,
+                "filter, at depth 1: an argument has 0 fields, expecting one of attr, field, nested, scalar, list, call",
+            ),
+            (
+                r#"{"op":"exists","args":[{"attr":{"key":"a"},"scalar":{"value":"1"}}]}"#,
+                "filter, at depth 1: an argument has 2 fields, expecting one of",
+            ),
+            (
+                r#"{"op":"exists","args":[{"attr":{"key":"a","scope":"span"}}]}"#,
+                "filter, at depth 1: attr has an unknown field 'scope', expecting one of key, level",
+            ),
+            (
+                r#"{"op":"exists","args":[null]}"#,
+                "filter, at depth 1: an argument is null, expecting an object",
+            ),
+        ];
+        for (json, message) in cases {
+            let error = of_json(json).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{json}\n{error}\n{message}");
+        }
+        let empty = proto::Call { op: "exists".into(), args: vec![proto::Expression { term: None }] };
+        let error = of_call(&empty).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "filter, at depth 1: operator 'exists': argument 1 is empty, expecting attr or field"
+        );
+    }
+
+    /// `not` around `not` around … around `exists`, this many calls.
+    fn nested(depth: usize) -> proto::Call {
+        let key = proto::AttributeReference { key: "a".into(), level: String::new() };
+        let key = proto::Expression { term: Some(Term::Attr(key)) };
+        let exists = proto::Call { op: "exists".into(), args: vec![key] };
+        (1..depth).fold(exists, |call, _| {
+            let call = proto::Expression { term: Some(Term::Call(call)) };
+            proto::Call { op: "not".into(), args: vec![call] }
+        })
+    }
+
+    #[test]
+    fn a_tree_too_deep_or_too_large_is_refused_before_it_is_built() {
+        assert!(of_call(&nested(MAX_DEPTH)).is_ok());
+        let too_deep = "filter, at depth 21: calls stand in calls more than 20 deep";
+        assert_eq!(of_call(&nested(MAX_DEPTH + 1)).unwrap_err().to_string(), too_deep);
+        let json = |depth: usize| {
+            let exists = r#"{"op":"exists","args":[{"attr":{"key":"a"}}]}"#.to_owned();
+            (1..depth).fold(exists, |call, _| format!(r#"{{"op":"not","args":[{{"call":{call}}}]}}"#))
+        };
+        assert!(of_json(&json(MAX_DEPTH)).is_ok());
+        assert_eq!(of_json(&json(MAX_DEPTH + 1)).unwrap_err().to_string(), too_deep);
+        assert!(matches!(of_json(&json(2_000)), Err(Error::NoJson { .. })));
+        assert!(matches!(of_json(&"[".repeat(MAX_JSON_BYTES)), Err(Error::NoJson { .. })));
+        assert_eq!(
+            of_json(&" ".repeat(MAX_JSON_BYTES + 1)),
+            Err(Error::TooLong { given: MAX_JSON_BYTES + 1 })
+        );
+
+        let argument = |call: proto::Call| proto::Expression { term: Some(Term::Call(call)) };
+        let wide = proto::Call { op: "and".into(), args: vec![argument(nested(1)); 1_000] };
+        let message = "filter, at depth 2: a filter has more than 2000 calls, operands and elements of lists";
+        assert_eq!(of_call(&wide).unwrap_err().to_string(), message);
+        let regex = call_of_json(r#"{"op":"regex","args":[{"attr":{"key":"a"}},{"scalar":{"value":"x"}}]}"#);
+        let patterns = proto::Call { op: "or".into(), args: vec![argument(regex.unwrap()); 11] };
+        let message = "filter, at depth 2: a filter has more than 10 regular expressions";
+        assert_eq!(of_call(&patterns).unwrap_err().to_string(), message);
+    }
+}

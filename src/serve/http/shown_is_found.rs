@@ -8,16 +8,17 @@ use crate::otlp::{self, AnyValue};
 use crate::query::Conditions;
 use crate::translate::jaeger_json::{self, Tag, Value, View};
 
-/// A tag as a person types it into the search.
-fn typed(tag: &Tag<'_>) -> (String, String) {
+/// A tag as a person types it into the search, and as Jaeger 1 writes it.
+fn typed(tag: &Tag<'_>) -> Vec<(String, String)> {
     let value = match &tag.value {
-        Value::String(text) => text.to_string(),
-        Value::Bool(bit) => bit.to_string(),
-        Value::Int64(number) => number.to_string(),
-        Value::Float64(number) => AnyValue::Double(*number).to_text().into_owned(),
-        Value::Binary(bytes) => AnyValue::Bytes(bytes).to_text().into_owned(),
+        Value::String(text) => AnyValue::String(text.as_ref().into()),
+        Value::Bool(bit) => AnyValue::Bool(*bit),
+        Value::Int64(number) => AnyValue::Int(*number),
+        Value::Float64(number) => AnyValue::Double(*number),
+        Value::Binary(bytes) => AnyValue::Bytes(bytes),
     };
-    (tag.key.to_string(), value)
+    let texts = std::iter::once(value.to_text().into_owned()).chain(value.to_jaeger_1_text());
+    texts.map(|text| (tag.key.to_string(), text)).collect()
 }
 
 proptest! {
@@ -28,8 +29,10 @@ proptest! {
             let shown = jaeger_json::trace(std::slice::from_ref(&span), View::Raw);
             let of_logs = shown.spans[0].logs.iter().flat_map(|log| &log.fields);
             for tag in shown.spans[0].tags.iter().chain(of_logs).chain(&shown.processes[0].tags) {
-                let conditions = Conditions { attributes: vec![typed(tag)], ..Conditions::default() };
-                prop_assert!(conditions.match_span(&span), "{tag:?}");
+                for pair in typed(tag) {
+                    let conditions = Conditions { attributes: vec![pair], ..Conditions::default() };
+                    prop_assert!(conditions.match_span(&span), "{tag:?}");
+                }
             }
         }
     }
