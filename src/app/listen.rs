@@ -134,6 +134,11 @@ impl Serving {
         Self { stop, loops: JoinSet::new(), graceful, max_connections }
     }
 
+    /// Turns true when the program is ending: calls without an end of their own end then.
+    pub(super) fn ending(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
     /// Serves this router on that door.
     pub(super) fn add(&mut self, bound: Bound, router: &Router) {
         let connections = Arc::new(Semaphore::new(self.max_connections));

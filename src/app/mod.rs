@@ -49,7 +49,7 @@ pub use config::Config;
 use folder::DataFolder;
 use forwarding::Forwarding;
 use listen::{Bound, Serving};
-use telemetry::Report;
+use telemetry::{Received, Report};
 
 /// Of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -246,14 +246,14 @@ impl App {
         let (forwarding, forwarded) =
             Forwarding::start(config.upstream.as_ref(), &buffers, &folder, &doors.otlp_addresses()).await?;
         let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
-        let otlp = Arc::new(receive::otlp::Counts::default());
+        let received = Received::default();
         let backup = backup::writing(Arc::clone(&store), buffers.traces.clone(), Arc::clone(&now));
         let query = Arc::new(Query::new(store));
 
         let report = Arc::new(Report {
             started,
             ingest: Arc::clone(&ingest),
-            otlp: Arc::clone(&otlp),
+            received: received.clone(),
             buffers: buffers.clone(),
             drain: counts,
             forwarded,
@@ -281,7 +281,7 @@ impl App {
         let status = status::answering(Arc::clone(&report), answers.about.clone());
         let metrics = Arc::new(move || report.metrics());
         let process = Process { health, metrics, status, backup };
-        let serving = serve_all(config, doors, &ingest, otlp, answers, process);
+        let serving = serve_all(config, doors, &ingest, received, answers, process);
         Ok(Self { ingest, buffers, drain, upkeep, forwarding, serving, doors: listed, page, _folder: folder })
     }
 
@@ -341,12 +341,12 @@ fn serve_all(
     config: &Config,
     doors: Doors,
     ingest: &Arc<Ingest>,
-    counts: Arc<receive::otlp::Counts>,
+    received: Received,
     answers: Answers,
     process: Process,
 ) -> Serving {
     let mut serving = Serving::new(config.max_connections);
-    let router = receive::otlp::router(Arc::clone(ingest), counts, config.allowed_origins.clone());
+    let router = receive::otlp::router(Arc::clone(ingest), received.otlp, config.allowed_origins.clone());
     for bound in doors.otlp {
         serving.add(bound, &router);
     }
@@ -356,7 +356,10 @@ fn serve_all(
         clock: Arc::clone(&answers.clock),
     };
     if let Some(bound) = doors.storage {
-        serving.add(bound, &serve::storage::router(source.clone(), source, config.storage_offer));
+        let reading = serve::storage::router(source.clone(), source, config.storage_offer);
+        let (spans, archive) = (Arc::clone(ingest), Arc::clone(ingest));
+        let writing = receive::storage::router(spans, archive, received.storage, serving.ending());
+        serving.add(bound, &reading.merge(writing));
     }
     if let Some(bound) = doors.admin {
         let hosts = answers.allowed_hosts.clone();

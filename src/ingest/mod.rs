@@ -112,6 +112,16 @@ pub enum Refused {
         /// The setting that says so.
         key: &'static str,
     },
+    /// There is no room for it, and there will be none by itself.
+    #[error("{what} has the {limit} bytes that it may take: {key}")]
+    Full {
+        /// What is full.
+        what: &'static str,
+        /// What it may take.
+        limit: u64,
+        /// The setting that says so.
+        key: &'static str,
+    },
     /// Not now; the same request may be taken later.
     #[error("{why}; send it again in {} s", retry_after.as_secs())]
     Later {
@@ -209,6 +219,23 @@ impl Ingest {
             Signal::Logs => self.keep(signal, counted(request, otlp::count_log_records), done),
             Signal::Metrics => self.keep(signal, counted(request, otlp::count_data_points), done),
         }
+    }
+
+    /// The same for senders that do not read how many spans were left out: one that cannot be used refuses its request.
+    pub fn accept_whole(
+        &self,
+        signal: Signal,
+        request: Bytes,
+        done: impl FnOnce(Result<Accepted, Refused>) + Send + 'static,
+    ) {
+        if signal != Signal::Traces || self.is_stopping() {
+            return self.accept(signal, request, done);
+        }
+        let checked = self.check_spans(request).and_then(|(request, accepted)| match accepted.rejected {
+            0 => Ok((request, accepted)),
+            _ => Err(Refused::Malformed(accepted.message.unwrap_or_default())),
+        });
+        self.keep(signal, checked, done);
     }
 
     fn keep(

@@ -15,7 +15,7 @@ use super::forwarding::ForwardingCounts;
 use crate::ingest::{Buffers, DoorCounts, DrainCounts, Ingest};
 use crate::model::Clock;
 use crate::query::Query;
-use crate::receive::otlp;
+use crate::receive;
 
 /// The log level is not a level nor a filter.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,30 @@ pub(super) fn start_logs(level: &str, json: bool) -> Result<(), LevelError> {
     Ok(())
 }
 
+/// What came in, by door.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Received {
+    /// At the OTLP doors.
+    pub otlp: Arc<receive::Counts>,
+    /// At the door for Jaeger's storage.
+    pub storage: Arc<receive::Counts>,
+    /// At the door for Jaeger's archive.
+    pub archive: Arc<receive::Counts>,
+}
+
+impl Received {
+    /// Each with the names of its receiver and its transport.
+    fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, &DoorCounts)> {
+        [
+            ("otlp", "grpc", &self.otlp.grpc),
+            ("otlp", "http", &self.otlp.http),
+            ("jaeger_storage", "grpc", &self.storage.grpc),
+            ("jaeger_archive", "grpc", &self.archive.grpc),
+        ]
+        .into_iter()
+    }
+}
+
 /// Everything that is counted, asked when somebody scrapes.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -45,8 +69,8 @@ pub(super) struct Report {
     pub started: Instant,
     /// The way in.
     pub ingest: Arc<Ingest>,
-    /// By transport.
-    pub otlp: Arc<otlp::Counts>,
+    /// By door and transport.
+    pub received: Received,
     /// Where it makes things safe.
     pub buffers: Buffers,
     /// From buffer to store.
@@ -96,8 +120,8 @@ impl Report {
         ];
         for (name, help, value) in columns {
             text.head(name, "counter", help);
-            for (transport, door) in [("grpc", &self.otlp.grpc), ("http", &self.otlp.http)] {
-                text.sample(name, &[("receiver", "otlp"), ("transport", transport)], value(door));
+            for (receiver, transport, door) in self.received.each() {
+                text.sample(name, &[("receiver", receiver), ("transport", transport)], value(door));
             }
         }
     }

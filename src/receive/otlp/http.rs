@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::answer::{Code, Encoding, Status};
-use super::body::{self, Coding};
-use super::{Door, Transport, grpc, header as header_text, media_type};
+use super::{from_json, grpc};
 use crate::ingest::{Refused, Signal};
+use crate::receive::answer::{Code, Encoding, Status};
+use crate::receive::body::{self, Coding};
+use crate::receive::grpc::MEDIA_TYPES;
+use crate::receive::hand_over::{Door, Sent};
+use crate::receive::{Transport, header_text, media_type};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
@@ -28,7 +31,7 @@ pub(super) async fn export(State(door): State<Arc<Door>>, request: Request<Body>
 async fn answer(door: &Arc<Door>, head: &Parts, body: &mut Body) -> Response<Body> {
     let media_type = media_type(&head.headers);
     let path = head.uri.path();
-    if grpc::MEDIA_TYPES.contains(&media_type.as_str()) {
+    if MEDIA_TYPES.contains(&media_type.as_str()) {
         return grpc::unknown_service(path);
     }
     let Some(signal) = signal(path, &media_type) else {
@@ -49,10 +52,15 @@ async fn answer(door: &Arc<Door>, head: &Parts, body: &mut Body) -> Response<Bod
     let announced = header_text(&head.headers, &header::CONTENT_LENGTH).parse().ok();
     let limit = door.ingest.settings().max_request_bytes;
     let received = async {
-        let received = body::read(body, announced, limit, &door.ingest).await?;
+        let received = body::read(body, announced, limit, door).await?;
         body::inflate(coding, received, &door.ingest).await
     };
-    match door.export(Transport::Http, signal, received, encoding).await {
+    let sent = Sent { transport: Transport::Http, signal };
+    let convert = move |received| match encoding {
+        Encoding::Protobuf => Ok(received),
+        Encoding::Json => from_json(signal, received),
+    };
+    match door.take(sent, received, convert).await {
         Ok(accepted) => respond(StatusCode::OK, encoding, encoding.response(signal, &accepted)),
         Err(refused) => refusal(&refused, encoding),
     }
@@ -77,6 +85,7 @@ fn refusal(refused: &Refused, encoding: Encoding) -> Response<Body> {
         Refused::Malformed(_) => StatusCode::BAD_REQUEST,
         Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refused::Later { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
         Refused::Defect => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let mut response = respond(code, encoding, encoding.status(&status));

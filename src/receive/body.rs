@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use super::Received;
+use super::hand_over::Door;
 use crate::ingest::{Ingest, RETRY_AFTER, Refused, Reservation};
 
 /// The setting that limits a request.
@@ -59,12 +60,13 @@ pub(super) async fn read(
     body: &mut Body,
     announced: Option<u64>,
     limit: usize,
-    ingest: &Ingest,
+    door: &Door,
 ) -> Result<Received, Refused> {
+    let ingest = &door.ingest;
     if let Some(length) = announced.filter(|length| *length > limit as u64) {
         return Err(too_large(length, ingest));
     }
-    let mut reservation = ingest.reserve(FIRST_BYTES)?;
+    let mut reservation = door.patiently(|| ingest.reserve(FIRST_BYTES)).await?;
     let mut read = Vec::new();
     let gather = async {
         while let Some(frame) = body.frame().await {
@@ -76,7 +78,7 @@ pub(super) async fn read(
                 return Err(too_large(length as u64, ingest));
             }
             read.extend_from_slice(&data);
-            reservation.grow(read.capacity())?;
+            door.patiently(|| reservation.grow(read.capacity())).await?;
         }
         Ok(())
     };

@@ -45,7 +45,7 @@ impl From<&Refused> for Status {
     fn from(refused: &Refused) -> Self {
         let (code, retry_after) = match refused {
             Refused::Malformed(_) => (Code::InvalidArgument, None),
-            Refused::TooLarge { .. } => (Code::ResourceExhausted, None),
+            Refused::TooLarge { .. } | Refused::Full { .. } => (Code::ResourceExhausted, None),
             Refused::Later { retry_after, .. } => (Code::Unavailable, Some(*retry_after)),
             Refused::Defect => (Code::Internal, None),
         };

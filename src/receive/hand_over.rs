@@ -1,0 +1,192 @@
+//! What was read is made an export request and handed over; the answer comes when it is on disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::{Counts, Received, Transport};
+use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Signal};
+
+/// Bodies larger than this are checked off the threads that serve connections.
+const INLINE_BYTES: usize = 64 << 10;
+
+/// Pauses before a request is tried again, doubling from the first to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How a door deals with its senders.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// How long a request that cannot be taken now waits here before its sender is asked to send it again.
+    pub(super) patience: Duration,
+    /// Whether one span that cannot be used makes its request fail as a whole: for senders that do not read how many
+    /// were left out.
+    pub(super) whole: bool,
+}
+
+impl Terms {
+    /// Of OTLP: senders keep what is refused and send it again, and read what was left out.
+    pub(super) const OTLP: Self = Self { patience: Duration::ZERO, whole: false };
+
+    /// Of Jaeger's storage: a Jaeger drops the spans of any request that fails, and reads no answer.
+    pub(super) const STORAGE: Self = Self { patience: Duration::from_secs(10), whole: true };
+}
+
+/// What is sent, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) transport: Transport,
+    pub(super) signal: Signal,
+}
+
+/// Where requests are handed over.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) ingest: Arc<Ingest>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) terms: Terms,
+}
+
+/// What came of one try.
+enum Tried {
+    Done(Result<Accepted, Refused>),
+    /// Refused for now.
+    Later(Received),
+}
+
+impl Door {
+    /// Reads, inflates, translates and makes safe: returns when the spans are on disk. `convert` makes an export
+    /// request of what was read. What is refused for now is tried again while the door has patience.
+    ///
+    /// Once the bytes are with the buffer they are its own: a client that goes away changes neither what is
+    /// counted nor what is kept, nor gives room back too early.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        sent: Sent,
+        received: impl Future<Output = Result<Received, Refused>>,
+        convert: impl FnOnce(Received) -> Result<Received, Refused> + Send + 'static,
+    ) -> Result<Accepted, Refused> {
+        let mut received = match received.await {
+            Ok(received) => received,
+            Err(refused) => return self.counted(sent, Err(refused)),
+        };
+        let (mut convert, mut waiting) = (Some(convert), Waiting::new(self.terms.patience));
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let (door, convert, is_last) = (Arc::clone(self), convert.take(), waiting.is_over());
+            let large = received.bytes.len() > INLINE_BYTES;
+            let work = move || {
+                let converted = match convert {
+                    Some(convert) => convert(received),
+                    None => Ok(received),
+                };
+                door.attempt(sent, converted, is_last, answer);
+            };
+            // A panic is reported by its own hook; it drops `answer`, which is told below.
+            let work = move || drop(catch_unwind(AssertUnwindSafe(work)));
+            if large {
+                drop(tokio::task::spawn_blocking(work));
+            } else {
+                work();
+            }
+            match answered.await {
+                Ok(Tried::Done(outcome)) => return outcome,
+                Ok(Tried::Later(refused)) => received = refused,
+                Err(_dropped) => return self.counted(sent, Err(Refused::Defect)),
+            }
+            waiting.pause().await;
+        }
+    }
+
+    fn attempt(
+        self: Arc<Self>,
+        sent: Sent,
+        received: Result<Received, Refused>,
+        is_last: bool,
+        answer: oneshot::Sender<Tried>,
+    ) {
+        let Received { bytes, reservation } = match received {
+            Ok(received) => received,
+            Err(refused) => return drop(answer.send(Tried::Done(self.counted(sent, Err(refused))))),
+        };
+        let (ingest, whole, request) = (Arc::clone(&self.ingest), self.terms.whole, bytes.clone());
+        let done = move |outcome| {
+            let tried = match outcome {
+                Err(Refused::Later { .. }) if !is_last && !self.ingest.is_stopping() => {
+                    Tried::Later(Received { bytes, reservation })
+                }
+                outcome => {
+                    drop((bytes, reservation));
+                    Tried::Done(self.counted(sent, outcome))
+                }
+            };
+            // Nobody may wait any more.
+            drop(answer.send(tried));
+        };
+        if whole {
+            ingest.accept_whole(sent.signal, request, done);
+        } else {
+            ingest.accept(sent.signal, request, done);
+        }
+    }
+
+    fn counted(&self, sent: Sent, outcome: Result<Accepted, Refused>) -> Result<Accepted, Refused> {
+        count(self.counts.of(sent.transport), sent.signal, &outcome);
+        outcome
+    }
+
+    /// Tries until it succeeds, is refused for good, or the door's patience is over.
+    pub(super) async fn patiently<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let mut waiting = Waiting::new(self.terms.patience);
+        loop {
+            match attempt() {
+                Err(Refused::Later { .. }) if !waiting.is_over() && !self.ingest.is_stopping() => {}
+                outcome => return outcome,
+            }
+            waiting.pause().await;
+        }
+    }
+}
+
+/// Longer and longer pauses, up to a deadline.
+struct Waiting {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Waiting {
+    fn new(patience: Duration) -> Self {
+        Self { until: Instant::now() + patience, pause: FIRST_PAUSE }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn count(counts: &DoorCounts, signal: Signal, outcome: &Result<Accepted, Refused>) {
+    counts.requests.add(1);
+    match outcome {
+        Ok(accepted) if signal == Signal::Traces => {
+            counts.accepted_spans.add(accepted.items.into());
+            counts.rejected_spans.add(accepted.rejected.into());
+        }
+        Ok(_) => {}
+        Err(Refused::Later { .. }) => {
+            counts.refused_requests.add(1);
+        }
+        Err(Refused::Malformed(_) | Refused::TooLarge { .. } | Refused::Full { .. } | Refused::Defect) => {
+            counts.failed_requests.add(1);
+        }
+    }
+}
