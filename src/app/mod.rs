@@ -6,6 +6,7 @@
 //!
 //! Does not know: what a span is.
 
+mod archived;
 mod args;
 mod ask;
 mod backup;
@@ -46,6 +47,7 @@ pub use args::{Args, Command};
 pub use clock::SystemClock;
 pub use config::Config;
 
+use archived::Archived;
 use folder::DataFolder;
 use forwarding::Forwarding;
 use listen::{Bound, Serving};
@@ -63,6 +65,9 @@ const DRAIN_WITHIN: Duration = Duration::from_millis(2_000);
 
 /// What still runs after that is left behind within this.
 const LEAVE_WITHIN: Duration = Duration::from_millis(300);
+
+/// The folder of the archive's store, within the data folder.
+const ARCHIVE: &str = "archive";
 
 /// The program: arguments in, exit code out.
 pub fn main() -> ExitCode {
@@ -174,6 +179,7 @@ pub struct App {
     buffers: Buffers,
     drain: Drain,
     upkeep: Upkeep,
+    archived: Archived,
     forwarding: Forwarding,
     serving: Serving,
     doors: Vec<(&'static str, Vec<SocketAddr>)>,
@@ -246,6 +252,7 @@ impl App {
         let (forwarding, forwarded) =
             Forwarding::start(config.upstream.as_ref(), &buffers, &folder, &doors.otlp_addresses()).await?;
         let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
+        let archived = Archived::open(&folder.join(ARCHIVE), &store, &ingest, &now)?;
         let received = Received::default();
         let backup = backup::writing(Arc::clone(&store), buffers.traces.clone(), Arc::clone(&now));
         let query = Arc::new(Query::new(store));
@@ -254,6 +261,7 @@ impl App {
             started,
             ingest: Arc::clone(&ingest),
             received: received.clone(),
+            archived: archived.query(),
             buffers: buffers.clone(),
             drain: counts,
             forwarded,
@@ -281,8 +289,21 @@ impl App {
         let status = status::answering(Arc::clone(&report), answers.about.clone());
         let metrics = Arc::new(move || report.metrics());
         let process = Process { health, metrics, status, backup };
-        let serving = serve_all(config, doors, &ingest, received, answers, process);
-        Ok(Self { ingest, buffers, drain, upkeep, forwarding, serving, doors: listed, page, _folder: folder })
+        let incoming = Incoming { ingest: Arc::clone(&ingest), archived: &archived, received };
+        let serving = serve_all(config, doors, incoming, answers, process);
+        let doors = listed;
+        Ok(Self {
+            ingest,
+            buffers,
+            drain,
+            upkeep,
+            archived,
+            forwarding,
+            serving,
+            doors,
+            page,
+            _folder: folder,
+        })
     }
 
     /// One line per door; the page's address last, where a reader's eye ends.
@@ -311,9 +332,11 @@ impl App {
             tracing::warn!("some connections did not end in time and are cut");
         }
         let (buffers, drain, upkeep, forwarding) = (self.buffers, self.drain, self.upkeep, self.forwarding);
+        let archived = self.archived;
         let carried = tokio::task::spawn_blocking(move || {
             buffers.each().for_each(|(_, buffer)| buffer.close());
             forwarding.close();
+            archived.close();
             let deadline = Instant::now() + DRAIN_WITHIN;
             let stored = drain.finish(DRAIN_WITHIN);
             drop(upkeep);
@@ -337,16 +360,23 @@ fn shown(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Where what comes in goes, and where it is counted.
+struct Incoming<'a> {
+    ingest: Arc<Ingest>,
+    archived: &'a Archived,
+    received: Received,
+}
+
 fn serve_all(
     config: &Config,
     doors: Doors,
-    ingest: &Arc<Ingest>,
-    received: Received,
+    incoming: Incoming<'_>,
     answers: Answers,
     process: Process,
 ) -> Serving {
     let mut serving = Serving::new(config.max_connections);
-    let router = receive::otlp::router(Arc::clone(ingest), received.otlp, config.allowed_origins.clone());
+    let Incoming { ingest, archived, received } = incoming;
+    let router = receive::otlp::router(Arc::clone(&ingest), received.otlp, config.allowed_origins.clone());
     for bound in doors.otlp {
         serving.add(bound, &router);
     }
@@ -355,10 +385,16 @@ fn serve_all(
         turns: answers.turns.clone(),
         clock: Arc::clone(&answers.clock),
     };
+    let archive = Source { query: archived.query(), ..source.clone() };
     if let Some(bound) = doors.storage {
-        let reading = serve::storage::router(source.clone(), source, config.storage_offer);
-        let (spans, archive) = (Arc::clone(ingest), Arc::clone(ingest));
-        let writing = receive::storage::router(spans, archive, received.storage, serving.ending());
+        let reading = serve::storage::router(source, archive.clone(), config.storage_offer);
+        let writing = receive::storage::router(ingest, archived.ingest(), received.storage, serving.ending());
+        serving.add(bound, &reading.merge(writing));
+    }
+    if let Some(bound) = doors.archive {
+        let reading = serve::storage::router(archive.clone(), archive, config.storage_offer);
+        let into = archived.ingest();
+        let writing = receive::storage::router(Arc::clone(&into), into, received.archive, serving.ending());
         serving.add(bound, &reading.merge(writing));
     }
     if let Some(bound) = doors.admin {

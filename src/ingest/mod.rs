@@ -7,10 +7,14 @@
 //! disk too when they are acknowledged, if there is somebody to forward them to; otherwise they are counted and
 //! discarded.
 //!
+//! [`Archive`] is the other way in, for traces that stay: without a buffer, on disk in a store of their own before it
+//! answers.
+//!
 //! Limits: bytes in flight ([`Budget`]), bytes of a span, the buffer's own folder.
 //!
 //! Does not know: protocols, connections, status codes.
 
+mod archive;
 mod budget;
 mod counts;
 mod drain;
@@ -26,6 +30,7 @@ use bytes::Bytes;
 use crate::buffer::{self, Buffer};
 use crate::otlp;
 
+pub use archive::Archive;
 pub use budget::{Budget, Reservation};
 pub use counts::{Counter, DoorCounts, DrainCounts, SignalCounts};
 pub use drain::{Drain, DrainError};
@@ -152,12 +157,19 @@ pub struct Settings {
 /// Takes requests of all doors.
 #[derive(Debug)]
 pub struct Ingest {
-    buffers: Buffers,
+    keeper: Keeper,
     settings: Settings,
     limits: otlp::Limits,
     budget: Arc<Budget>,
-    stopping: AtomicBool,
-    counts: SignalCounts,
+    stopping: Arc<AtomicBool>,
+    counts: Arc<SignalCounts>,
+}
+
+/// Who makes safe what is taken.
+#[derive(Debug)]
+enum Keeper {
+    Buffers(Buffers),
+    Archive(Archive),
 }
 
 impl Ingest {
@@ -165,13 +177,19 @@ impl Ingest {
     pub fn new(buffers: Buffers, settings: Settings) -> Self {
         let limits = otlp::Limits { max_span_bytes: settings.max_span_bytes };
         let budget = Arc::new(Budget::new(settings.in_flight_bytes));
+        let keeper = Keeper::Buffers(buffers);
+        Self { keeper, settings, limits, budget, stopping: Arc::default(), counts: Arc::default() }
+    }
+
+    /// The way into an archive beside this one: both have the same limits and end at the same time.
+    pub fn into_archive(&self, archive: Archive) -> Self {
         Self {
-            buffers,
-            settings,
-            limits,
-            budget,
-            stopping: AtomicBool::new(false),
-            counts: SignalCounts::default(),
+            keeper: Keeper::Archive(archive),
+            settings: self.settings.clone(),
+            limits: self.limits,
+            budget: Arc::clone(&self.budget),
+            stopping: Arc::clone(&self.stopping),
+            counts: Arc::clone(&self.counts),
         }
     }
 
@@ -250,27 +268,33 @@ impl Ingest {
         };
         // What is no item that we know, such as a new kind of metric, is for the upstream to judge; it is not stored here.
         let is_nothing = accepted.items == 0 && (signal == Signal::Traces || request.is_empty());
-        let buffer = match self.buffers.of(signal) {
-            Some(buffer) if !is_nothing => buffer,
-            Some(_) => return done(Ok(accepted)),
+        let buffer = match &self.keeper {
+            Keeper::Buffers(buffers) => buffers.of(signal),
+            Keeper::Archive(archive) if signal == Signal::Traces && !is_nothing => {
+                return archive.append(request, accepted.items, move |kept| done(kept.map(|()| accepted)));
+            }
+            Keeper::Archive(_) => None,
+        };
+        match buffer {
+            Some(buffer) if !is_nothing => buffer.append(request, accepted.items, move |appended| {
+                done(appended.map(|_sequence| accepted).map_err(Refused::from));
+            }),
+            Some(_) => done(Ok(accepted)),
             None => {
                 self.discard(signal, accepted.items);
-                return done(Ok(accepted));
+                done(Ok(accepted));
             }
-        };
-        buffer.append(request, accepted.items, move |appended| {
-            done(appended.map(|_sequence| accepted).map_err(Refused::from));
-        });
+        }
     }
 
     /// Log records and data points have no store here: they are counted, and the sender hears "ok", because a
     /// client that sends all three signals to one address would otherwise report an error every interval.
     fn discard(&self, signal: Signal, items: u32) {
-        if items == 0 {
-            return;
-        }
-        let counter =
-            if signal == Signal::Logs { &self.counts.log_records } else { &self.counts.data_points };
+        let counter = match signal {
+            Signal::Logs if items > 0 => &self.counts.log_records,
+            Signal::Metrics if items > 0 => &self.counts.data_points,
+            _ => return,
+        };
         if counter.add(u64::from(items)) == 0 {
             tracing::info!("{} are accepted and discarded: only spans are stored", signal.name());
         }

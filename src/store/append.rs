@@ -151,11 +151,23 @@ impl Appender {
     /// Begins a new block, which takes over what only the newest block knows; returns how many spans of older ones
     /// were dropped for it.
     pub(super) fn roll(&mut self, store: &Store, now: Timestamp) -> Result<u64, Error> {
+        if let Some(before) = store.blocks.active() {
+            self.load_what_is_sound(store, &before, now)?;
+        }
+        self.begin(store, now)?;
+        store.blocks.retain(now)
+    }
+
+    /// Begins a new block, which takes over the buffer's cursor and nothing else.
+    pub(super) fn begin_empty(&mut self, store: &Store, now: Timestamp) -> Result<(), Error> {
+        self.pending.forget();
+        self.known = Known::default();
+        self.begin(store, now)
+    }
+
+    fn begin(&mut self, store: &Store, now: Timestamp) -> Result<(), Error> {
         let cursors = match store.blocks.active() {
-            Some(before) => {
-                self.load_what_is_sound(store, &before, now)?;
-                store.step_over(&before, read_cursors)?.unwrap_or_default()
-            }
+            Some(before) => store.step_over(&before, read_cursors)?.unwrap_or_default(),
             None => Vec::new(),
         };
         let pending = &self.pending;
@@ -169,7 +181,7 @@ impl Appender {
         (self.names, self.sources) = (Names::default(), Some(SourceTable::new(0)));
         (self.block, self.damaged, self.is_counted_full) = (Some(block.sequence), 0, false);
         self.tell(store);
-        store.blocks.retain(now)
+        Ok(())
     }
 
     /// Reads what is kept in memory of the active block, or nothing of what cannot be read for damage.

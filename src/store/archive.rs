@@ -121,6 +121,18 @@ impl Archive {
         }
     }
 
+    /// Forgets all pinned traces, and gives back their space if nobody reads them.
+    pub(super) fn purge(&self, losses: &Losses) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        writer.sources = None;
+        if self.block.summary().runs > 0 || self.len() > 0 {
+            self.block.clear(losses)?;
+            self.block.compact()?;
+        }
+        self.pinned.write().clear();
+        Ok(())
+    }
+
     /// Copies spans, however many there are; those that are here already are left out. `pin` keeps all spans of a trace
     /// from now on.
     pub(super) fn add(
@@ -219,7 +231,7 @@ impl Archive {
 }
 
 /// What the archive may take; a piece more, for it is looked at before each.
-fn limit(store: &Store) -> u64 {
+pub(super) fn limit(store: &Store) -> u64 {
     (store.blocks.max_bytes() / PARTS_OF_MAX_BYTES).max(LEAST_BYTES)
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable as _, TableHandle as _, WriteTransaction};
 
 use crate::model::Timestamp;
 use crate::store::Error;
@@ -395,6 +395,16 @@ impl Block {
                 Err(error)
             }
         }
+    }
+
+    /// Removes everything it holds, in one commit.
+    pub(super) fn clear(self: &Arc<Self>, losses: &Losses) -> Result<(), Error> {
+        self.commit(losses, |transaction, _runs| {
+            for table in LAYOUT.tables.iter().filter(|table| table.name() != META.name()) {
+                transaction.open_table(*table)?.retain(|_key, _value| false)?;
+            }
+            Ok(((), Runs::default()))
+        })
     }
 
     /// What the file takes on the disk; as it was last known when the disk does not say.

@@ -339,15 +339,10 @@ impl Blocks {
         self.all().iter().map(|block| block.summary().bytes).sum()
     }
 
-    /// Takes a block away; those who read it go on reading.
+    /// Takes a block away and says why; those who read it go on reading.
     fn drop(&self, block: &Arc<Block>, reason: Reason) -> Result<u64, Error> {
         let summary = block.summary();
-        // Its name goes now; who has a view, or is about to take one, needs the open file.
-        if let Err(error) = block.keep_open() {
-            tracing::debug!(%error, "a block that is dropped could not be opened for its last readers");
-        }
-        self.remove_file(block.name())?;
-        self.list.write().retain(|other| !Arc::ptr_eq(other, block));
+        self.take_away(block)?;
         self.dropped_spans[reason as usize].fetch_add(summary.spans, Ordering::Relaxed);
         tracing::info!(
             block = block.name(),
@@ -357,6 +352,26 @@ impl Blocks {
             "dropped the oldest block"
         );
         Ok(summary.spans)
+    }
+
+    /// Takes all blocks away but the one that is written to; returns how many spans went.
+    pub(super) fn drop_sealed(&self) -> Result<u64, Error> {
+        let mut spans = 0;
+        for block in self.sealed() {
+            self.take_away(&block)?;
+            spans += block.summary().spans;
+        }
+        Ok(spans)
+    }
+
+    fn take_away(&self, block: &Arc<Block>) -> Result<(), Error> {
+        // Its name goes now; who has a view, or is about to take one, needs the open file.
+        if let Err(error) = block.keep_open() {
+            tracing::debug!(%error, "a block that is dropped could not be opened for its last readers");
+        }
+        self.remove_file(block.name())?;
+        self.list.write().retain(|other| !Arc::ptr_eq(other, block));
+        Ok(())
     }
 
     /// Spans of the blocks that were dropped for this reason since the program started.

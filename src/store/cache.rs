@@ -36,6 +36,10 @@ impl ChunkCache {
         Self { max_bytes, kept: Mutex::default() }
     }
 
+    pub(super) fn clear(&self) {
+        *self.kept.lock() = Kept::default();
+    }
+
     pub(super) fn get(&self, id: ChunkId) -> Option<Arc<Chunk>> {
         let mut kept = self.kept.lock();
         kept.turn += 1;

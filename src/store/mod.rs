@@ -53,6 +53,7 @@ mod names;
 mod oracle_tests;
 mod pack;
 mod parts;
+mod purge;
 mod red;
 mod restore;
 mod scan;
@@ -114,6 +115,13 @@ pub struct Settings {
     pub max_bytes: Option<u64>,
     /// Space on the disk below which the oldest blocks go.
     pub min_free_bytes: u64,
+}
+
+impl Settings {
+    /// Of a store in which everything stays: nothing goes for its age or for space. Who writes to it looks at its size.
+    pub fn for_good(cache_bytes: usize) -> Self {
+        Self { cache_bytes, max_age: Duration::MAX, max_bytes: Some(u64::MAX), min_free_bytes: 0 }
+    }
 }
 
 /// How far a buffer has been applied.
@@ -255,6 +263,21 @@ impl Store {
             }
         }
         appender.append(self, spans, Some(cursor), now)
+    }
+
+    /// The same for spans that come by no buffer.
+    pub fn keep(&self, spans: &[Span], now: Timestamp) -> Result<Appended, Error> {
+        self.appender.lock().append(self, spans, None, now)
+    }
+
+    /// What the blocks take on the disk, in bytes.
+    pub fn data_bytes(&self) -> u64 {
+        self.blocks.bytes()
+    }
+
+    /// What those who keep traces for good beside this store may take on the disk, each of them, in bytes.
+    pub fn bytes_beside(&self) -> u64 {
+        archive::limit(self)
     }
 
     /// The last applied frame of a buffer's signal.

@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 
+mod archive;
 mod capabilities;
 mod interfaces;
 mod writing;

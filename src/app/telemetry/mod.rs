@@ -81,6 +81,8 @@ pub(super) struct Report {
     pub clock: Arc<dyn Clock>,
     /// What is stored.
     pub query: Arc<Query>,
+    /// What is archived.
+    pub archived: Arc<Query>,
 }
 
 impl Report {
