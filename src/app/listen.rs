@@ -10,9 +10,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::config;
 
@@ -31,6 +34,9 @@ const PING_WITHIN: Duration = Duration::from_secs(20);
 
 /// Calls at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
+
+/// The same of a Jaeger's: one that writes in streams keeps up to a thousand open.
+const MAX_JAEGER_STREAMS: u32 = 1_100;
 
 /// Bytes of headers of one request.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
@@ -70,12 +76,24 @@ pub(super) struct Bound {
     /// What it is, for people.
     pub name: &'static str,
     listeners: Vec<TcpListener>,
+    tls: Option<Arc<ServerConfig>>,
+    max_streams: u32,
 }
 
 impl Bound {
     /// Where it listens; the first address is the one to show.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// With room for the many streams of a Jaeger, and with TLS if it is given.
+    pub(super) fn for_jaeger(self, tls: Option<&Arc<ServerConfig>>) -> Self {
+        Self { tls: tls.cloned(), max_streams: MAX_JAEGER_STREAMS, ..self }
+    }
+
+    /// How its addresses begin.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 
@@ -84,16 +102,17 @@ impl Bound {
 pub(super) async fn bind(door: &config::Door) -> Result<Option<Bound>, Error> {
     let Some((host, port)) = &door.address else { return Ok(None) };
     let failed = |cause| Error { name: door.name, key: door.key, address: format!("{host}:{port}"), cause };
+    let bound = |listeners| Bound { name: door.name, listeners, tls: None, max_streams: MAX_STREAMS };
     if host != "localhost" {
         let listener = TcpListener::bind((host.as_str(), *port)).await.map_err(failed)?;
-        return Ok(Some(Bound { name: door.name, listeners: vec![listener] }));
+        return Ok(Some(bound(vec![listener])));
     }
     // A port of the system's choice for one address may be taken on the other: it is asked for another then.
     let mut tries = if *port == 0 { FREE_PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
         match bind_both(*port).await {
-            Ok(listeners) => return Ok(Some(Bound { name: door.name, listeners })),
+            Ok(listeners) => return Ok(Some(bound(listeners))),
             Err(error) if tries == 0 => return Err(failed(error)),
             Err(error) => tracing::debug!(%error, "asking for another free port"),
         }
@@ -145,6 +164,8 @@ impl Serving {
         for listener in bound.listeners {
             let door = Door {
                 name: bound.name,
+                tls: bound.tls.clone().map(TlsAcceptor::from),
+                max_streams: bound.max_streams,
                 router: router.clone(),
                 connections: Arc::clone(&connections),
                 graceful: Arc::clone(&self.graceful),
@@ -171,6 +192,8 @@ impl Serving {
 /// What a listener's loop has.
 struct Door {
     name: &'static str,
+    tls: Option<TlsAcceptor>,
+    max_streams: u32,
     router: Router,
     connections: Arc<Semaphore>,
     graceful: Arc<GracefulShutdown>,
@@ -179,7 +202,7 @@ struct Door {
 impl Door {
     /// Never ends by itself: an error of one connection is not the door's.
     async fn accept(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-        let server = Arc::new(server());
+        let server = Arc::new(server(self.max_streams));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -200,8 +223,13 @@ impl Door {
             };
             let (server, router, watcher) =
                 (Arc::clone(&server), self.router.clone(), self.graceful.watcher());
+            let tls = self.tls.clone();
             tokio::spawn(async move {
-                if let Err(error) = serve(&server, stream, router, watcher).await {
+                let served = match tls {
+                    None => serve(&server, stream, router, watcher).await,
+                    Some(tls) => serve_within_tls(&tls, &server, stream, router, watcher).await,
+                };
+                if let Err(error) = served {
                     // A client that breaks off, or breaks the protocol, is answered by closing.
                     tracing::debug!(%error, "a connection ended early");
                 }
@@ -211,7 +239,7 @@ impl Door {
     }
 }
 
-fn server() -> auto::Builder<TokioExecutor> {
+fn server(max_streams: u32) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
@@ -223,11 +251,36 @@ fn server() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WITHIN)
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(max_streams)
         .max_header_list_size(MAX_HEADER_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     server
+}
+
+/// Why a connection ended early.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The handshake says which version is spoken; who says nothing speaks HTTP/1.
+async fn serve_within_tls(
+    tls: &TlsAcceptor,
+    server: &auto::Builder<TokioExecutor>,
+    stream: TcpStream,
+    router: Router,
+    watcher: Watcher,
+) -> Result<(), Failure> {
+    stream.set_nodelay(true)?;
+    let stream = tokio::time::timeout(HEAD_WITHIN, async {
+        let mut stream = tls.accept(stream).await?;
+        stream.fill_buf().await?;
+        Ok::<_, io::Error>(stream)
+    });
+    let stream = stream.await??;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let server = server.clone();
+    let server = if is_http2 { server.http2_only() } else { server.http1_only() };
+    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    watcher.watch(connection.into_owned()).await
 }
 
 async fn serve(
@@ -235,7 +288,7 @@ async fn serve(
     stream: TcpStream,
     router: Router,
     watcher: Watcher,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(), Failure> {
     // Answers are small and waited for.
     stream.set_nodelay(true)?;
     // Which version is spoken is told by the first bytes, and hyper waits for them without an end.

@@ -20,6 +20,7 @@ mod listen;
 mod restore;
 mod status;
 mod telemetry;
+mod tls;
 mod verify;
 
 use std::ffi::OsString;
@@ -52,6 +53,7 @@ use folder::DataFolder;
 use forwarding::Forwarding;
 use listen::{Bound, Serving};
 use telemetry::{Received, Report};
+use tls::Tls;
 
 /// Of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -101,6 +103,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         if let Some(upstream) = &config.upstream {
             upstream.client.check_files().context("use its settings")?;
         }
+        config.tls.as_ref().map(Tls::server).transpose().context("use its settings")?;
         say(&mut std::io::stdout(), "the settings are good");
         return Ok(());
     }
@@ -182,7 +185,7 @@ pub struct App {
     archived: Archived,
     forwarding: Forwarding,
     serving: Serving,
-    doors: Vec<(&'static str, Vec<SocketAddr>)>,
+    doors: Vec<Listed>,
     page: Option<String>,
     // Held until everything else is closed.
     _folder: DataFolder,
@@ -199,16 +202,22 @@ struct Doors {
 }
 
 impl Doors {
-    async fn bind(config: &Config) -> Result<Self, listen::Error> {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        // What is wrong with certificates is said before a door is open.
+        let tls = config.tls.as_ref().map(Tls::server).transpose()?;
+        let for_jaeger = |door: &config::Door, bound: Option<Bound>| {
+            let tls = config.tls.as_ref().filter(|tls| tls.doors.contains(&door.key)).and(tls.as_ref());
+            bound.map(|bound| bound.for_jaeger(tls))
+        };
         let mut otlp = Vec::new();
         for door in [&config.otlp_grpc, &config.otlp_http] {
             otlp.extend(listen::bind(door).await?);
         }
         Ok(Self {
             otlp,
-            storage: listen::bind(&config.storage).await?,
-            archive: listen::bind(&config.archive).await?,
-            query: listen::bind(&config.query).await?,
+            storage: for_jaeger(&config.storage, listen::bind(&config.storage).await?),
+            archive: for_jaeger(&config.archive, listen::bind(&config.archive).await?),
+            query: for_jaeger(&config.query, listen::bind(&config.query).await?),
             ui: listen::bind(&config.ui).await?,
             admin: listen::bind(&config.admin).await?,
         })
@@ -220,11 +229,20 @@ impl Doors {
     }
 
     /// Each door with its addresses, the page last.
-    fn listed(&self) -> Vec<(&'static str, Vec<SocketAddr>)> {
+    fn listed(&self) -> Vec<Listed> {
         let jaegers = self.storage.iter().chain(&self.archive).chain(&self.query);
         let all = self.otlp.iter().chain(jaegers).chain(&self.admin).chain(&self.ui);
-        all.map(|bound| (bound.name, bound.addresses())).collect()
+        all.map(|bound| Listed { name: bound.name, scheme: bound.scheme(), addresses: bound.addresses() })
+            .collect()
     }
+}
+
+/// A door as it is told of.
+#[derive(Debug)]
+struct Listed {
+    name: &'static str,
+    scheme: &'static str,
+    addresses: Vec<SocketAddr>,
 }
 
 impl App {
@@ -273,9 +291,7 @@ impl App {
             version: VERSION.to_owned(),
             doors: listed
                 .iter()
-                .filter_map(|(name, addresses)| {
-                    Some(((*name).to_owned(), shown(*addresses.first()?).to_string()))
-                })
+                .filter_map(|door| Some((door.name.to_owned(), shown(*door.addresses.first()?).to_string())))
                 .collect(),
         };
         let answers = Answers {
@@ -309,13 +325,12 @@ impl App {
     /// One line per door; the page's address last, where a reader's eye ends.
     fn announce(&self) {
         let mut stdout = std::io::stdout().lock();
-        for (name, addresses) in &self.doors {
+        for Listed { name, scheme, addresses } in &self.doors {
             let addresses: Vec<String> =
-                addresses.iter().map(|address| format!("http://{address}")).collect();
+                addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
             say(&mut stdout, &format!("{name:>20}  {}", addresses.join(" and ")));
         }
-        let open_to_others =
-            |(_, addresses): &(_, Vec<SocketAddr>)| addresses.iter().any(|at| !at.ip().is_loopback());
+        let open_to_others = |door: &Listed| door.addresses.iter().any(|at| !at.ip().is_loopback());
         if self.doors.iter().any(open_to_others) {
             say(&mut stdout, "\nOthers than this machine can reach it, and nobody is asked who they are.");
         }

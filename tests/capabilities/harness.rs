@@ -63,8 +63,7 @@ impl Server {
         let mut addresses = Vec::new();
         loop {
             let line = lines.recv_timeout(PATIENCE).expect("the program says where it listens");
-            addresses
-                .extend(line.split("http://").nth(1).map(|rest| rest.split(' ').next().unwrap().to_owned()));
+            addresses.extend(line.split("://").nth(1).map(|rest| rest.split(' ').next().unwrap().to_owned()));
             if line.starts_with("Open ") {
                 break;
             }

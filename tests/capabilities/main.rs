@@ -1,6 +1,7 @@
 //! What the program can do, shown from outside: wire in, answer out, on the real binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod authority;
 mod backup;
 mod bad_input;
 mod crash;

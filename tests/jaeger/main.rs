@@ -1,6 +1,8 @@
 //! Everything that Jaeger speaks with its storage and that others ask of Jaeger, over the wire with generated clients.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../capabilities/authority.rs"]
+mod authority;
 #[path = "../capabilities/harness.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod harness;
@@ -8,4 +10,5 @@ mod harness;
 mod archive;
 mod capabilities;
 mod interfaces;
+mod tls;
 mod writing;

@@ -2,6 +2,7 @@
 //!
 //! `config/default.toml` is the list of all keys, their defaults and their types; nothing else lists them.
 
+mod tls;
 mod upstream;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::Args;
+use super::tls::Tls;
 use crate::serve::guard::AllowedHosts;
 use crate::{buffer, ingest, serve, store};
 
@@ -97,10 +99,14 @@ pub struct Config {
     pub query: Door,
     /// What the storage says that it can do.
     pub storage_offer: serve::storage::Settings,
+    /// The doors with a certificate, if any.
+    pub tls: Option<Tls>,
     /// The page and the query APIs.
     pub ui: Door,
     /// Health and metrics.
     pub admin: Door,
+    /// Whether the admin door empties everything when it is asked to.
+    pub purge: bool,
     /// Names browsers may use.
     pub allowed_hosts: AllowedHosts,
     /// Connections at once.
@@ -255,8 +261,10 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         archive: door("doors.archive", "Jaeger archive")?,
         query: door("doors.query", "Jaeger query")?,
         storage_offer: serve::storage::Settings { streaming_writer: read.flag("storage.streaming_writer")? },
+        tls: tls::read(&read)?,
         ui: door("doors.ui", "page and query API")?,
         admin: door("doors.admin", "health and metrics")?,
+        purge: read.flag("doors.purge")?,
         allowed_hosts: AllowedHosts::new(read.texts("doors.allowed_hosts")?)
             .map_err(|error| read.wrong("doors.allowed_hosts", error.to_string()))?,
         max_connections: read.count("doors.max_connections")?,
@@ -342,6 +350,25 @@ impl Reader<'_> {
 
     fn text(&self, key: &str) -> Result<String, Error> {
         self.value(key).as_str().map(str::to_owned).ok_or_else(|| self.wrong(key, "write a text"))
+    }
+
+    /// A path, unless it is empty.
+    fn file(&self, key: &str) -> Result<Option<PathBuf>, Error> {
+        let path = self.text(key)?;
+        Ok((!path.is_empty()).then(|| path.into()))
+    }
+
+    /// The files of a certificate and of its key: both or none.
+    fn identity(&self, certificate: &str, key: &str) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+        let plain = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+        match (self.file(certificate)?, self.file(key)?) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (Some(_), None) => Err(self.wrong(key, format!("name the key of {}", plain(certificate)))),
+            (None, Some(_)) => {
+                Err(self.wrong(certificate, format!("name the certificate of {}", plain(key))))
+            }
+        }
     }
 
     fn flag(&self, key: &str) -> Result<bool, Error> {

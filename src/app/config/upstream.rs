@@ -1,7 +1,5 @@
 //! `[upstream]`: where everything accepted is forwarded to.
 
-use std::path::PathBuf;
-
 use super::{Error, Reader};
 use crate::buffer::StartAt;
 use crate::ingest::Signal;
@@ -44,7 +42,8 @@ pub(super) fn read(read: &Reader<'_>) -> Result<Option<Upstream>, Error> {
     let timeout = read.duration("upstream.timeout")?;
     let max_bytes_per_second = read.size_or_none("upstream.max_bytes_per_second")?;
     let signals = signals(read)?;
-    let (ca_file, identity) = (file(read, "upstream.ca_file")?, identity(read)?);
+    let ca_file = read.file("upstream.ca_file")?;
+    let identity = read.identity("upstream.certificate_file", "upstream.key_file")?;
     let Some(endpoint) = endpoint(read, protocol)? else { return Ok(None) };
     if !endpoint.is_encrypted() && (ca_file.is_some() || identity.is_some()) {
         let why = "write https:// before it, or leave ca_file, certificate_file and key_file empty";
@@ -73,20 +72,6 @@ fn signals(read: &Reader<'_>) -> Result<Vec<Signal>, Error> {
         |name: &String| Signal::ALL.into_iter().find(|signal| signal.name() == name).ok_or_else(wrong);
     let signals: Vec<Signal> = read.texts(KEY)?.iter().map(named).collect::<Result<_, _>>()?;
     if signals.is_empty() { Err(wrong()) } else { Ok(signals) }
-}
-
-fn identity(read: &Reader<'_>) -> Result<Option<(PathBuf, PathBuf)>, Error> {
-    match (file(read, "upstream.certificate_file")?, file(read, "upstream.key_file")?) {
-        (None, None) => Ok(None),
-        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
-        (Some(_), None) => Err(read.wrong("upstream.key_file", "name the key of certificate_file")),
-        (None, Some(_)) => Err(read.wrong("upstream.certificate_file", "name the certificate of key_file")),
-    }
-}
-
-fn file(read: &Reader<'_>, key: &str) -> Result<Option<PathBuf>, Error> {
-    let path = read.text(key)?;
-    Ok((!path.is_empty()).then(|| path.into()))
 }
 
 fn unshown(key: &str, why: EndpointError) -> Error {

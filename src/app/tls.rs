@@ -1,0 +1,83 @@
+//! TLS at our own doors: who we are, and whom we let in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+
+/// What is spoken within, the better first (RFC 7301). Clients of gRPC insist on being told.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Our certificates in PEM, ours first.
+    pub certificate_file: PathBuf,
+    /// The key of the first, in PEM.
+    pub key_file: PathBuf,
+    /// Who must have signed a client's certificate, in PEM; nobody is asked for one where there is none.
+    pub client_ca_file: Option<PathBuf>,
+    /// Keys of the doors that speak TLS, such as `doors.storage`.
+    pub doors: Vec<&'static str>,
+}
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// Missing, unreadable, or not PEM.
+    #[error("read tls.{key} = {}", path.display())]
+    Pem { key: &'static str, path: PathBuf, source: pem::Error },
+    /// Without a single certificate.
+    #[error("read tls.{key} = {}: there is no certificate in it", path.display())]
+    Empty { key: &'static str, path: PathBuf },
+    /// Certificates or keys that cannot be used.
+    #[error("use tls.{key}")]
+    Unusable { key: &'static str, source: rustls::Error },
+    /// No clients can be told by them.
+    #[error("use tls.client_ca_file")]
+    Clients(#[from] VerifierBuilderError),
+}
+
+impl Tls {
+    /// Reads the files.
+    pub(super) fn server(&self) -> Result<Arc<ServerConfig>, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|source| Error::Unusable { key: "certificate_file", source })?;
+        let builder = match &self.client_ca_file {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates("client_ca_file", path)? {
+                    let unusable = |source| Error::Unusable { key: "client_ca_file", source };
+                    roots.add(certificate).map_err(unusable)?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+        };
+        let chain = certificates("certificate_file", &self.certificate_file)?;
+        let failed = |source| Error::Pem { key: "key_file", path: self.key_file.clone(), source };
+        let key = PrivateKeyDer::from_pem_file(&self.key_file).map_err(failed)?;
+        // That the two belong together is looked at here.
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|source| Error::Unusable { key: "certificate_file and tls.key_file", source })?;
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        Ok(Arc::new(config))
+    }
+}
+
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let failed = |source| Error::Pem { key, path: path.to_owned(), source };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(failed)?.collect();
+    let certificates = certificates.map_err(failed)?;
+    if certificates.is_empty() {
+        return Err(Error::Empty { key, path: path.to_owned() });
+    }
+    Ok(certificates)
+}
