@@ -30,12 +30,6 @@ pub fn derived_attributes<'a>(
     ]
 }
 
-/// Whether an attribute of this key in a span of [`crate::model::Origin::Jaeger`] is no attribute of the span, but what
-/// the translator put there because OTLP has no field for it. In other spans it is the client's own.
-pub fn is_reserved(key: &str) -> bool {
-    key.starts_with("@jaeger@")
-}
-
 fn text<'a>(key: &'static str, text: Cow<'a, str>) -> Option<KeyValue<'a>> {
     let is_said = !text.is_empty();
     is_said.then_some(KeyValue { key: Cow::Borrowed(key), value: AnyValue::String(text) })

@@ -30,7 +30,7 @@ pub mod write;
 
 pub use count::{count_data_points, count_log_records};
 pub use damage::ScanError;
-pub use derived::{derived_attributes, is_reserved};
+pub use derived::derived_attributes;
 pub use scan::{Scanned, accepted_spans, scan, spans, without_rejected};
 pub use view::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
 pub use wire::{Fields, Value, WireError, WireErrorKind};
