@@ -22,6 +22,24 @@ pub struct Found {
     pub stopped: Stopped,
 }
 
+/// The answer to a search for nothing but ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundIds {
+    /// In the order of [`Found::traces`].
+    pub ids: Vec<FoundId>,
+    /// Why no further one is here.
+    pub stopped: Stopped,
+}
+
+/// A trace that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundId {
+    /// The trace.
+    pub id: TraceId,
+    /// When the newest of its spans that fulfil the conditions started.
+    pub newest: Timestamp,
+}
+
 /// Why a search ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
@@ -62,6 +80,48 @@ pub(super) fn find(
     limits: &Limits,
     cancel: &Cancel,
 ) -> Result<Found, Error> {
+    look(snapshot, conditions, limits, cancel, |search, looked| {
+        // What was found is worth some time more.
+        let before = search.budget.patience.deadline;
+        let patience = Patience { deadline: Instant::now().max(before) + limits.search_time / 8, cancel };
+        let (traces, read) = search.read(limits, &patience)?;
+        Ok(Found {
+            traces,
+            inspected_spans: search.scan.inspected(),
+            read_bytes: snapshot.read_bytes(),
+            stopped: read.unwrap_or(looked),
+        })
+    })
+}
+
+/// The same without reading what was found. Traces without an id are left out: nobody could ask for them by it.
+pub(super) fn find_ids(
+    snapshot: &Snapshot<'_>,
+    conditions: &Conditions,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<FoundIds, Error> {
+    let limit = conditions.limit;
+    let one_more = &Conditions { limit: limit.saturating_add(1), ..conditions.clone() };
+    look(snapshot, one_more, limits, cancel, |search, stopped| {
+        let mut ids: Vec<_> = search.hits.newest().filter(|hit| !hit.id.is_zero()).collect();
+        let is_more = ids.len() > limit && stopped == Stopped::End;
+        let stopped = if is_more { Stopped::Limit } else { stopped };
+        ids.truncate(limit);
+        Ok(FoundIds {
+            ids: ids.into_iter().map(|hit| FoundId { id: hit.id, newest: hit.start }).collect(),
+            stopped,
+        })
+    })
+}
+
+fn look<T>(
+    snapshot: &Snapshot<'_>,
+    conditions: &Conditions,
+    limits: &Limits,
+    cancel: &Cancel,
+    answer: impl FnOnce(&Search<'_>, Stopped) -> Result<T, Error>,
+) -> Result<T, Error> {
     let filter = conditions.filter();
     let patience = Patience { cancel, deadline: Instant::now() + limits.search_time };
     let budget = Budget { patience, snapshot, read_bytes: limits.read_bytes };
@@ -75,16 +135,7 @@ pub(super) fn find(
         hits: Hits::new(conditions.limit),
     };
     let looked = search.run()?;
-    // What was found is worth some time more.
-    let patience =
-        Patience { deadline: Instant::now().max(patience.deadline) + limits.search_time / 8, cancel };
-    let (traces, read) = search.read(limits, &patience)?;
-    Ok(Found {
-        traces,
-        inspected_spans: search.scan.inspected(),
-        read_bytes: snapshot.read_bytes(),
-        stopped: read.unwrap_or(looked),
-    })
+    answer(&search, looked)
 }
 
 /// How long who asks waits.
@@ -172,7 +223,7 @@ impl Search<'_> {
     fn read(&self, limits: &Limits, patience: &Patience<'_>) -> Result<(Vec<Trace>, Option<Stopped>), Error> {
         let mut traces = Vec::new();
         let mut bytes = 0;
-        for (id, candidate) in self.hits.newest() {
+        for Hit { id, candidate, .. } in self.hits.newest() {
             let is_full = bytes >= limits.search_bytes;
             let stopped = patience.is_used_up().or_else(|| is_full.then_some(Stopped::Bytes));
             if stopped.is_some() {
@@ -197,6 +248,13 @@ struct Hits {
     order: BTreeSet<(Timestamp, TraceId)>,
     /// Whether more were found.
     had_more: bool,
+}
+
+/// One of them.
+struct Hit {
+    id: TraceId,
+    start: Timestamp,
+    candidate: Candidate,
 }
 
 impl Hits {
@@ -234,7 +292,8 @@ impl Hits {
         self.order.len() >= self.limit && self.order.first().is_none_or(|(start, _)| *start > latest)
     }
 
-    fn newest(&self) -> impl Iterator<Item = (TraceId, Candidate)> {
-        self.order.iter().rev().map(|(_start, id)| (*id, self.best[id].1))
+    fn newest(&self) -> impl Iterator<Item = Hit> {
+        let hit = |&(start, id)| Hit { id, start, candidate: self.best[&id].1 };
+        self.order.iter().rev().map(hit)
     }
 }

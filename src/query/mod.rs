@@ -24,18 +24,20 @@ mod tests;
 mod trace;
 mod views;
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{SpanId, SpanKind, Timestamp, TraceId};
+use crate::model::{Span, SpanId, SpanKind, Timestamp, TraceId};
 use crate::store::Store;
 
-pub use crate::store::{Dependency, EdgeKind, Status, shortened};
+pub use crate::store::{Dependency, EdgeKind, PieceLimits, Status, shortened};
 pub use conditions::{Conditions, conditions_of_attributes};
 pub use expression::Expression;
-pub use find::{Cancel, Found, Stopped};
+pub use find::{Cancel, Found, FoundId, FoundIds, Stopped};
 pub use outline::{Outline, Row};
-pub use summary::{ServiceCount, Summary};
+pub use summary::{Count, Root, ServiceCount, Summary};
 pub use trace::Trace;
 
 /// What can go wrong with a question: only the store beneath it.
@@ -80,6 +82,17 @@ pub struct Operation {
     pub name: String,
     /// The span kind.
     pub kind: SpanKind,
+}
+
+/// One service calling another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The calling service.
+    pub parent: String,
+    /// The called service.
+    pub child: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// Answers questions from a store.
@@ -137,9 +150,48 @@ impl Query {
         Ok(self.store.ask(|snapshot| find::find(snapshot, conditions, &self.limits, cancel))?)
     }
 
+    /// The ids of traces with at least one span that fulfils all conditions, newest first, without reading the traces;
+    /// traces whose id is zero are left out. [`Limits::search_bytes`] is not asked.
+    pub fn find_ids_unless(&self, cancel: &Cancel, conditions: &Conditions) -> Result<FoundIds, Error> {
+        Ok(self.store.ask(|snapshot| find::find_ids(snapshot, conditions, &self.limits, cancel))?)
+    }
+
+    /// From the earliest start to the latest end of the spans of a trace; `None` when nothing of it is stored.
+    pub fn bounds(&self, id: TraceId) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        Ok(self.store.ask(|snapshot| snapshot.bounds(id))?)
+    }
+
+    /// Hands out all spans of a trace of any size, each once, pieces as of one moment, until told to stop; each piece in
+    /// order of start, and the whole trace if that is one piece. Memory is taken for one piece.
+    pub fn each_piece<B>(
+        &self,
+        id: TraceId,
+        limits: PieceLimits,
+        mut take: impl FnMut(Vec<Span>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, Error> {
+        Ok(self.store.each_piece(id, limits, |mut piece| {
+            piece.sort_unstable_by_key(|span| (span.start, span.span_id, span.content_hash));
+            take(piece)
+        })?)
+    }
+
     /// Calls between services in the hours that overlap with the time between the bounds, sorted by names and kind.
     pub fn dependencies(&self, start: Timestamp, end: Timestamp) -> Result<Vec<Dependency>, Error> {
         Ok(self.store.ask(|snapshot| snapshot.dependencies(start, end))?)
+    }
+
+    /// The same as Jaeger counts: how often one service called another, however it did. Work inside a service is no call
+    /// between services; what is known by a span's link alone is one if that is wanted.
+    pub fn calls(&self, start: Timestamp, end: Timestamp, with_links: bool) -> Result<Vec<Call>, Error> {
+        let mut calls: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for dependency in self.dependencies(start, end)? {
+            let is_call = with_links || dependency.kind != EdgeKind::Link;
+            if is_call && dependency.parent != dependency.child {
+                *calls.entry((dependency.parent, dependency.child)).or_default() += dependency.calls;
+            }
+        }
+        let call = |((parent, child), count)| Call { parent, child, count };
+        Ok(calls.into_iter().map(call).collect())
     }
 
     /// How often operations ran, failed, and how long they took, over time.

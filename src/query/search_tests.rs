@@ -505,3 +505,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ids_are_found_as_traces_are_but_for_those_without_one() {
+    let mut shelf = Shelf::empty();
+    for number in 0..=6 {
+        shelf.append(&[beginning(number, at(number * 10).nanos())], BASE);
+    }
+    shelf.append(&[beginning(0, at(90).nanos())], BASE);
+    for limit in [1, 2, 5, 6, 7, 20] {
+        let found = shelf.query().find_ids_unless(&Cancel::default(), &of_shop(limit)).unwrap();
+        let ids: Vec<u128> = found.ids.iter().map(|found| u128::from_be_bytes(found.id.0)).collect();
+        let expected: Vec<u128> = (1..=6).rev().take(limit).collect();
+        assert_eq!(ids, expected);
+        assert_eq!(found.ids[0].newest, at(60));
+        // Where the one without an id takes the last place it may be that there are more.
+        assert!(limit == 6 || found.stopped == if limit < 6 { Stopped::Limit } else { Stopped::End });
+    }
+    let bounds = shelf.query().bounds(trace_id(0)).unwrap();
+    assert_eq!(bounds, Some((at(0), Timestamp(at(90).nanos() + 1_000))));
+    assert_eq!(shelf.query().bounds(trace_id(7)).unwrap(), None);
+}

@@ -415,7 +415,7 @@ fn a_summary_says_what_a_list_needs() {
     let summary = sum_up(
         "late | reply | consumer | 0-1 | ^77 !error\nshop | GET /cart | server | 5-10\n  cart | GET | server | 6-20 | !error\n  cart | x | client | 6-7",
     );
-    assert_eq!((summary.root_service.as_str(), summary.root_name.as_str()), ("shop", "GET /cart"));
+    assert_eq!(summary.root, Some(Root { service: "shop".into(), name: "GET /cart".into() }));
     assert_eq!((summary.start, summary.end), (at(0), at(20)));
     assert_eq!((summary.spans, summary.errors, summary.orphans), (4, 2, 1));
     let count = |name: &str, spans, errors| ServiceCount { name: name.into(), spans, errors };
@@ -423,6 +423,6 @@ fn a_summary_says_what_a_list_needs() {
     let circle = sum_up("a | x | server | 0-1 | ^1\na | y | server | 0-1 | ^3\na | z | server | 0-1 | ^2");
     assert_eq!(circle.orphans, 0, "their parents are in the trace");
     let rootless = sum_up("b | second | server | 3-4 | ^77\na | first | server | 1-2 | ^78");
-    assert_eq!((rootless.root_service.as_str(), rootless.root_name.as_str()), ("a", "first"));
+    assert_eq!((rootless.root, rootless.orphans), (None, 2));
     assert_eq!(sum_up(""), Summary::default());
 }

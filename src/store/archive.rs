@@ -1,6 +1,7 @@
 //! Traces that are kept for good: copied into a file of their own, late spans too, as long as there is room.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -17,6 +18,7 @@ use crate::store::schema::{ARCHIVE, RESOURCES};
 use crate::store::seal::seal;
 use crate::store::sizes::Sizes;
 use crate::store::sources::SourceTable;
+use crate::store::walk::PieceLimits;
 use crate::store::{Error, Identity, Snapshot, Store, bloom};
 
 /// The file.
@@ -28,8 +30,8 @@ pub(super) const SEQUENCE: u64 = 0;
 /// Memory for its pages.
 const CACHE_BYTES: usize = 2 << 20;
 
-/// Memory for spans on their way into it.
-const PIECE_BYTES: usize = 8 << 20;
+/// Spans on their way into it.
+const PIECE: PieceLimits = PieceLimits { spans: usize::MAX, bytes: 8 << 20 };
 
 /// It takes this part of what blocks may take, beside them, and so many bytes where that is less.
 const PARTS_OF_MAX_BYTES: u64 = 4;
@@ -96,16 +98,20 @@ impl Archive {
     /// Keeps a trace for good; false when there is no such trace. It is copied piece by piece, and is pinned with the
     /// last one: what a failure leaves of it is gone over when it is pinned again.
     pub(super) fn pin(&self, snapshot: &Snapshot<'_>, id: TraceId, now: Timestamp) -> Result<bool, Error> {
-        let (mut piece, mut is_found) = (Piece::default(), false);
-        each_span(snapshot, id, |span| {
-            is_found = true;
-            if piece.add(span) {
-                return Ok(());
+        let mut last = None;
+        let copied = snapshot.each_piece(id, PIECE, |piece| {
+            let Some(mut before) = last.replace(piece) else { return ControlFlow::Continue(()) };
+            match self.add_within(limit(snapshot.store), snapshot, &mut before, None) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
             }
-            self.add_within(limit(snapshot.store), snapshot, &mut std::mem::take(&mut piece).spans, None)
         })?;
-        if is_found {
-            self.add_within(limit(snapshot.store), snapshot, &mut piece.spans, Some((id, now)))?;
+        if let ControlFlow::Break(error) = copied {
+            return Err(error);
+        }
+        let is_found = last.is_some();
+        if let Some(mut piece) = last {
+            self.add_within(limit(snapshot.store), snapshot, &mut piece, Some((id, now)))?;
         }
         Ok(is_found)
     }
@@ -233,50 +239,6 @@ impl Archive {
 /// What the archive may take; a piece more, for it is looked at before each.
 pub(super) fn limit(store: &Store) -> u64 {
     (store.blocks.max_bytes() / PARTS_OF_MAX_BYTES).max(LEAST_BYTES)
-}
-
-/// Spans that are copied at once.
-#[derive(Default)]
-struct Piece {
-    spans: Vec<Span>,
-    bytes: usize,
-}
-
-impl Piece {
-    /// Whether there is room for more.
-    fn add(&mut self, span: Span) -> bool {
-        let is_another = |last: &Span| {
-            !Arc::ptr_eq(&last.resource, &span.resource) || !Arc::ptr_eq(&last.scope, &span.scope)
-        };
-        if self.spans.last().is_none_or(is_another) {
-            self.bytes += span.resource.bytes.len() + span.scope.bytes.len();
-        }
-        self.bytes += size_of::<Span>() + span.body.len();
-        self.spans.push(span);
-        self.bytes < PIECE_BYTES
-    }
-}
-
-/// The spans of a trace, one after the other: what the archive has of it, then all blocks'. Some may come twice.
-fn each_span(
-    snapshot: &Snapshot<'_>,
-    id: TraceId,
-    mut take: impl FnMut(Span) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let hash = bloom::trace_hash(id);
-    for block in [&snapshot.store.archive.block].into_iter().chain(snapshot.searched_blocks()) {
-        let Some(view) = snapshot.step_over_damage(snapshot.view(block), block)? else { continue };
-        for run in view.runs.iter().filter(|run| snapshot.is_current(block, run)) {
-            for (number, entry) in run.chunks_of(id, hash) {
-                let chunk = snapshot.chunk(&view, run, number, entry);
-                let Some(chunk) = snapshot.step_over_damage(chunk, block)?.flatten() else { continue };
-                for place in chunk.trace(id) {
-                    snapshot.span_of(&view, &chunk, place)?.map_or(Ok(()), &mut take)?;
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Adds what a run has of the spans, which are of one trace and sorted: only chunks in which they would stand are read,

@@ -67,6 +67,7 @@ pub(crate) mod tags;
 mod tests;
 mod untouched;
 mod verify;
+mod walk;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ pub use scan::{Candidate, Filter, Scan};
 pub use snapshot::{Snapshot, TraceRows};
 pub use tags::tag_hash;
 pub use verify::{Damage, Found, Tally, is_first_format, store_files, verify};
+pub use walk::PieceLimits;
 
 /// How a store is run.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 //! `STORE_CASES=100000 cargo test --release packed_spans` tries more cases than every day's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -266,7 +267,18 @@ impl Both {
             let one = sorted(packed.trace(id, usize::MAX).unwrap().spans);
             let other = sorted(literal.trace(id, usize::MAX).unwrap().spans);
             prop_assert_eq!(brief(&one), brief(&other));
-            prop_assert_eq!(one, other);
+            prop_assert_eq!(&one, &other);
+            prop_assert_eq!(packed.bounds(id).unwrap(), bounds(&one));
+            for spans in [1, 3, usize::MAX] {
+                let mut walked = Vec::new();
+                let all = packed.each_piece(id, PieceLimits { spans, bytes: usize::MAX }, |piece| {
+                    let fits = (1..=spans).contains(&piece.len());
+                    walked.extend(piece);
+                    if fits { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
+                prop_assert!(all.unwrap().is_continue(), "a piece is neither empty nor too large");
+                prop_assert_eq!(sorted(walked), one.clone());
+            }
             for wanted in [1, 5, 9] {
                 let wanted: BTreeSet<SpanId> = (wanted..wanted + 3).map(span_id).collect();
                 let one = sorted(packed.spans_with_ids(id, &wanted, usize::MAX).unwrap().spans);
@@ -352,6 +364,11 @@ impl Both {
         prop_assert_eq!(counted, different.len() as u64);
         Ok(())
     }
+}
+
+fn bounds(spans: &[Span]) -> Option<(Timestamp, Timestamp)> {
+    let start = spans.iter().map(|span| span.start).min()?;
+    Some((start, spans.iter().map(|span| span.end.max(span.start)).max()?))
 }
 
 fn sorted(mut spans: Vec<Span>) -> Vec<Span> {

@@ -243,7 +243,7 @@ impl<'s> Snapshot<'s> {
         Ok(self.store.losses.step_over(SPANS, span))
     }
 
-    fn source(&self, view: &View, number: u32) -> Result<Option<Source>, Error> {
+    pub(super) fn source(&self, view: &View, number: u32) -> Result<Option<Source>, Error> {
         let id = (view.block.sequence, number);
         if let Some(source) = self.sources.lock().found.get(&id) {
             return Ok(source.clone());

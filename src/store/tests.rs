@@ -50,6 +50,7 @@ pub(super) const TINY: Sizes = Sizes {
     merged_runs: 6,
     merged_spans: 80,
     merged_bytes: 8 << 20,
+    walked_spans: 5,
     conversion_spans: 2,
     conversion_bytes: 1 << 20,
 };

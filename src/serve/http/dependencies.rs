@@ -10,7 +10,7 @@ use super::answer::{Envelope, Reply};
 use super::desk::Desk;
 use super::error::JaegerError;
 use super::parameters::Asked;
-use crate::query::{Dependency, EdgeKind, shortened};
+use crate::query::{Call, shortened};
 use crate::translate::jaeger_json::{asked_services, shown_service};
 
 /// Jaeger's own default.
@@ -33,17 +33,13 @@ pub(super) async fn dependencies(State(desk): State<Desk>, asked: Asked) -> Resu
     let with_links = asked.parameters.flag("links")?;
     let reply = desk.ask(move |answers| {
         let end = end.unwrap_or_else(|| answers.clock.now());
-        let dependencies = answers.query.dependencies(end.minus(lookback), end)?;
+        let called = answers.query.calls(end.minus(lookback), end, with_links)?;
+        let is_asked =
+            |call: &&Call| asked.parameters.text("service").is_none_or(|shown| is_end(call, shown));
         let mut calls: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        let is_asked = |dependency: &&Dependency| {
-            asked.parameters.text("service").is_none_or(|shown| is_end(dependency, shown))
-        };
-        // As in Jaeger's own stores, work inside a service is no call between services.
-        let between = |dependency: &&Dependency| dependency.parent != dependency.child;
-        let is_call = |dependency: &&Dependency| with_links || dependency.kind != EdgeKind::Link;
-        for dependency in dependencies.iter().filter(between).filter(is_call).filter(is_asked) {
-            let ends = (shown_service(&dependency.parent), shown_service(&dependency.child));
-            *calls.entry(ends).or_default() += dependency.calls;
+        for call in called.iter().filter(is_asked) {
+            *calls.entry((shown_service(&call.parent), shown_service(&call.child))).or_default() +=
+                call.count;
         }
         let links: Vec<_> = calls
             .into_iter()
@@ -55,9 +51,9 @@ pub(super) async fn dependencies(State(desk): State<Desk>, asked: Asked) -> Resu
 }
 
 /// Whether one of the services that may be meant calls or is called.
-fn is_end(dependency: &Dependency, shown: &str) -> bool {
+fn is_end(call: &Call, shown: &str) -> bool {
     asked_services(shown).any(|service| {
         let service = shortened(service);
-        service == dependency.parent || service == dependency.child
+        service == call.parent || service == call.child
     })
 }

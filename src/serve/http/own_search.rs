@@ -10,7 +10,7 @@ use super::find::Search;
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, Parameters};
 use super::services::span_kind;
 use crate::model::{StatusCode, Timestamp};
-use crate::query::{Conditions, Stopped, Summary, Trace};
+use crate::query::{Conditions, Root, Stopped, Summary, Trace};
 use crate::translate::jaeger_json::shown_service;
 
 const DEFAULT_LIMIT: usize = 50;
@@ -129,10 +129,11 @@ fn line(trace: &Trace, search: &Search) -> Line {
         spans: service.spans,
         errors: service.errors,
     });
+    let root = summary.root.or_else(|| trace.spans.first().map(Root::of)).unwrap_or_default();
     Line {
         trace_id: trace.id.to_string(),
-        root_service: shown_service(&summary.root_service).to_owned(),
-        root_name: summary.root_name,
+        root_service: shown_service(&root.service).to_owned(),
+        root_name: root.name,
         start: summary.start.nanos().to_string(),
         duration: summary.end.nanos().saturating_sub(summary.start.nanos()),
         spans: summary.spans,
