@@ -15,5 +15,6 @@ pub mod grpc;
 pub mod guard;
 pub mod http;
 pub mod storage;
+mod stream;
 pub mod turns;
 mod ui;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tonic::Status;
 
 use super::budget::{Budget, Share};
+use super::stream::{Outlet, Stream};
 use crate::query::Cancel;
 
 /// Questions that are answered at the same time.
@@ -17,6 +19,11 @@ const MAX_TURNS: usize = 16;
 const MAX_SEARCHES: usize = 2;
 /// How long one waits for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+/// Answers in many messages that are made at the same time, those that wait for a slow reader among them. Each has some
+/// 4 MiB of messages in memory; a single large span takes more.
+const MAX_STREAMS: usize = 32;
+/// How long one waits whose client has a time limit of its own, or waits as long as it takes.
+const PATIENT_WAIT: Duration = Duration::from_secs(120);
 /// How long an asker waits for an answer that is being made.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 
@@ -36,6 +43,7 @@ pub(super) enum Error {
 pub struct Turns {
     lane: Lane,
     searches: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     spans: Budget,
     numbers: Budget,
 }
@@ -47,6 +55,7 @@ impl Default for Turns {
         Self {
             lane,
             searches: Arc::new(Semaphore::new(MAX_SEARCHES)),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             spans: Budget::default(),
             numbers: Budget::for_numbers(),
         }
@@ -54,6 +63,11 @@ impl Default for Turns {
 }
 
 impl Turns {
+    /// The same turns, taken by those who wait longer for them: as long as others get theirs, so do they.
+    pub(super) fn for_the_patient(&self) -> Self {
+        Self { lane: Lane { wait: PATIENT_WAIT, ..self.lane.clone() }, ..self.clone() }
+    }
+
     /// Does the work when its turn comes. It is told when nobody waits for it any more.
     pub(super) async fn take<T, E>(
         &self,
@@ -108,6 +122,40 @@ impl Turns {
         self.take_for_spans(work).await
     }
 
+    /// The same for a search for what takes no room, such as ids.
+    pub(super) async fn take_for_ids<T, E>(
+        &self,
+        work: impl FnOnce(&Cancel) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let search = self.lane.wait_for(&self.searches).await?;
+        let work = move |cancel: &Cancel| {
+            let _search = search;
+            work(cancel)
+        };
+        self.lane.take(work).await
+    }
+
+    /// Begins an answer in many messages when its turn comes.
+    pub(super) async fn stream<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Outlet<T>) -> Result<(), Status> + Send + 'static,
+    ) -> Result<Stream<T>, Error> {
+        let place = self.lane.wait_for(&self.streams).await?;
+        let turn = self.lane.turn().await?;
+        let (mut outlet, stream, end) = Outlet::new(self.lane.clone(), turn);
+        drop(spawn_blocking(move || {
+            let outcome = work(&mut outlet);
+            drop((outlet, place));
+            // Who asked may be gone.
+            drop(end.send(outcome));
+        }));
+        Ok(stream)
+    }
+
     /// Bytes are waited for before a turn is taken, so that large answers leave turns to small ones.
     async fn take_with<T, E>(
         &self,
@@ -125,7 +173,7 @@ impl Turns {
 
 /// So many pieces of work at a time, and how long to wait for one.
 #[derive(Debug, Clone)]
-struct Lane {
+pub(super) struct Lane {
     free: Arc<Semaphore>,
     wait: Duration,
     answer_time: Duration,
@@ -134,7 +182,14 @@ struct Lane {
 /// Calls work off when it goes out of scope: its result is there, its time is up, or who asked went away, which drops
 /// the handler.
 #[derive(Debug, Default)]
-struct Asker(Cancel);
+pub(super) struct Asker(Cancel);
+
+impl Asker {
+    /// What work is told by.
+    pub(super) fn told(&self) -> Cancel {
+        self.0.clone()
+    }
+}
 
 impl Drop for Asker {
     fn drop(&mut self) {
@@ -143,6 +198,10 @@ impl Drop for Asker {
 }
 
 impl Lane {
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.wait_for(&self.free).await
+    }
+
     async fn wait_for(&self, free: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
         match timeout(self.wait, Arc::clone(free).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
@@ -158,9 +217,9 @@ impl Lane {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let turn = self.wait_for(&self.free).await?;
+        let turn = self.turn().await?;
         let asker = Asker::default();
-        let cancel = asker.0.clone();
+        let cancel = asker.told();
         let task = spawn_blocking(move || {
             let _turn = turn;
             work(&cancel)

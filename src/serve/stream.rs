@@ -1,0 +1,128 @@
+//! Answers in many messages: made on a thread that may block, taken one by one by who asked.
+//!
+//! Two messages wait at most. One who is slow to take them gives its turn to others meanwhile, and is given up after
+//! [`MAX_PAUSE`].
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::timeout;
+use tonic::Status;
+
+use super::turns::{Asker, Lane};
+use crate::query::Cancel;
+
+/// How long a message waits to be taken.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long an answer may take in all, who takes it slowly included.
+const MAX_TIME: Duration = Duration::from_secs(600);
+
+/// The messages as who asked takes them. When it is dropped, work on further ones ends.
+#[derive(Debug)]
+pub(super) struct Stream<T> {
+    messages: mpsc::Receiver<T>,
+    /// How it ended; taken when it was said.
+    outcome: Option<oneshot::Receiver<Result<(), Status>>>,
+    _asker: Asker,
+}
+
+/// Where work puts its messages.
+#[derive(Debug)]
+pub(super) struct Outlet<T> {
+    messages: mpsc::Sender<T>,
+    lane: Lane,
+    /// Given back while nobody takes a message.
+    turn: Option<OwnedSemaphorePermit>,
+    cancel: Cancel,
+    late: Instant,
+}
+
+/// Who asked is gone: whatever is said now is not heard.
+fn gone() -> Status {
+    Status::cancelled("nobody waits for the answer any more")
+}
+
+impl<T: Send + 'static> Outlet<T> {
+    /// Tells who asked, and how to say how it ended.
+    pub(super) fn new(
+        lane: Lane,
+        turn: OwnedSemaphorePermit,
+    ) -> (Self, Stream<T>, oneshot::Sender<Result<(), Status>>) {
+        let (sender, messages) = mpsc::channel(1);
+        let (end, ended) = oneshot::channel();
+        let asker = Asker::default();
+        let cancel = asker.told();
+        let outlet = Self { messages: sender, lane, turn: Some(turn), cancel, late: Instant::now() + MAX_TIME };
+        (outlet, Stream { messages, outcome: Some(ended), _asker: asker }, end)
+    }
+
+    /// Puts a message out, and waits as long as there is no room for it; an error when no more is to be made. Work that
+    /// puts out nothing for long asks [`Outlet::check`].
+    pub(super) fn send(&mut self, message: T) -> Result<(), Status> {
+        self.check()?;
+        match self.messages.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(gone()),
+            Err(mpsc::error::TrySendError::Full(message)) => self.send_later(message),
+        }
+    }
+
+    /// An error when no more is to be made.
+    pub(super) fn check(&self) -> Result<(), Status> {
+        if self.cancel.is_cancelled() {
+            return Err(gone());
+        }
+        if Instant::now() >= self.late {
+            return Err(Status::deadline_exceeded(format!(
+                "the answer took longer than {} s; ask for less",
+                MAX_TIME.as_secs()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whoever asked is told when to stop.
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    fn send_later(&mut self, message: T) -> Result<(), Status> {
+        self.turn = None;
+        let doors = Handle::current();
+        match doors.block_on(timeout(MAX_PAUSE, self.messages.send(message))) {
+            Ok(Ok(())) => {}
+            Ok(Err(_closed)) => return Err(gone()),
+            Err(_elapsed) => {
+                let said = format!("no message was taken for {} s", MAX_PAUSE.as_secs());
+                tracing::warn!("an answer was given up: {said}");
+                return Err(Status::deadline_exceeded(said));
+            }
+        }
+        let turn = doors.block_on(self.lane.turn());
+        self.turn = Some(turn.map_err(|busy| Status::unavailable(busy.to_string()))?);
+        Ok(())
+    }
+}
+
+impl<T> tokio_stream::Stream for Stream<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(message) = ready!(self.messages.poll_recv(context)) {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        let Some(outcome) = &mut self.outcome else { return Poll::Ready(None) };
+        let outcome = ready!(Pin::new(outcome).poll(context));
+        self.outcome = None;
+        Poll::Ready(match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(status)) => Some(Err(status)),
+            // Its sender went with the work that panicked.
+            Err(_) => Some(Err(Status::internal("a defect was met while answering; the log has the details"))),
+        })
+    }
+}
