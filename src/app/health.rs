@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::ingest::Ingest;
+use crate::query::Query;
 use crate::serve::admin::{AskHealth, Health, Readiness, Status};
+use crate::serve::health::IsServing;
 
 use super::telemetry::Report;
 
@@ -24,6 +27,12 @@ pub(super) fn health(report: Arc<Report>) -> AskHealth {
             query: Readiness { ready: true, reasons: query_reasons(&report) },
         }
     })
+}
+
+/// Asks whether questions over gRPC are answered.
+pub(super) fn is_serving(ingest: &Arc<Ingest>, query: &Arc<Query>) -> IsServing {
+    let (ingest, query) = (Arc::clone(ingest), Arc::clone(query));
+    Arc::new(move || !ingest.is_stopping() && query.can_answer())
 }
 
 fn ingest_reasons(report: &Report) -> Vec<String> {

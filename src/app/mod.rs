@@ -395,22 +395,29 @@ fn serve_all(
     for bound in doors.otlp {
         serving.add(bound, &router);
     }
+    let is_serving = health::is_serving(&ingest, &answers.query);
     let source = Source {
         query: Arc::clone(&answers.query),
         turns: answers.turns.clone(),
         clock: Arc::clone(&answers.clock),
     };
     let archive = Source { query: archived.query(), ..source.clone() };
+    let storage = |source: &Source, into: &Arc<Ingest>, counts: Arc<receive::Counts>| {
+        let (offer, is_serving) = (config.storage_offer.clone(), Arc::clone(&is_serving));
+        let reading = serve::storage::router(source.clone(), archive.clone(), offer, is_serving);
+        let ending = serving.ending();
+        let writing = receive::storage::router(Arc::clone(into), archived.ingest(), counts, ending);
+        serve::grpc::closed(reading.merge(writing))
+    };
+    let (for_spans, for_archive) = (
+        storage(&source, &ingest, received.storage),
+        storage(&archive, &archived.ingest(), received.archive),
+    );
     if let Some(bound) = doors.storage {
-        let reading = serve::storage::router(source, archive.clone(), config.storage_offer);
-        let writing = receive::storage::router(ingest, archived.ingest(), received.storage, serving.ending());
-        serving.add(bound, &reading.merge(writing));
+        serving.add(bound, &for_spans);
     }
     if let Some(bound) = doors.archive {
-        let reading = serve::storage::router(archive.clone(), archive, config.storage_offer);
-        let into = archived.ingest();
-        let writing = receive::storage::router(Arc::clone(&into), into, received.archive, serving.ending());
-        serving.add(bound, &reading.merge(writing));
+        serving.add(bound, &for_archive);
     }
     if let Some(bound) = doors.admin {
         let hosts = answers.allowed_hosts.clone();

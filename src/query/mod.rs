@@ -208,6 +208,11 @@ impl Query {
         Ok(self.store.pin(id, now)?)
     }
 
+    /// Whether the store can be read.
+    pub fn can_answer(&self) -> bool {
+        self.store.snapshot().is_ok()
+    }
+
     /// How much is stored.
     pub fn status(&self) -> Status {
         self.store.status()

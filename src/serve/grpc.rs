@@ -1,14 +1,18 @@
-//! What the gRPC doors of answers have alike: whom they ask, and how an error is said.
+//! What the gRPC doors of answers have alike: whom they ask, how an error is said, and what is said to who is wrong here.
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, StatusCode};
 use tonic::Status;
 use tonic::service::Routes;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::turns::{self, Turns};
-use crate::model::Clock;
+use super::{expression, times};
+use crate::model::{Clock, TraceId};
 use crate::query::{self, Query};
 
 /// Whom a gRPC door asks; cheap to clone.
@@ -29,6 +33,15 @@ pub(super) enum Error {
     Turn(#[from] turns::Error),
     #[error("the stored spans could not be read; the log has the details")]
     Query(#[from] query::Error),
+    #[error(transparent)]
+    Time(#[from] times::Error),
+    #[error(transparent)]
+    Filter(#[from] expression::Error),
+    #[error(transparent)]
+    Conditions(#[from] query::expression::Error),
+    /// Something else of the question makes no sense.
+    #[error("{0}")]
+    Contradiction(String),
 }
 
 impl From<Error> for Status {
@@ -40,6 +53,9 @@ impl From<Error> for Status {
                 tracing::warn!("a question was not answered: {error}");
                 Self::unavailable(error.to_string())
             }
+            Error::Time(_) | Error::Filter(_) | Error::Conditions(_) | Error::Contradiction(_) => {
+                Self::invalid_argument(error.to_string())
+            }
             Error::Turn(turns::Error::Defect(_)) | Error::Query(_) => {
                 tracing::error!(error = error.source(), "{error}");
                 Self::internal(error.to_string())
@@ -48,7 +64,56 @@ impl From<Error> for Status {
     }
 }
 
-/// Services as a router that can be put beside others at one port.
+/// A server of a service that takes what is packed, and packs its answers for who says that it takes them so.
+macro_rules! packing {
+    ($server:expr) => {
+        $server
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+            .accept_compressed(tonic::codec::CompressionEncoding::Zstd)
+            .accept_compressed(tonic::codec::CompressionEncoding::Deflate)
+            .send_compressed(tonic::codec::CompressionEncoding::Gzip)
+            .send_compressed(tonic::codec::CompressionEncoding::Zstd)
+    };
+}
+pub(super) use packing;
+
+/// A trace's id as Jaeger sends it: 16 bytes, or the 8 of its lower half.
+pub(super) fn trace_id(bytes: &[u8]) -> Result<TraceId, Error> {
+    let half = |low: [u8; 8]| TraceId(u128::from(u64::from_be_bytes(low)).to_be_bytes());
+    TraceId::from_slice(bytes).or_else(|| bytes.try_into().ok().map(half)).ok_or_else(|| {
+        Error::Contradiction(format!("trace_id has {} bytes; it has to have 16, or 8", bytes.len()))
+    })
+}
+
+/// Services as a router that can be put beside others at one port; [`closed`] makes a door of it.
 pub(super) fn router(services: Routes) -> Router {
     services.into_axum_router().reset_fallback().layer(CatchPanicLayer::new())
+}
+
+/// A router of gRPC services that tells all others that they are wrong here.
+pub fn closed(router: Router) -> Router {
+    router.fallback(refuse)
+}
+
+async fn refuse(headers: HeaderMap) -> Response {
+    if is_grpc(&headers) {
+        return unimplemented("no such gRPC service on this port");
+    }
+    (StatusCode::NOT_FOUND, "this port speaks gRPC\n").into_response()
+}
+
+/// Whether who asks speaks gRPC.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// A gRPC answer without messages: the status stands in the headers (gRPC over HTTP/2, "Trailers-Only").
+pub(super) fn unimplemented(message: &'static str) -> Response {
+    let field = |text: &'static str| HeaderValue::from_static(text);
+    let headers = [
+        ("content-type", field("application/grpc")),
+        ("grpc-status", field("12")),
+        ("grpc-message", field(message)),
+    ];
+    (StatusCode::OK, headers).into_response()
 }

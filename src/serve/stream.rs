@@ -56,7 +56,8 @@ impl<T: Send + 'static> Outlet<T> {
         let (end, ended) = oneshot::channel();
         let asker = Asker::default();
         let cancel = asker.told();
-        let outlet = Self { messages: sender, lane, turn: Some(turn), cancel, late: Instant::now() + MAX_TIME };
+        let outlet =
+            Self { messages: sender, lane, turn: Some(turn), cancel, late: Instant::now() + MAX_TIME };
         (outlet, Stream { messages, outcome: Some(ended), _asker: asker }, end)
     }
 
@@ -83,11 +84,6 @@ impl<T: Send + 'static> Outlet<T> {
             )));
         }
         Ok(())
-    }
-
-    /// Whoever asked is told when to stop.
-    pub(super) fn cancel(&self) -> &Cancel {
-        &self.cancel
     }
 
     fn send_later(&mut self, message: T) -> Result<(), Status> {
@@ -122,7 +118,9 @@ impl<T> tokio_stream::Stream for Stream<T> {
             Ok(Ok(())) => None,
             Ok(Err(status)) => Some(Err(status)),
             // Its sender went with the work that panicked.
-            Err(_) => Some(Err(Status::internal("a defect was met while answering; the log has the details"))),
+            Err(_) => {
+                Some(Err(Status::internal("a defect was met while answering; the log has the details")))
+            }
         })
     }
 }

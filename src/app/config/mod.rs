@@ -260,7 +260,10 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         storage: door("doors.storage", "Jaeger storage")?,
         archive: door("doors.archive", "Jaeger archive")?,
         query: door("doors.query", "Jaeger query")?,
-        storage_offer: serve::storage::Settings { streaming_writer: read.flag("storage.streaming_writer")? },
+        storage_offer: serve::storage::Settings {
+            streaming_writer: read.flag("storage.streaming_writer")?,
+            missing_kind: read.text("storage.missing_kind")?,
+        },
         tls: tls::read(&read)?,
         ui: door("doors.ui", "page and query API")?,
         admin: door("doors.admin", "health and metrics")?,

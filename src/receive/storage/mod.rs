@@ -71,11 +71,6 @@ pub fn router(
         .with_state(spans)
         .merge(into_archive)
         .merge(by_otlp)
-        .fallback(unknown_method)
-}
-
-async fn unknown_method(request: Request<Body>) -> Response<Body> {
-    unimplemented(format!("{} is not served here: this is storage for Jaeger", request.uri().path()))
 }
 
 async fn write_span(State(writer): State<Arc<Writer>>, request: Request<Body>) -> Response<Body> {

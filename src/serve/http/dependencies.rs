@@ -1,6 +1,5 @@
 //! Which service calls which.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -11,7 +10,8 @@ use super::desk::Desk;
 use super::error::JaegerError;
 use super::parameters::Asked;
 use crate::query::{Call, shortened};
-use crate::translate::jaeger_json::{asked_services, shown_service};
+use crate::serve::services;
+use crate::translate::jaeger_json::asked_services;
 
 /// Jaeger's own default.
 const DEFAULT_LOOKBACK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -19,9 +19,9 @@ const DEFAULT_LOOKBACK: Duration = Duration::from_secs(24 * 60 * 60);
 /// One service calling another, as Jaeger says it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Link<'a> {
-    parent: &'a str,
-    child: &'a str,
+struct Link {
+    parent: String,
+    child: String,
     call_count: u64,
 }
 
@@ -33,14 +33,8 @@ pub(super) async fn dependencies(State(desk): State<Desk>, asked: Asked) -> Resu
     let with_links = asked.parameters.flag("links")?;
     let reply = desk.ask(move |answers| {
         let end = end.unwrap_or_else(|| answers.clock.now());
-        let called = answers.query.calls(end.minus(lookback), end, with_links)?;
-        let is_asked =
-            |call: &&Call| asked.parameters.text("service").is_none_or(|shown| is_end(call, shown));
-        let mut calls: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for call in called.iter().filter(is_asked) {
-            *calls.entry((shown_service(&call.parent), shown_service(&call.child))).or_default() +=
-                call.count;
-        }
+        let is_asked = |call: &Call| asked.parameters.text("service").is_none_or(|shown| is_end(call, shown));
+        let calls = services::calls(&answers.query, (end.minus(lookback), end), with_links, is_asked)?;
         let links: Vec<_> = calls
             .into_iter()
             .map(|((parent, child), call_count)| Link { parent, child, call_count })

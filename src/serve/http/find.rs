@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use crate::model::Span;
 use crate::query::{Cancel, Conditions, Error, Found, Query, Stopped};
-use crate::translate::jaeger_json::asked_services;
+use crate::serve::services;
 
 /// A search as it was asked for.
 #[derive(Debug)]
@@ -20,12 +20,7 @@ impl Search {
     /// By these conditions, whose service is a shown name.
     pub(super) fn new(conditions: Conditions) -> Self {
         let limit = conditions.limit;
-        let any = match &conditions.service {
-            None => vec![conditions],
-            Some(shown) => asked_services(shown)
-                .map(|service| Conditions { service: Some(service.to_owned()), ..conditions.clone() })
-                .collect(),
-        };
+        let any = services::meant(conditions);
         Self { any, limit }
     }
 

@@ -40,10 +40,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use http::header::{self, HeaderMap};
-use http::{HeaderValue, StatusCode, Uri};
+use http::header::HeaderMap;
+use http::{StatusCode, Uri};
 
 use self::desk::Desk;
+use super::grpc;
 use super::guard::{self, AllowedHosts};
 use super::turns::Turns;
 use super::ui;
@@ -107,26 +108,11 @@ pub fn router(answers: Arc<Answers>) -> Router {
 
 /// What has no route: gRPC clients at the wrong port, unknown API paths, files of the page.
 async fn fallback(uri: Uri, headers: HeaderMap) -> Response {
-    if is_grpc(&headers) {
-        return unimplemented();
+    if grpc::is_grpc(&headers) {
+        return grpc::unimplemented("no gRPC service on this port");
     }
     if uri.path() == "/api" || uri.path().starts_with("/api/") {
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     }
     ui::file_or_not_found(&uri, &headers)
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// A gRPC answer without messages: the status stands in the headers (gRPC over HTTP/2, "Trailers-Only").
-fn unimplemented() -> Response {
-    let field = |text: &'static str| HeaderValue::from_static(text);
-    let headers = [
-        ("content-type", field("application/grpc")),
-        ("grpc-status", field("12")),
-        ("grpc-message", field("no gRPC service on this port")),
-    ];
-    (StatusCode::OK, headers).into_response()
 }

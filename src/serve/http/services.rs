@@ -5,14 +5,12 @@ use std::collections::BTreeSet;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
-use super::Answers;
 use super::answer::{Envelope, Reply};
 use super::desk::Desk;
 use super::error::JaegerError;
 use super::parameters::{self, Asked};
 use crate::model::SpanKind;
-use crate::query;
-use crate::translate::jaeger_json::{asked_services, shown_service};
+use crate::serve::services;
 
 /// An operation, as Jaeger says it.
 #[derive(Debug, Serialize)]
@@ -25,8 +23,7 @@ struct Operation {
 /// `GET /api/services`, by name.
 pub(super) async fn services(State(desk): State<Desk>, asked: Asked) -> Result<Reply, JaegerError> {
     let reply = desk.ask(move |answers| {
-        let services = answers.query.services()?;
-        let names: BTreeSet<&str> = services.iter().map(|name| shown_service(name)).collect();
+        let names = services::names(&answers.query)?;
         Reply::json(&Envelope::of(&names, names.len()), asked.form)
     });
     Ok(reply.await?)
@@ -39,7 +36,7 @@ pub(super) async fn operation_names(
     asked: Asked,
 ) -> Result<Reply, JaegerError> {
     let reply = desk.ask(move |answers| {
-        let operations = of_service(answers, &service, None)?;
+        let operations = services::operations(&answers.query, &service, None)?;
         let names: BTreeSet<String> = operations.into_iter().map(|operation| operation.name).collect();
         Reply::json(&Envelope::of(&names, names.len()), asked.form)
     });
@@ -51,26 +48,13 @@ pub(super) async fn operations(State(desk): State<Desk>, asked: Asked) -> Result
     let service = asked.parameters.required("service")?.to_owned();
     let kind = span_kind(&asked.parameters, "spanKind")?;
     let reply = desk.ask(move |answers| {
-        let operations: Vec<_> = of_service(answers, &service, kind)?
+        let operations: Vec<_> = services::operations(&answers.query, &service, kind)?
             .into_iter()
             .map(|operation| Operation { name: operation.name, span_kind: operation.kind.name() })
             .collect();
         Reply::json(&Envelope::of(&operations, operations.len()), asked.form)
     });
     Ok(reply.await?)
-}
-
-/// The operations of all services that may be meant.
-fn of_service(
-    answers: &Answers,
-    shown: &str,
-    kind: Option<SpanKind>,
-) -> Result<BTreeSet<query::Operation>, query::Error> {
-    let mut operations = BTreeSet::new();
-    for service in asked_services(shown) {
-        operations.extend(answers.query.operations(service, kind)?);
-    }
-    Ok(operations)
 }
 
 /// The kind that a parameter of this name says.

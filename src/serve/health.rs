@@ -1,0 +1,141 @@
+//! What gRPC doors say of themselves: `grpc.health.v1` and reflection.
+//!
+//! Source: grpc `health.proto` and `doc/health-checking.md`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use crate::proto::DESCRIPTORS;
+
+/// How often one who watches is told of a change.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Says whether questions are answered now; may block for a moment.
+pub type IsServing = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What hosts of plugins ask for.
+const PLUGIN: &str = "plugin";
+
+/// The services with what a door says of itself. `names` are those it has; health knows them, `""`, and `"plugin"`.
+pub fn with_health(services: Routes, names: &'static [&'static str], is_serving: IsServing) -> Routes {
+    let own = [reflection_name::V1, reflection_name::V1_ALPHA, "grpc.health.v1.Health"];
+    let reflection = || {
+        let builder = tonic_reflection::server::Builder::configure()
+            .include_reflection_service(true)
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        names.iter().chain(&own).fold(builder, |builder, name| builder.with_service_name(*name))
+    };
+    let well_formed = "the descriptors are those the program was built from";
+    services
+        .add_service(HealthServer::new(Said { names, is_serving }))
+        .add_service(reflection().build_v1().expect(well_formed))
+        .add_service(reflection().build_v1alpha().expect(well_formed))
+}
+
+/// What reflection calls itself.
+mod reflection_name {
+    pub(super) const V1: &str = "grpc.reflection.v1.ServerReflection";
+    pub(super) const V1_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
+}
+
+/// Health as it is when it is asked for.
+struct Said {
+    names: &'static [&'static str],
+    is_serving: IsServing,
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Said").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl Said {
+    fn knows(&self, name: &str) -> bool {
+        name.is_empty() || name == PLUGIN || self.names.contains(&name)
+    }
+}
+
+async fn status(is_serving: &IsServing) -> ServingStatus {
+    let is_serving = Arc::clone(is_serving);
+    match tokio::task::spawn_blocking(move || is_serving()).await {
+        Ok(true) => ServingStatus::Serving,
+        Ok(false) | Err(_) => ServingStatus::NotServing,
+    }
+}
+
+fn said(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
+
+#[tonic::async_trait]
+impl Health for Said {
+    type WatchStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        if !self.knows(&request.get_ref().service) {
+            return Err(Status::not_found("no such service on this port"));
+        }
+        Ok(Response::new(said(status(&self.is_serving).await)))
+    }
+
+    /// A service that is not known is said to be so, and nothing else happens. Once this does not serve it is stopping,
+    /// or what it stands on is broken: the stream ends, so that nothing waits for who watches.
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let (told, tells) = mpsc::channel(1);
+        let (is_known, is_serving) = (self.knows(&request.get_ref().service), Arc::clone(&self.is_serving));
+        tokio::spawn(async move {
+            if !is_known {
+                if told.send(Ok(said(ServingStatus::ServiceUnknown))).await.is_ok() {
+                    told.closed().await;
+                }
+                return;
+            }
+            let mut last = None;
+            loop {
+                let now = status(&is_serving).await;
+                if last.replace(now) != Some(now) && told.send(Ok(said(now))).await.is_err() {
+                    return;
+                }
+                if now != ServingStatus::Serving {
+                    return;
+                }
+                tokio::select! {
+                    () = told.closed() => return,
+                    () = tokio::time::sleep(WATCH_EVERY) => {}
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(Tells(tells))))
+    }
+}
+
+/// What one who watches is told.
+struct Tells(mpsc::Receiver<Result<HealthCheckResponse, Status>>);
+
+impl tokio_stream::Stream for Tells {
+    type Item = Result<HealthCheckResponse, Status>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(context)
+    }
+}

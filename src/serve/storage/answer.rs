@@ -1,0 +1,158 @@
+//! What both versions answer alike: traces piece by piece, the ids of those that are wanted, lists that fit into a message.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tonic::Status;
+
+use crate::model::{Span, TraceId};
+use crate::query::{Cancel, Conditions, FoundId, PieceLimits, Query, Stopped};
+use crate::serve::grpc::{Error, Source};
+use crate::serve::services;
+use crate::serve::stream::{Outlet, Stream};
+use crate::serve::turns::Turns;
+
+/// Spans of one message: as many as Jaeger's own server sends.
+pub(super) const MAX_SPANS: usize = 1_000;
+
+/// Bytes of one message: its readers take 4 MiB, what frames it included.
+pub(super) const MAX_BYTES: usize = 3_500 << 10;
+
+/// Bytes after which a message is sent, so that many of them can wait for slow readers.
+pub(super) const ENOUGH_BYTES: usize = 1 << 20;
+
+/// Traces of a search when none or less than none are asked for, as in Jaeger's own stores.
+const DEFAULT_TRACES: usize = 100;
+
+/// Traces of a search.
+const MAX_TRACES: usize = 10_000;
+
+/// Spans that are read at once.
+const PIECE: PieceLimits = PieceLimits { spans: MAX_SPANS, bytes: ENOUGH_BYTES };
+
+/// How many traces are meant by a number.
+pub(super) fn limit(asked: i32) -> usize {
+    match usize::try_from(asked) {
+        Ok(asked @ 1..) => asked.min(MAX_TRACES),
+        _ => DEFAULT_TRACES,
+    }
+}
+
+/// Hands the spans of a trace on, piece by piece; whether there are any.
+pub(super) fn each_piece<T: Send + 'static>(
+    query: &Query,
+    id: TraceId,
+    outlet: &mut Outlet<T>,
+    mut say: impl FnMut(&mut Outlet<T>, &[Span]) -> Result<(), Status>,
+) -> Result<bool, Status> {
+    let mut is_found = false;
+    let walked = query.each_piece(id, PIECE, |piece| {
+        is_found = true;
+        match outlet.check().and_then(|()| say(outlet, &piece)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(status) => ControlFlow::Break(status),
+        }
+    });
+    match walked.map_err(Error::from)? {
+        ControlFlow::Continue(()) => Ok(is_found),
+        ControlFlow::Break(status) => Err(status),
+    }
+}
+
+/// A door's questions.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    source: Source,
+    turns: Turns,
+}
+
+impl Desk {
+    pub(super) fn new(source: Source) -> Self {
+        // Jaeger waits as long as who asks it does.
+        let turns = source.turns.for_the_patient();
+        Self { source, turns }
+    }
+
+    /// Answers a question in one message.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&Query) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Status> {
+        let query = self.source.query.clone();
+        Ok(self.turns.take(move |_cancel| answer(&query)).await?)
+    }
+
+    /// The traces that fulfil the conditions, newest first.
+    pub(super) async fn find(&self, conditions: Conditions) -> Result<Vec<TraceId>, Status> {
+        let query = self.source.query.clone();
+        Ok(self.turns.take_for_ids(move |cancel| find(&query, cancel, conditions)).await?)
+    }
+
+    /// Answers in many messages.
+    pub(super) async fn stream<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&Query, &mut Outlet<T>) -> Result<(), Status> + Send + 'static,
+    ) -> Result<Stream<T>, Status> {
+        let query = self.source.query.clone();
+        Ok(self.turns.stream(move |outlet| answer(&query, outlet)).await.map_err(Error::from)?)
+    }
+}
+
+/// The traces that one of the services that may be meant has, by their newest matching span.
+fn find(query: &Query, cancel: &Cancel, conditions: Conditions) -> Result<Vec<TraceId>, Error> {
+    let limit = conditions.limit;
+    let mut found: Vec<FoundId> = Vec::new();
+    for conditions in services::meant(conditions) {
+        let more = query.find_ids_unless(cancel, &conditions)?;
+        if matches!(more.stopped, Stopped::Time | Stopped::Read) {
+            tracing::warn!(
+                found = more.ids.len(),
+                "a search for traces stopped before its end, there may be more: it took too long, or read too much"
+            );
+        }
+        found.extend(more.ids);
+    }
+    found.sort_by_key(|found| Reverse((found.newest, found.id)));
+    let mut seen = HashSet::new();
+    Ok(found.iter().map(|found| found.id).filter(|id| seen.insert(*id)).take(limit).collect())
+}
+
+/// Says once that a list was too long.
+#[derive(Debug)]
+pub(super) struct Cap {
+    what: &'static str,
+    was_said: AtomicBool,
+}
+
+impl Cap {
+    pub(super) const fn new(what: &'static str) -> Self {
+        Self { what, was_said: AtomicBool::new(false) }
+    }
+
+    /// The first of the items, as many as a message has room for.
+    pub(super) fn fitting<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        bytes_of: impl Fn(&T) -> usize,
+    ) -> Vec<T> {
+        let mut bytes = 0;
+        let mut fitting = Vec::new();
+        for item in items {
+            bytes += bytes_of(&item);
+            if bytes > MAX_BYTES {
+                if !self.was_said.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "an answer holds the first {} {} only: it is as long as it may be",
+                        fitting.len(),
+                        self.what
+                    );
+                }
+                break;
+            }
+            fitting.push(item);
+        }
+        fitting
+    }
+}
