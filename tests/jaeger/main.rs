@@ -10,5 +10,7 @@ mod harness;
 mod archive;
 mod capabilities;
 mod interfaces;
+mod reading_v1;
+mod stored;
 mod tls;
 mod writing;
