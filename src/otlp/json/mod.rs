@@ -1,4 +1,4 @@
-//! OTLP/JSON into OTLP protobuf, without anything in between.
+//! OTLP/JSON into OTLP protobuf, and OTLP's spans back into JSON ([`ResourceSpans`]), without anything in between.
 //!
 //! Promise: one pass over the text, appending protobuf to one buffer; what every client means is understood, however
 //! it spells it. Beyond the specification, as the collector's receiver and more: `null` anywhere is absent, members
@@ -23,8 +23,10 @@ mod scalar;
 mod schema;
 mod tables;
 mod transcode;
+mod writer;
 
 use schema::Message;
+pub use writer::ResourceSpans;
 
 /// How many objects may stand inside of each other.
 pub const MAX_DEPTH: usize = 64;

@@ -39,7 +39,7 @@ const fn repeated(name: &'static str, number: u32, kind: Kind) -> Field {
 
 pub(super) static TRACES: Message = Message { fields: &[messages("resourceSpans", 1, &RESOURCE_SPANS)] };
 
-static RESOURCE_SPANS: Message = Message {
+pub(super) static RESOURCE_SPANS: Message = Message {
     fields: &[
         message("resource", 1, &RESOURCE),
         messages("scopeSpans", 2, &SCOPE_SPANS),
@@ -129,7 +129,7 @@ static SCOPE: Message = Message {
 
 static KEY_VALUE: Message = Message { fields: &[text("key", 1), message("value", 2, &ANY_VALUE)] };
 
-static ANY_VALUE: Message = Message {
+pub(super) static ANY_VALUE: Message = Message {
     fields: &[
         explicit("stringValue", 1, Kind::Text),
         explicit("boolValue", 2, Kind::Bool),
@@ -141,10 +141,10 @@ static ANY_VALUE: Message = Message {
     ],
 };
 
-static ARRAY_VALUE: Message =
+pub(super) static ARRAY_VALUE: Message =
     Message { fields: &[Field { presence: Presence::Values, ..message("values", 1, &ANY_VALUE) }] };
 
-static KEY_VALUE_LIST: Message = Message { fields: &[messages("values", 1, &KEY_VALUE)] };
+pub(super) static KEY_VALUE_LIST: Message = Message { fields: &[messages("values", 1, &KEY_VALUE)] };
 
 pub(super) static LOGS: Message = Message { fields: &[messages("resourceLogs", 1, &RESOURCE_LOGS)] };
 
