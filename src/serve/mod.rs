@@ -11,6 +11,7 @@
 pub mod admin;
 mod budget;
 pub mod expression;
+mod find;
 pub mod grpc;
 pub mod guard;
 pub mod health;
@@ -18,6 +19,7 @@ pub mod http;
 mod services;
 pub mod storage;
 mod stream;
+mod summary;
 mod times;
 pub mod turns;
 mod ui;

@@ -16,7 +16,7 @@ const LATER: &str = "00000000000000070000000000000007";
 const NAMES: &str = "00000000000000090000000000000000";
 
 /// Compares with `tests/golden/api/<name>.snap`; JSON is written with `prettyPrint`, so its order is the answer's.
-fn golden(name: &str, answer: &Answer) {
+pub(crate) fn golden(name: &str, answer: &Answer) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../golden/api");
     settings.set_prepend_module_to_snapshot(false);

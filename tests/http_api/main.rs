@@ -14,3 +14,4 @@ mod lodge;
 mod own;
 mod skeleton;
 mod sketch;
+mod v3;

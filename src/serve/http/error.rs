@@ -25,6 +25,8 @@ pub(super) enum Error {
     BodyTooSlow { seconds: u64 },
     #[error("unable to read the body: {0}")]
     Body(String),
+    #[error("nothing was found until {0}; ask for a shorter time or a service")]
+    Unfinished(&'static str),
     #[error(transparent)]
     Turn(#[from] turns::Error),
     #[error("the stored spans could not be read; the log has the details")]
@@ -60,13 +62,15 @@ impl From<serde_json::Error> for Error {
 }
 
 impl Error {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Parameter(_) | Self::Body(_) | Self::Metrics(_) | Self::TooLarge => StatusCode::BAD_REQUEST,
             Self::NoSuchTrace => StatusCode::NOT_FOUND,
             Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Turn(turns::Error::Busy | turns::Error::Slow) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unfinished(_) | Self::Turn(turns::Error::Busy | turns::Error::Slow) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Query(_) | Self::Write(_) | Self::Turn(turns::Error::Defect(_)) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -83,7 +87,7 @@ impl Error {
     }
 
     /// The rest of an answer in either form.
-    fn respond(&self, content_type: &'static str, body: String) -> Response {
+    pub(super) fn respond(&self, content_type: &'static str, body: String) -> Response {
         self.log();
         let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
         let mut response = (self.status(), content_type, body).into_response();

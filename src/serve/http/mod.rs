@@ -1,4 +1,4 @@
-//! Port 16686: the page, Jaeger's HTTP API (v1), and the page's own API.
+//! Port 16686: the page, Jaeger's HTTP API (v1 and v3), and the page's own API.
 //!
 //! Handlers are thin: parse the question, ask [`crate::query`] on a thread that may block ([`desk`]), write the
 //! answer there too, in the asker's words.
@@ -21,7 +21,6 @@ mod body;
 mod dependencies;
 mod desk;
 mod error;
-mod find;
 mod metrics;
 mod own_search;
 mod own_status;
@@ -34,6 +33,7 @@ mod skeleton;
 mod traces;
 mod transform;
 mod unpacked;
+mod v3;
 
 use std::sync::Arc;
 
@@ -91,6 +91,13 @@ pub fn router(answers: Arc<Answers>) -> Router {
         .route("/api/metrics/calls", get(metrics::calls))
         .route("/api/metrics/errors", get(metrics::errors))
         .route("/api/metrics/latencies", get(metrics::latencies))
+        // Jaeger's API, v3.
+        .route("/api/v3/services", get(v3::services))
+        .route("/api/v3/operations", get(v3::operations))
+        .route("/api/v3/traces", get(v3::search))
+        .route("/api/v3/traces/{trace_id}", get(v3::by_id))
+        .route("/api/v3/trace-summaries", get(v3::summaries))
+        .route("/api/v3/dependencies", get(v3::dependencies))
         // The page's own.
         .route("/api/a1/search", get(own_search::search))
         .route("/api/a1/status", get(own_status::status))

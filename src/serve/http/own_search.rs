@@ -6,11 +6,11 @@ use serde::Serialize;
 use super::answer::Reply;
 use super::desk::Desk;
 use super::error::OwnError;
-use super::find::Search;
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, Parameters};
 use super::services::span_kind;
 use crate::model::{StatusCode, Timestamp};
 use crate::query::{Conditions, Root, Stopped, Summary, Trace};
+use crate::serve::find::Search;
 use crate::translate::jaeger_json::shown_service;
 
 const DEFAULT_LIMIT: usize = 50;

@@ -36,6 +36,12 @@ pub(super) enum Error {
     Tag(#[from] TagError),
     #[error("'{longest}' should be greater than '{shortest}'")]
     Durations { shortest: &'static str, longest: &'static str },
+    #[error("'{earliest}' should be before '{latest}'")]
+    Times { earliest: &'static str, latest: &'static str },
+    #[error("unable to parse param '{name}': {reason}")]
+    Json { name: &'static str, reason: String },
+    #[error("parameter '{name}' cannot be given together with '{other}'")]
+    Together { name: &'static str, other: &'static str },
     #[error("unable to parse param '{name}': {given} values are given, {limit} are allowed")]
     TooMany { name: &'static str, given: usize, limit: usize },
 }
@@ -120,6 +126,13 @@ impl Parameters {
             "a time such as now, -15m, 2026-01-31T12:00:00Z or a number of s, ms, µs or ns since 1970";
         let Some(value) = self.text(name) else { return Ok(None) };
         moment(value, now).map(Some).ok_or_else(|| malformed(name, value, expected))
+    }
+
+    /// A time as RFC 3339 has it; before 1970 counts as that.
+    pub(super) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Error> {
+        let expected = "a time such as 2026-01-31T12:00:00.123456789Z";
+        let Some(value) = self.text(name) else { return Ok(None) };
+        rfc_3339(value).map(Some).ok_or_else(|| malformed(name, value, expected))
     }
 
     pub(super) fn duration(&self, name: &'static str) -> Result<Option<Duration>, Error> {

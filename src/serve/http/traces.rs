@@ -7,10 +7,10 @@ use super::Answers;
 use super::answer::{Envelope, Item, Reply};
 use super::desk::Desk;
 use super::error::{Error, JaegerError};
-use super::find::Search;
 use super::parameters::{self, Asked, DEFAULT_LOOKBACK, MAX_LIMIT, Parameters};
 use crate::model::{Span, Timestamp, TraceId};
 use crate::query::{Cancel, Conditions, Stopped, Trace};
+use crate::serve::find::Search;
 use crate::translate::jaeger_json::{self, View, hex_trace_id};
 
 /// Jaeger's own default.

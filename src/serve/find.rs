@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use crate::model::Span;
-use crate::query::{Cancel, Conditions, Error, Found, Query, Stopped};
+use crate::query::{Cancel, Conditions, Error, Found, FoundIds, Query, Stopped};
 use crate::serve::services;
 
 /// A search as it was asked for.
@@ -37,6 +37,26 @@ impl Search {
         }
         if self.any.len() > 1 {
             self.put_in_order(&mut found);
+        }
+        Ok(found)
+    }
+
+    /// Only their ids, in the same order.
+    pub(super) fn find_ids(&self, query: &Query, cancel: &Cancel) -> Result<FoundIds, Error> {
+        let mut found = FoundIds { ids: Vec::new(), stopped: Stopped::End };
+        for conditions in &self.any {
+            let more = query.find_ids_unless(cancel, conditions)?;
+            found.ids.extend(more.ids);
+            found.stopped = weightier(found.stopped, more.stopped);
+        }
+        if self.any.len() > 1 {
+            found.ids.sort_by_key(|hit| Reverse((hit.newest, hit.id)));
+            let mut seen = HashSet::new();
+            found.ids.retain(|hit| seen.insert(hit.id));
+            if found.ids.len() > self.limit {
+                found.ids.truncate(self.limit);
+                found.stopped = weightier(found.stopped, Stopped::Limit);
+            }
         }
         Ok(found)
     }
