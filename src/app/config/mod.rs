@@ -2,6 +2,7 @@
 //!
 //! `config/default.toml` is the list of all keys, their defaults and their types; nothing else lists them.
 
+mod file;
 mod tls;
 mod upstream;
 
@@ -148,8 +149,7 @@ impl Config {
             let text =
                 std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
             let place = path.display().to_string();
-            let table = text.parse::<Table>().map_err(|error| syntax(&place, &text, &error))?;
-            for (key, value) in flatten(&table) {
+            for (key, value) in file::read(&place, &text)? {
                 set(&mut settings, &place, &key, value)?;
             }
         }
@@ -170,18 +170,6 @@ impl Config {
             config.data_dir.clone_from(folder);
         }
         Ok(config)
-    }
-}
-
-fn syntax(place: &str, text: &str, error: &toml::de::Error) -> Error {
-    let start = error.span().map_or(0, |span| span.start);
-    let before = text.get(..start).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-    Error::Syntax {
-        place: place.to_owned(),
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-        why: error.message().lines().collect::<Vec<_>>().join(", "),
     }
 }
 
