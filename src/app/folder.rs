@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::neighbor::{Address, Kind, Neighbor};
+
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -42,12 +44,6 @@ impl DataFolder {
     pub(super) fn take(folder: &Path) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { folder: folder.to_owned(), source };
         make_private(folder).map_err(unusable)?;
-        // Its name must be as durable as what it will hold; a parent that this user may not read was not made now.
-        let parent =
-            folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if let Err(error) = File::open(parent).and_then(|parent| parent.sync_all()) {
-            tracing::debug!(%error, "the folder around the data folder was not synced");
-        }
         let path = folder.join("LOCK");
         let mut lock = File::options()
             .read(true)
@@ -60,6 +56,8 @@ impl DataFolder {
             Ok(()) => {
                 // Whoever had it before has no door any more.
                 lock.set_len(0).map_err(unusable)?;
+                Neighbor::forget(folder);
+                sync_around(folder);
                 Ok(Self { folder: folder.to_owned(), lock })
             }
             Err(TryLockError::WouldBlock) => {
@@ -84,9 +82,27 @@ impl DataFolder {
         write!(self.lock, "process {}{page}\n{admin}", std::process::id())
     }
 
+    /// Says where its holder's storage can be asked by other processes of this program.
+    pub(super) fn announce(&self, kind: Kind, address: Address) -> io::Result<()> {
+        Neighbor { kind, address }.announce(&self.folder)
+    }
+
+    /// It cannot be asked any more.
+    pub(super) fn withdraw(&self) {
+        Neighbor::forget(&self.folder);
+    }
+
     /// A path inside.
     pub(super) fn join(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+}
+
+/// The folder's name must be as durable as what it will hold; a parent that this user may not read was not made now.
+fn sync_around(folder: &Path) {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Err(error) = File::open(parent).and_then(|parent| parent.sync_all()) {
+        tracing::debug!(%error, "the folder around the data folder was not synced");
     }
 }
 

@@ -91,9 +91,14 @@ impl Bound {
         Self { tls: tls.cloned(), max_streams: MAX_JAEGER_STREAMS, ..self }
     }
 
+    /// Whether it speaks TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// How its addresses begin.
     pub(super) fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        if self.is_encrypted() { "https" } else { "http" }
     }
 }
 
@@ -174,10 +179,15 @@ impl Serving {
         }
     }
 
+    /// Takes no more connections, and tells calls without an end of their own that they end.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
     /// Takes no more connections, lets requests in flight be answered for at most this long.
     /// Returns whether all were.
     pub(super) async fn finish(mut self, within: Duration) -> bool {
-        self.stop.send_replace(true);
+        self.stop();
         let answered = async {
             while self.loops.join_next().await.is_some() {}
             // The loops had the other handles.

@@ -17,6 +17,8 @@ mod forwarding;
 mod health;
 mod import;
 mod listen;
+mod neighbor;
+mod plugin;
 mod restore;
 mod status;
 mod telemetry;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use axum::Router;
 use clap::Parser as _;
 use rustix::fs::Mode;
 
@@ -52,6 +55,7 @@ use archived::Archived;
 use folder::DataFolder;
 use forwarding::Forwarding;
 use listen::{Bound, Serving};
+use neighbor::{Address, Kind};
 use telemetry::{Received, Report};
 use tls::Tls;
 
@@ -71,8 +75,12 @@ const LEAVE_WITHIN: Duration = Duration::from_millis(300);
 /// The folder of the archive's store, within the data folder.
 const ARCHIVE: &str = "archive";
 
-/// The program: arguments in, exit code out.
+/// The program: arguments in, exit code out. Where a host of Jaeger's plugins has started it, it is its child.
 pub fn main() -> ExitCode {
+    // Before anything else has a word: standard output is the host's then.
+    if plugin::has_started_us(|name| std::env::var_os(name)) {
+        return plugin::main(std::env::args_os());
+    }
     main_with(std::env::args_os())
 }
 
@@ -187,8 +195,9 @@ pub struct App {
     serving: Serving,
     doors: Vec<Listed>,
     page: Option<String>,
+    storage: Router,
     // Held until everything else is closed.
-    _folder: DataFolder,
+    folder: DataFolder,
 }
 
 /// The sockets, had before anything is opened, so that a busy port is said at once.
@@ -248,8 +257,11 @@ struct Listed {
 impl App {
     /// Opens everything and serves.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        Self::start_in(config, DataFolder::take(&config.data_dir)?).await
+    }
+
+    async fn start_in(config: &Config, mut folder: DataFolder) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let mut folder = DataFolder::take(&config.data_dir)?;
         let doors = Doors::bind(config).await?;
         let page = doors
             .ui
@@ -286,6 +298,7 @@ impl App {
             clock: Arc::clone(&now),
             query: Arc::clone(&query),
         });
+        let storage_address = storage_address(&doors);
         let listed = doors.listed();
         let about = About {
             version: VERSION.to_owned(),
@@ -306,7 +319,10 @@ impl App {
         let metrics = Arc::new(move || report.metrics());
         let process = Process { health, metrics, status, backup };
         let incoming = Incoming { ingest: Arc::clone(&ingest), archived: &archived, received };
-        let serving = serve_all(config, doors, incoming, answers, process);
+        let (serving, storage) = serve_all(config, doors, incoming, answers, process);
+        if let Some(address) = storage_address {
+            folder.announce(Kind::Server, address).context("write where it can be asked")?;
+        }
         let doors = listed;
         Ok(Self {
             ingest,
@@ -318,8 +334,25 @@ impl App {
             serving,
             doors,
             page,
-            _folder: folder,
+            storage,
+            folder,
         })
+    }
+
+    /// Jaeger's storage, for doors of other kinds.
+    fn storage(&self) -> Router {
+        self.storage.clone()
+    }
+
+    /// Tells other processes that come to the folder where its storage can be asked …
+    fn announce_storage(&self, kind: Kind, address: Address) -> std::io::Result<()> {
+        self.folder.announce(kind, address)
+    }
+
+    /// … and that it no longer can; calls without an end of their own end.
+    fn withdraw_storage(&self) {
+        self.folder.withdraw();
+        self.serving.stop();
     }
 
     /// One line per door; the page's address last, where a reader's eye ends.
@@ -342,6 +375,7 @@ impl App {
     /// Refuses new work, answers what is in flight, carries it into the store, closes.
     pub async fn finish(self) {
         tracing::info!("stopping");
+        self.folder.withdraw();
         self.ingest.stop();
         if !self.serving.finish(ANSWER_WITHIN).await {
             tracing::warn!("some connections did not end in time and are cut");
@@ -369,6 +403,13 @@ impl App {
     }
 }
 
+/// Where processes that come to the folder later can ask for Jaeger's storage. Not where it takes a certificate: they
+/// would not know whom to trust.
+fn storage_address(doors: &Doors) -> Option<Address> {
+    let plain = doors.storage.as_ref().filter(|bound| !bound.is_encrypted())?;
+    Some(Address::Tcp(shown(*plain.addresses().first()?)))
+}
+
 /// An address that a browser on this machine can be given.
 fn shown(address: SocketAddr) -> SocketAddr {
     let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
@@ -388,7 +429,7 @@ fn serve_all(
     incoming: Incoming<'_>,
     answers: Answers,
     process: Process,
-) -> Serving {
+) -> (Serving, Router) {
     let mut serving = Serving::new(config.max_connections);
     let Incoming { ingest, archived, received } = incoming;
     let router = receive::otlp::router(Arc::clone(&ingest), received.otlp, config.allowed_origins.clone());
@@ -426,5 +467,5 @@ fn serve_all(
     if let Some(bound) = doors.ui {
         serving.add(bound, &serve::http::router(Arc::new(answers)));
     }
-    serving
+    (serving, for_spans)
 }

@@ -10,6 +10,8 @@ mod harness;
 mod archive;
 mod capabilities;
 mod interfaces;
+mod plugin;
+mod plugin_host;
 mod reading_v1;
 mod stored;
 mod tls;

@@ -128,6 +128,8 @@ pub struct Config {
     pub log_level: String,
     /// Whether logs are JSON.
     pub log_json: bool,
+    /// Whether a plugin keeps nothing.
+    pub ephemeral: bool,
 }
 
 /// Where a door listens.
@@ -170,6 +172,14 @@ impl Config {
             config.data_dir.clone_from(folder);
         }
         Ok(config)
+    }
+
+    /// The same without a port.
+    pub(super) fn without_doors(mut self) -> Self {
+        let jaegers = [&mut self.storage, &mut self.archive, &mut self.query];
+        let others = [&mut self.otlp_grpc, &mut self.otlp_http, &mut self.ui, &mut self.admin];
+        jaegers.into_iter().chain(others).for_each(|door| door.address = None);
+        self
     }
 }
 
@@ -272,6 +282,7 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         },
         log_level: read.text("log.level")?,
         log_json: read.one_of("log.format", &["text", "json"])? == "json",
+        ephemeral: read.flag("plugin.ephemeral")?,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod buffered;
 mod forwarded;
+pub(super) mod hclog;
 
 use std::fmt::{Display, Write as _};
 use std::io::IsTerminal as _;
