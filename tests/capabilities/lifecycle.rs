@@ -32,6 +32,19 @@ async fn a_trace_outlives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_log_that_cannot_be_written_does_no_harm() {
+    let data = tempfile::tempdir().unwrap();
+    let client = Client::new();
+    let server = Server::start_saying(data.path(), &["log.level=trace"], Path::new("/dev/full"));
+    let headers = [("content-type", "application/x-protobuf")];
+    let answer = client.post(server.otlp_http("/v1/traces"), &headers, wire::trace("shop", 7, 3)).await;
+    assert_eq!(answer.status, 200);
+    let url = server.query(&format!("/api/traces/{}", wire::trace_id(7)));
+    client.until(&url, |answer| answer.status == 200).await;
+    assert_eq!(server.terminate().0, Some(0));
+}
+
+#[tokio::test]
 async fn a_second_start_on_the_same_folder_hears_who_holds_it() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path());

@@ -3,7 +3,7 @@
 //! Source: hashicorp/go-plugin `client.go` (`logStderr`, `parseJSON`), hashicorp/go-hclog `intlogger.go`.
 
 use std::fmt::{self, Debug, Write as _};
-use std::io::{self, Stderr, Write as _};
+use std::io::Write as _;
 use std::panic::PanicHookInfo;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LevelError;
+use super::forgiving::Forgiving;
 use crate::app::SystemClock;
 use crate::model::{Clock as _, Timestamp};
 
@@ -31,11 +32,8 @@ const CUT: char = '…';
 pub(in crate::app) fn start(level: &str) -> Result<(), LevelError> {
     let filter =
         EnvFilter::try_new(level).map_err(|source| LevelError { level: level.to_owned(), source })?;
-    let logs = tracing_subscriber::fmt()
-        .log_internal_errors(false)
-        .with_env_filter(filter)
-        .event_format(Lines)
-        .with_writer(|| Forgiving(io::stderr()));
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).event_format(Lines).with_writer(Forgiving::stderr);
     // Logs that were set up before, by a program that uses us as a library, stay as they are.
     let _already_set = logs.try_init();
     Ok(())
@@ -57,22 +55,7 @@ fn panicked(panic: &PanicHookInfo<'_>) -> String {
 pub(in crate::app) fn say(level: Level, module: &str, message: &str) {
     let mut line = Line::new(level, module, SystemClock.now());
     line.message(message);
-    let _never_fails = Forgiving(io::stderr()).write_all(line.finish().as_bytes());
-}
-
-/// A reader of our words who is gone is no reason to fail.
-struct Forgiving(Stderr);
-
-impl io::Write for Forgiving {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _gone = self.0.write_all(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let _gone = self.0.flush();
-        Ok(())
-    }
+    let _never_fails = Forgiving::stderr().write_all(line.finish().as_bytes());
 }
 
 /// Writes an event as such a line.
@@ -211,6 +194,7 @@ fn written(time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::{Arc, Mutex};
 
     use serde_json::Value;

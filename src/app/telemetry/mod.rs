@@ -1,11 +1,12 @@
 //! Our own logs, and the numbers on `/metrics`.
 
 mod buffered;
+mod forgiving;
 mod forwarded;
 pub(super) mod hclog;
 
 use std::fmt::{Display, Write as _};
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +18,8 @@ use crate::ingest::{Buffers, DoorCounts, DrainCounts, Ingest};
 use crate::model::Clock;
 use crate::query::Query;
 use crate::receive;
+
+use forgiving::Forgiving;
 
 /// The log level is not a level nor a filter.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +35,8 @@ pub(super) fn start_logs(level: &str, json: bool) -> Result<(), LevelError> {
         EnvFilter::try_new(level).map_err(|source| LevelError { level: level.to_owned(), source })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(Forgiving::stderr)
+        .with_ansi(io::stderr().is_terminal());
     // Logs that were set up before, by a program that uses us as a library, stay as they are.
     let _already_set = if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
     Ok(())
