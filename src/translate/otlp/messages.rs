@@ -184,6 +184,9 @@ impl Numbers {
     }
 }
 
+/// The spans of a resource, by the number of their scope.
+type ByScope = Vec<(usize, Vec<Bytes>)>;
+
 /// A message while it is filled.
 #[derive(Debug, Default)]
 struct Message {
@@ -191,7 +194,7 @@ struct Message {
     length: usize,
     spans: usize,
     /// By resource, then by scope, in order of first appearance.
-    groups: Vec<(usize, Vec<(usize, Vec<Bytes>)>)>,
+    groups: Vec<(usize, ByScope)>,
     places: HashMap<usize, usize>,
     scope_places: HashMap<(usize, usize), usize>,
 }
@@ -226,7 +229,7 @@ impl Message {
     }
 
     fn close(self, sources: &Sources) -> TracesData {
-        let resource_spans = |(resource, scopes): &(usize, Vec<(usize, Vec<Bytes>)>)| {
+        let resource_spans = |(resource, scopes): &(usize, ByScope)| {
             let scopes: Vec<_> =
                 scopes.iter().map(|(scope, spans)| (&sources.scopes.envelopes[*scope], &spans[..])).collect();
             write_group(&sources.resources.envelopes[*resource], &scopes)
