@@ -148,7 +148,8 @@ fn as_otlp(span: &api_v2::Span) -> ResourceSpans {
     let name = rest.words(&names).into_iter().next().unwrap_or_default();
     rest.drop_word(&names, |other| other == name);
     let has_scope = !name.is_empty();
-    let version = if has_scope { rest.take(&["otel.scope.version"]) } else { String::new() };
+    let versions = ["otel.scope.version", "otel.library.version"];
+    let version = if has_scope { rest.take(&versions) } else { String::new() };
     let mut attributes_left: Vec<_> = rest.tags.iter().map(attribute).collect();
     if !span.warnings.is_empty() {
         let text = |text: &Bytes| AnyValue { value: Some(Any::StringValue(string(text))) };
@@ -329,7 +330,7 @@ fn in_order(mut span: api_v2::Span) -> api_v2::Span {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn jaegers_words_cross_to_otlp_by_the_rules(sent in any_span()) {

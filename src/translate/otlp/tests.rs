@@ -123,7 +123,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn no_message_is_too_large_whatever_is_in_it(
@@ -242,6 +242,14 @@ fn a_trace_of_many_spans_is_given_in_full_messages() {
     assert_eq!(bounded(&spans, 1_000, 3_500_000).len(), 100);
     let by_bytes = bounded(&spans, usize::MAX, 100_000);
     assert!(by_bytes[..by_bytes.len() - 1].iter().all(|message| message.encoded_len() > 99_000));
+}
+
+#[test]
+fn a_message_is_closed_before_it_is_too_large() {
+    let spans = vec![with_attributes(10, 300); 20];
+    for max_bytes in (LEAST_BYTES..20_000).step_by(977) {
+        assert!(bounded(&spans, 1_000, max_bytes).len() >= 20 * spans[0].body.len() / max_bytes);
+    }
 }
 
 #[test]
