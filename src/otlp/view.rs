@@ -309,28 +309,24 @@ impl<'a> AnyValue<'a> {
         }
     }
 
-    /// The value as text in the form in which Jaeger 1 compares tags, where that is another one: doubles with ten
+    /// The value's text, and the one by which Jaeger 1 compares tags where that is another one: doubles with ten
     /// significant digits (`0.3333333333`, `1e+10`, `-Inf`), bytes in hex.
     ///
     /// Source: jaeger-idl, `KeyValue.AsString`.
-    pub fn to_jaeger_1_text(&self) -> Option<String> {
-        match self {
-            Self::Double(number) => rounded_text(*number),
-            Self::Bytes(bytes) if !bytes.is_empty() => {
-                let mut hex = String::with_capacity(2 * bytes.len());
-                for byte in *bytes {
-                    // Writing to a String cannot fail.
-                    let _infallible = write!(hex, "{byte:02x}");
-                }
-                Some(hex)
-            }
+    pub fn texts(&self) -> (Cow<'_, str>, Option<String>) {
+        let text = self.to_text();
+        let other = match self {
+            Self::Double(number) => rounded_text(*number, &text),
+            Self::Bytes(bytes) if !bytes.is_empty() => Some(hex(bytes)),
             _ => None,
-        }
+        };
+        (text, other)
     }
 
-    /// Whether this is the value's text, in one of its two forms.
+    /// Whether this is one of the value's [`AnyValue::texts`].
     pub fn is_text(&self, text: &str) -> bool {
-        self.to_text() == text || self.to_jaeger_1_text().is_some_and(|other| other == text)
+        let (one, other) = self.texts();
+        one == text || other.is_some_and(|other| other == text)
     }
 
     /// The value as JSON: bytes in base64, numbers JSON cannot say as strings.
@@ -382,13 +378,21 @@ fn double_text(number: f64) -> String {
     if size > 0.0 && size < 1e-6 { format!("{number:e}") } else { number.to_string() }
 }
 
-/// As C's and Go's `%.10g` has it; none where [`double_text`] has the same.
-fn rounded_text(number: f64) -> Option<String> {
+fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _infallible = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// As C's and Go's `%.10g` has it; none where that is the same as the exact text.
+fn rounded_text(number: f64, exact: &str) -> Option<String> {
     const DIGITS: i32 = 10;
     if !number.is_finite() {
         return number.is_infinite().then(|| if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned());
     }
-    let exact = double_text(number);
     let is_short = exact.bytes().filter(u8::is_ascii_digit).count() <= DIGITS as usize;
     if is_short && (number == 0.0 || (1e-4..1e10).contains(&number.abs())) {
         return None;
@@ -549,16 +553,16 @@ mod tests {
         ];
         for (number, text) in doubles {
             let value = AnyValue::Double(number);
-            let other = value.to_jaeger_1_text();
-            assert_eq!(other.as_deref().unwrap_or(&value.to_text()), text);
+            let (exact, other) = value.texts();
+            assert_eq!(other.as_deref().unwrap_or(&exact), text);
             // Another text is worth a second hash; the same one is not.
-            assert_ne!(other.as_deref(), Some(&*value.to_text()), "{number}");
-            assert!(value.is_text(text) && value.is_text(&value.to_text()) && !value.is_text("other"));
+            assert_ne!(other.as_deref(), Some(&*exact), "{number}");
+            assert!(value.is_text(text) && value.is_text(&exact) && !value.is_text("other"));
         }
         let bytes = AnyValue::Bytes(&[0xfb, 0x0f]);
         assert!(bytes.is_text("fb0f") && bytes.is_text("+w8=") && !bytes.is_text("FB0F"));
         for value in [AnyValue::Bytes(&[]), AnyValue::Int(10_000_000_000), AnyValue::String("fb".into())] {
-            assert_eq!(value.to_jaeger_1_text(), None);
+            assert_eq!(value.texts().1, None);
         }
     }
 

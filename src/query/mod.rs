@@ -5,7 +5,7 @@
 //! says why it stopped; who asked can call it off.
 //!
 //! Limits: [`Limits`] bounds how long a search looks, how much it reads and returns, and how large one trace may be;
-//! [`metrics`] says how many values it gives.
+//! [`metrics`] says how many values it gives, [`expression`] how large a tree of conditions may be.
 //!
 //! Does not know: HTTP, gRPC, JSON, the time of day.
 

@@ -504,8 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operator_is_read() {
-        let exists = || Expression::exists(attribute("a", None)).unwrap();
+    fn every_comparison_is_read_with_constants_as_the_other_side_is() {
         let cases = [
             (
                 r#"{"op":"eq","args":[{"attr":{"key":"http.status_code"}},{"scalar":{"value":"500"}}]}"#,
@@ -537,6 +536,14 @@ mod tests {
                     {"scalar":{"value":"-50us"}}]}"#,
                 compare(Comparison::Lte, Field::TimeSinceStart, Constant::Duration(-50_000)),
             ),
+        ];
+        reads(&cases);
+    }
+
+    #[test]
+    fn every_other_operator_is_read() {
+        let exists = || Expression::exists(attribute("a", None)).unwrap();
+        let cases = [
             (
                 r#"{"op":"regex","args":[{"field":{"name":"name","level":"scope"}},{"scalar":{"value":"a+"}}]}"#,
                 Expression::regex(Reference::Field(Field::ScopeName), "a+").unwrap(),
@@ -573,19 +580,24 @@ mod tests {
                 Expression::any(vec![exists(), Expression::some(Level::Event, exists()).unwrap()]).unwrap(),
             ),
         ];
-        let mut seen = String::new();
+        reads(&cases);
+    }
+
+    fn reads(cases: &[(&str, Expression)]) {
         for (json, expected) in cases {
-            assert_eq!(of_json(json).as_ref(), Ok(&expected), "{json}");
+            assert_eq!(of_json(json).as_ref(), Ok(expected), "{json}");
             // What is read from JSON is what protobuf carries.
             let call = call_of_json(json).unwrap();
             let carried = proto::Call::decode(&call.encode_to_vec()[..]).unwrap();
-            assert_eq!(of_call(&carried).as_ref(), Ok(&expected));
-            seen.push_str(json);
+            assert_eq!(of_call(&carried).as_ref(), Ok(expected));
         }
-        for operator in OPERATORS {
-            assert!(seen.contains(&format!(r#""op":"{operator}""#)), "{operator}");
-        }
+    }
+
+    #[test]
+    fn what_is_supported_is_all_there_is() {
         assert_eq!(LEVELS, ["span", "resource", "scope", "event", "link"]);
+        let operators = "and or not eq ne gt lt gte lte regex exists in not_in some";
+        assert_eq!(OPERATORS.join(" "), operators);
     }
 
     #[test]
@@ -651,7 +663,19 @@ mod tests {
                 r#"{"op":"not","args":[{"call":{"op":"gt","args":[{"field":{"name":"kind","level":"span"}},{"scalar":{"value":"server"}}]}}]}"#,
                 "filter, at depth 2: operator 'gt' has no order for span.kind",
             ),
-            // The JSON itself.
+        ];
+        refuses(&cases);
+        let empty = proto::Call { op: "exists".into(), args: vec![proto::Expression { term: None }] };
+        let error = of_call(&empty).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "filter, at depth 1: operator 'exists': argument 1 is empty, expecting attr or field"
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_of_a_call_is_refused_where_it_is_none() {
+        let cases = [
             ("{", "filter is not JSON: EOF while parsing an object at line 1 column 1"),
             (r#"["eq",[]]"#, "filter, at depth 1: a call is a list, expecting an object"),
             (
@@ -681,16 +705,14 @@ mod tests {
                 "filter, at depth 1: an argument is null, expecting an object",
             ),
         ];
+        refuses(&cases);
+    }
+
+    fn refuses(cases: &[(&str, &str)]) {
         for (json, message) in cases {
             let error = of_json(json).unwrap_err().to_string();
             assert!(error.starts_with(message), "{json}\n{error}\n{message}");
         }
-        let empty = proto::Call { op: "exists".into(), args: vec![proto::Expression { term: None }] };
-        let error = of_call(&empty).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "filter, at depth 1: operator 'exists': argument 1 is empty, expecting attr or field"
-        );
     }
 
     /// `not` around `not` around … around `exists`, this many calls.

@@ -4,7 +4,7 @@
 //! Promise: routers without sockets. Every door that a browser can reach stands behind [`guard`]. A panic in one
 //! request is that request's 500. Nothing that is asked with GET changes anything.
 //!
-//! Limits: see [`http`].
+//! Limits: see [`http`], and [`expression`] for filters.
 //!
 //! Does not know: ingestion, the buffer, which ports there are.
 

@@ -4,7 +4,7 @@
 //! hash of a pair = XXH3-64 of the value's text, with the XXH3-64 of the key (seed 0) as its seed
 //! ```
 //!
-//! The text is [`AnyValue::to_text`]'s; a value that has another one ([`AnyValue::to_jaeger_1_text`]) is there by both.
+//! The text is [`AnyValue::to_text`]'s; a value that has another one ([`AnyValue::texts`]) is there by both.
 //! What is not UTF-8 is hashed as it is shown, with U+FFFD. Whatever a search can
 //! find by an attribute is among the hashes of its chunk; there may be others.
 
@@ -58,9 +58,9 @@ impl Tags {
             Some((3, Value::Varint(number))) => xxh3_64_with_seed(self.digits(number as i64), key),
             _ => {
                 let value = AnyValue::read(value);
-                let other = value.to_jaeger_1_text();
+                let (text, other) = value.texts();
                 self.hashes.extend(other.map(|text| xxh3_64_with_seed(text.as_bytes(), key)));
-                xxh3_64_with_seed(value.to_text().as_bytes(), key)
+                xxh3_64_with_seed(text.as_bytes(), key)
             }
         };
         self.hashes.push(hash);
@@ -122,8 +122,9 @@ impl Tags {
 
 /// By each of the value's texts.
 fn pair_hashes(pair: &KeyValue<'_>) -> impl Iterator<Item = u64> {
-    let other = pair.value.to_jaeger_1_text().map(|text| tag_hash(&pair.key, &text));
-    std::iter::once(tag_hash(&pair.key, &pair.value.to_text())).chain(other)
+    let (text, other) = pair.value.texts();
+    let other = other.map(|text| tag_hash(&pair.key, &text));
+    std::iter::once(tag_hash(&pair.key, &text)).chain(other)
 }
 
 /// The field of a message that has just one.

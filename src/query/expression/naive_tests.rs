@@ -199,10 +199,10 @@ fn pair(key: &str, value: AnyValue) -> KeyValue {
 /// A tree that is not checked yet.
 #[derive(Debug, Clone)]
 pub(in crate::query) enum Tree {
-    And(Vec<Tree>),
-    Or(Vec<Tree>),
-    Not(Box<Tree>),
-    Some(Level, Box<Tree>),
+    And(Vec<Self>),
+    Or(Vec<Self>),
+    Not(Box<Self>),
+    Some(Level, Box<Self>),
     Exists(Reference),
     Compare(Comparison, Operand, Operand),
     Member(Reference, Vec<Constant>, bool),
@@ -377,34 +377,7 @@ impl Plain {
         let base = i128::from(BASE.nanos());
         let moment = |millis: u64| nanos(base + i128::from(millis) * 1_000_000);
         match reference {
-            Reference::Attribute { key, level } => {
-                let lists: Vec<&Pairs> = match level {
-                    None => vec![&self.span, &self.resource],
-                    Some(Level::Span) => vec![&self.span],
-                    Some(Level::Resource) => vec![&self.resource],
-                    Some(Level::Scope) => vec![&self.of_scope],
-                    Some(Level::Event) => events().map(|(_, (_, _, pairs))| pairs).collect(),
-                    Some(Level::Link) => links().map(|(_, (_, _, pairs))| pairs).collect(),
-                };
-                let named = lists.into_iter().flatten().filter(|(name, _)| name == key);
-                let hidden = self.is_jaegers && key == "@jaeger@w";
-                let mut found: Vec<_> = named
-                    .filter(|_| !hidden)
-                    .map(|(_, Known { kind, texts, number })| Found {
-                        kind: *kind,
-                        texts: texts.iter().map(|text| (*text).to_owned()).collect(),
-                        number: *number,
-                    })
-                    .collect();
-                if key == "error" && matches!(level, None | Some(Level::Span)) {
-                    let is_error = self.status == 2;
-                    if is_error || self.span.iter().all(|(key, _)| *key != "error") {
-                        let number = f64::from(u8::from(is_error));
-                        found.push(Found { kind: 'b', texts: vec![is_error.to_string()], number });
-                    }
-                }
-                found
-            }
+            Reference::Attribute { key, level } => self.attributes(key, *level, event, link),
             Reference::Field(field) => match field {
                 Field::TraceId => vec![text("00000000000000000000000000000001")],
                 Field::SpanId => vec![text("0000000000000001")],
@@ -442,6 +415,46 @@ impl Plain {
                 Field::LinkTraceState => links().flat_map(|(_, (_, state, _))| said(state)).collect(),
             },
         }
+    }
+}
+
+impl Plain {
+    fn attributes(
+        &self,
+        key: &str,
+        level: Option<Level>,
+        event: Option<usize>,
+        link: Option<usize>,
+    ) -> Vec<Found> {
+        let events =
+            self.events.iter().enumerate().filter(|(place, _)| event.is_none_or(|one| one == *place));
+        let links = self.links.iter().enumerate().filter(|(place, _)| link.is_none_or(|one| one == *place));
+        let lists: Vec<&Pairs> = match level {
+            None => vec![&self.span, &self.resource],
+            Some(Level::Span) => vec![&self.span],
+            Some(Level::Resource) => vec![&self.resource],
+            Some(Level::Scope) => vec![&self.of_scope],
+            Some(Level::Event) => events.map(|(_, (_, _, pairs))| pairs).collect(),
+            Some(Level::Link) => links.map(|(_, (_, _, pairs))| pairs).collect(),
+        };
+        let named = lists.into_iter().flatten().filter(|(name, _)| *name == key);
+        let hidden = self.is_jaegers && key == "@jaeger@w";
+        let mut found: Vec<_> = named
+            .filter(|_| !hidden)
+            .map(|(_, Known { kind, texts, number })| Found {
+                kind: *kind,
+                texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+                number: *number,
+            })
+            .collect();
+        if key == "error" && matches!(level, None | Some(Level::Span)) {
+            let is_error = self.status == 2;
+            if is_error || self.span.iter().all(|(key, _)| *key != "error") {
+                let number = f64::from(u8::from(is_error));
+                found.push(Found { kind: 'b', texts: vec![is_error.to_string()], number });
+            }
+        }
+        found
     }
 }
 

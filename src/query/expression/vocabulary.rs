@@ -248,8 +248,9 @@ mod tests {
     #[test]
     fn every_word_is_read_back() {
         assert!(Level::ALL.into_iter().all(|level| Level::from_name(level.name()) == Some(level)));
-        let operators = Operator::ALL.into_iter();
-        assert!(operators.clone().all(|operator| Operator::from_name(operator.name()) == Some(operator)));
+        for operator in Operator::ALL {
+            assert_eq!(Operator::from_name(operator.name()), Some(operator));
+        }
         for (place, (field, level, name, _)) in FIELDS.into_iter().enumerate() {
             assert_eq!(field as usize, place, "{name}");
             assert_eq!(Field::named(level, name), Some(field));

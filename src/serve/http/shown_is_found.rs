@@ -17,7 +17,8 @@ fn typed(tag: &Tag<'_>) -> Vec<(String, String)> {
         Value::Float64(number) => AnyValue::Double(*number),
         Value::Binary(bytes) => AnyValue::Bytes(bytes),
     };
-    let texts = std::iter::once(value.to_text().into_owned()).chain(value.to_jaeger_1_text());
+    let (text, other) = value.texts();
+    let texts = std::iter::once(text.into_owned()).chain(other);
     texts.map(|text| (tag.key.to_string(), text)).collect()
 }
 
