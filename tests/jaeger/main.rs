@@ -9,10 +9,12 @@ mod harness;
 
 mod archive;
 mod capabilities;
+mod door;
 mod interfaces;
 mod plugin;
 mod plugin_host;
 mod reading_v1;
+mod reading_v2;
 mod stored;
 mod tls;
 mod writing;

@@ -131,18 +131,13 @@ async fn a_trace_comes_whole_in_messages_that_clients_take() {
 }
 
 #[tokio::test]
-async fn a_trace_of_a_hundred_thousand_spans_comes_whole_to_many_at_once() {
+async fn a_trace_of_a_hundred_thousand_spans_comes_whole() {
     let stored = Stored::with(&[]).await;
     for part in 0..4 {
         let ids = part * 25_000 + 1..=(part + 1) * 25_000;
         stored.add(&ids.map(|id| span("shop", "step", 1, id)).collect::<Vec<_>>()).await;
     }
-    let mut readers = JoinSet::new();
-    for _ in 0..2 {
-        let mut reader = reader(&stored).await;
-        readers.spawn(async move { trace(&mut reader, 1).await.unwrap().len() });
-    }
-    assert_eq!(readers.join_all().await, [100_000; 2]);
+    assert_eq!(trace(&mut reader(&stored).await, 1).await.unwrap().len(), 100_000);
 }
 
 #[tokio::test]
@@ -175,7 +170,8 @@ async fn two_hundred_readers_are_all_served() {
 async fn who_goes_away_in_the_middle_leaves_the_way_to_others() {
     let stored = Stored::with(&many(1, 20_000)).await;
     let channel = stored.storage().await;
-    for _ in 0..100 {
+    // More than there are places for answers.
+    for _ in 0..40 {
         let mut reader = SpanReaderPluginClient::new(channel.clone());
         let request = GetTraceRequest { trace_id: trace_id(1), ..GetTraceRequest::default() };
         let mut stream = reader.get_trace(request).await.unwrap().into_inner();
@@ -190,7 +186,7 @@ async fn a_connected_client_outlives_a_restart() {
     let channel = stored.endpoint().connect_lazy();
     let mut reader = SpanReaderPluginClient::new(channel);
     assert_eq!(trace(&mut reader, 1).await.unwrap().len(), 3);
-    let _stored = stored.restarted();
+    let _stored = stored.restarted().await;
     // What was on its way when the connection broke may fail, and the next one connects anew.
     let again = match trace(&mut reader, 1).await {
         Err(_) => trace(&mut reader, 1).await,

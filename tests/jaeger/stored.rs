@@ -222,10 +222,11 @@ impl Stored {
     }
 
     /// The same data, served by another process at the same port.
-    pub(crate) fn restarted(self) -> Self {
+    pub(crate) async fn restarted(self) -> Self {
         let Self { server, folder, client } = self;
         let port = format!("doors.storage={}", server.storage);
-        server.terminate();
+        // Clients of this thread are to see it going.
+        tokio::task::spawn_blocking(|| server.terminate()).await.unwrap();
         let server = Server::start_with(folder.path(), &[&port]);
         Self { server, folder, client }
     }
