@@ -22,18 +22,24 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Says whether questions are answered now; may block for a moment.
 pub type IsServing = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// What hosts of plugins ask for.
-const PLUGIN: &str = "plugin";
+/// What a door says that it has.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    /// Its services, for health and reflection.
+    pub services: &'static [&'static str],
+    /// What else is asked for though no service goes by it, for health.
+    pub others: &'static [&'static str],
+}
 
-/// The services with what a door says of itself. `names` are those it has; health knows them, `""`, and `"plugin"`.
-pub fn with_health(services: Routes, names: &'static [&'static str], is_serving: IsServing) -> Routes {
+/// The services with what a door says of itself; health knows `""` too.
+pub fn with_health(services: Routes, names: Names, is_serving: IsServing) -> Routes {
     let own = [reflection_name::V1, reflection_name::V1_ALPHA, "grpc.health.v1.Health"];
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
             .include_reflection_service(true)
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        names.iter().chain(&own).fold(builder, |builder, name| builder.with_service_name(*name))
+        names.services.iter().chain(&own).fold(builder, |builder, name| builder.with_service_name(*name))
     };
     let well_formed = "the descriptors are those the program was built from";
     services
@@ -50,7 +56,7 @@ mod reflection_name {
 
 /// Health as it is when it is asked for.
 struct Said {
-    names: &'static [&'static str],
+    names: Names,
     is_serving: IsServing,
 }
 
@@ -62,7 +68,7 @@ impl fmt::Debug for Said {
 
 impl Said {
     fn knows(&self, name: &str) -> bool {
-        name.is_empty() || name == PLUGIN || self.names.contains(&name)
+        name.is_empty() || self.names.services.iter().chain(self.names.others).any(|known| *known == name)
     }
 }
 

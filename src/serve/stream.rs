@@ -1,7 +1,7 @@
 //! Answers in many messages: made on a thread that may block, taken one by one by who asked.
 //!
 //! Two messages wait at most. One who is slow to take them gives its turn to others meanwhile, and is given up after
-//! [`MAX_PAUSE`].
+//! a while.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,9 +14,6 @@ use tonic::Status;
 
 use super::turns::{Asker, Lane};
 use crate::query::Cancel;
-
-/// How long a message waits to be taken.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long an answer may take in all, who takes it slowly included.
 const MAX_TIME: Duration = Duration::from_secs(600);
@@ -89,11 +86,11 @@ impl<T: Send + 'static> Outlet<T> {
     fn send_later(&mut self, message: T) -> Result<(), Status> {
         self.turn = None;
         let doors = Handle::current();
-        match doors.block_on(timeout(MAX_PAUSE, self.messages.send(message))) {
+        match doors.block_on(timeout(self.lane.pause, self.messages.send(message))) {
             Ok(Ok(())) => {}
             Ok(Err(_closed)) => return Err(gone()),
             Err(_elapsed) => {
-                let said = format!("no message was taken for {} s", MAX_PAUSE.as_secs());
+                let said = format!("no message was taken for {} s", self.lane.pause.as_secs());
                 tracing::warn!("an answer was given up: {said}");
                 return Err(Status::deadline_exceeded(said));
             }

@@ -22,6 +22,12 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Answers in many messages that are made at the same time, those that wait for a slow reader among them. Each has some
 /// 4 MiB of messages in memory; a single large span takes more.
 const MAX_STREAMS: usize = 32;
+/// Those of them that read the store. They have turns of their own, for each may take long; so have searches for ids,
+/// which take no room: of who asks one kind, others wait for none.
+const MAX_STREAM_TURNS: usize = 8;
+const MAX_ID_SEARCHES: usize = 4;
+/// How long a message of one waits to be taken.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long one waits whose client has a time limit of its own, or waits as long as it takes.
 const PATIENT_WAIT: Duration = Duration::from_secs(120);
 /// How long an asker waits for an answer that is being made.
@@ -43,19 +49,24 @@ pub(super) enum Error {
 pub struct Turns {
     lane: Lane,
     searches: Arc<Semaphore>,
+    id_searches: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    stream_lane: Lane,
     spans: Budget,
     numbers: Budget,
 }
 
 impl Default for Turns {
     fn default() -> Self {
+        let of = |count| Arc::new(Semaphore::new(count));
         let lane =
-            Lane { free: Arc::new(Semaphore::new(MAX_TURNS)), wait: MAX_WAIT, answer_time: MAX_ANSWER_TIME };
+            Lane { free: of(MAX_TURNS), wait: MAX_WAIT, answer_time: MAX_ANSWER_TIME, pause: MAX_PAUSE };
         Self {
+            stream_lane: Lane { free: of(MAX_STREAM_TURNS), ..lane.clone() },
             lane,
-            searches: Arc::new(Semaphore::new(MAX_SEARCHES)),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            searches: of(MAX_SEARCHES),
+            id_searches: of(MAX_ID_SEARCHES),
+            streams: of(MAX_STREAMS),
             spans: Budget::default(),
             numbers: Budget::for_numbers(),
         }
@@ -65,7 +76,8 @@ impl Default for Turns {
 impl Turns {
     /// The same turns, taken by those who wait longer for them: as long as others get theirs, so do they.
     pub(super) fn for_the_patient(&self) -> Self {
-        Self { lane: Lane { wait: PATIENT_WAIT, ..self.lane.clone() }, ..self.clone() }
+        let patient = |lane: &Lane| Lane { wait: PATIENT_WAIT, ..lane.clone() };
+        Self { lane: patient(&self.lane), stream_lane: patient(&self.stream_lane), ..self.clone() }
     }
 
     /// Does the work when its turn comes. It is told when nobody waits for it any more.
@@ -131,7 +143,7 @@ impl Turns {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let search = self.lane.wait_for(&self.searches).await?;
+        let search = self.lane.wait_for(&self.id_searches).await?;
         let work = move |cancel: &Cancel| {
             let _search = search;
             work(cancel)
@@ -144,9 +156,10 @@ impl Turns {
         &self,
         work: impl FnOnce(&mut Outlet<T>) -> Result<(), Status> + Send + 'static,
     ) -> Result<Stream<T>, Error> {
-        let place = self.lane.wait_for(&self.streams).await?;
-        let turn = self.lane.turn().await?;
-        let (mut outlet, stream, end) = Outlet::new(self.lane.clone(), turn);
+        let lane = &self.stream_lane;
+        let place = lane.wait_for(&self.streams).await?;
+        let turn = lane.turn().await?;
+        let (mut outlet, stream, end) = Outlet::new(lane.clone(), turn);
         drop(spawn_blocking(move || {
             let outcome = work(&mut outlet);
             drop((outlet, place));
@@ -177,6 +190,8 @@ pub(super) struct Lane {
     free: Arc<Semaphore>,
     wait: Duration,
     answer_time: Duration,
+    /// How long a message of an answer waits to be taken.
+    pub(super) pause: Duration,
 }
 
 /// Calls work off when it goes out of scope: its result is there, its time is up, or who asked went away, which drops
@@ -239,11 +254,13 @@ mod tests {
 
     use tokio::sync::oneshot;
     use tokio::task::JoinSet;
+    use tokio_stream::StreamExt as _;
 
     use super::*;
 
     fn lane(count: usize, answer_time: Duration) -> Lane {
-        Lane { free: Arc::new(Semaphore::new(count)), wait: Duration::from_millis(1), answer_time }
+        let free = Arc::new(Semaphore::new(count));
+        Lane { free, wait: Duration::from_millis(1), answer_time, pause: MAX_PAUSE }
     }
 
     #[tokio::test]
@@ -329,5 +346,82 @@ mod tests {
         searches.shutdown().await;
         turns.lane.wait = Duration::from_secs(60);
         assert!(turns.take_for_search(done).await.is_ok());
+    }
+
+    /// Turns for one stream at a time, of places for two.
+    fn streaming() -> Turns {
+        let mut turns = Turns::default();
+        turns.stream_lane.free = Arc::new(Semaphore::new(1));
+        turns.streams = Arc::new(Semaphore::new(2));
+        turns.for_the_patient()
+    }
+
+    fn count_to(count: u32) -> impl FnOnce(&mut Outlet<u32>) -> Result<(), Status> {
+        move |outlet| (1..=count).try_for_each(|number| outlet.send(number))
+    }
+
+    async fn all_of(mut stream: Stream<u32>) -> Result<Vec<u32>, Status> {
+        let mut taken = Vec::new();
+        while let Some(message) = stream.next().await {
+            taken.push(message?);
+        }
+        Ok(taken)
+    }
+
+    #[tokio::test]
+    async fn one_who_is_slow_to_take_messages_lets_others_pass() {
+        let turns = streaming();
+        let slow = turns.stream(count_to(5)).await.unwrap();
+        for _ in 0..3 {
+            let quick = turns.stream(count_to(9)).await.unwrap();
+            assert_eq!(all_of(quick).await.unwrap(), (1..=9).collect::<Vec<_>>());
+        }
+        assert_eq!(all_of(slow).await.unwrap(), [1, 2, 3, 4, 5]);
+        assert!(all_of(turns.stream(count_to(0)).await.unwrap()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_who_takes_nothing_is_given_up_and_told_so() {
+        let mut turns = streaming();
+        turns.stream_lane.pause = Duration::from_millis(1);
+        let asleep = turns.stream(count_to(5)).await.unwrap();
+        // Both places are free again when it was given up.
+        let places = Arc::clone(&turns.streams).acquire_many_owned(2).await;
+        let status = all_of(asleep).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded, "what there is of it looks whole to nobody");
+        drop(places);
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_when_who_asked_goes_away() {
+        let turns = streaming();
+        let (end, ended) = oneshot::channel();
+        let endless = move |outlet: &mut Outlet<u32>| {
+            let outcome = (1..).try_for_each(|number| outlet.send(number));
+            let _nobody_asks = end.send(outcome.as_ref().map_err(Status::code).copied());
+            outcome
+        };
+        let mut stream = turns.stream(endless).await.unwrap();
+        assert_eq!(stream.next().await.unwrap().unwrap(), 1);
+        drop(stream);
+        assert_eq!(ended.await.unwrap(), Err(tonic::Code::Cancelled));
+        assert!(Arc::clone(&turns.streams).acquire_many_owned(2).await.is_ok(), "its place came back");
+        assert!(turns.stream_lane.turn().await.is_ok(), "its turn came back");
+    }
+
+    #[tokio::test]
+    async fn what_went_wrong_in_the_middle_is_told_at_the_end() {
+        let turns = streaming();
+        let failing = |outlet: &mut Outlet<u32>| {
+            outlet.send(1)?;
+            Err(Status::not_found("no more"))
+        };
+        let mut stream = turns.stream(failing).await.unwrap();
+        assert_eq!(stream.next().await.unwrap().unwrap(), 1);
+        assert_eq!(stream.next().await.unwrap().unwrap_err().message(), "no more");
+        assert!(stream.next().await.is_none());
+        let defective = |_: &mut Outlet<u32>| panic!("a defect");
+        let status = all_of(turns.stream(defective).await.unwrap()).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Internal);
     }
 }

@@ -6,8 +6,8 @@
 //! Limits: a message has at most 1 000 spans and 3.4 MiB, below the 4 MiB that Jaeger's clients take; a larger span is
 //! cut, and says so, and a longer list is. A search gives at most 10 000 traces, 100 if no number is asked for, and ends as
 //! those of all doors do ([`crate::query::Limits`]). Questions wait for their turn as those of all doors do, but for up
-//! to two minutes. 32 answers of traces are under way at a time; one that waits for a slow reader gives its turn to
-//! others, and is given up when no message of it is taken for 30 s, or after ten minutes.
+//! to two minutes. 32 answers of traces are under way at a time, and eight of them read; one that waits for a slow reader lets others
+//! read, and is given up when no message of it is taken for 30 s, or after ten minutes.
 //!
 //! Does not know: how spans come in; writing is a receiver's.
 //!
@@ -25,7 +25,7 @@ use axum::Router;
 use tonic::service::Routes;
 
 use super::grpc::{self, Source, packing};
-use super::health::{IsServing, with_health};
+use super::health::{IsServing, Names, with_health};
 use crate::proto::jaeger::storage::v1::archive_span_reader_plugin_server::ArchiveSpanReaderPluginServer;
 use crate::proto::jaeger::storage::v1::dependencies_reader_plugin_server::DependenciesReaderPluginServer;
 use crate::proto::jaeger::storage::v1::plugin_capabilities_server::PluginCapabilitiesServer;
@@ -45,22 +45,24 @@ pub struct Settings {
     pub missing_kind: String,
 }
 
-/// The services of a door of storage, those that write among them: what health and reflection name.
-const SERVICES: [&str; 12] = [
-    "jaeger.storage.v1.SpanReaderPlugin",
-    "jaeger.storage.v1.SpanWriterPlugin",
-    "jaeger.storage.v1.StreamingSpanWriterPlugin",
-    "jaeger.storage.v1.ArchiveSpanReaderPlugin",
-    "jaeger.storage.v1.ArchiveSpanWriterPlugin",
-    "jaeger.storage.v1.DependenciesReaderPlugin",
-    "jaeger.storage.v1.PluginCapabilities",
-    "jaeger.storage.v2.TraceReader",
-    "jaeger.storage.v2.DependencyReader",
-    "jaeger.storage.v2.Capabilities",
-    "opentelemetry.proto.collector.trace.v1.TraceService",
-    // No service of this name is on the wire, but Jaeger's own server says that it serves it.
-    "jaeger.storage.v2.TraceWriter",
-];
+/// A door of storage, what writes among it.
+const NAMES: Names = Names {
+    services: &[
+        "jaeger.storage.v1.SpanReaderPlugin",
+        "jaeger.storage.v1.SpanWriterPlugin",
+        "jaeger.storage.v1.StreamingSpanWriterPlugin",
+        "jaeger.storage.v1.ArchiveSpanReaderPlugin",
+        "jaeger.storage.v1.ArchiveSpanWriterPlugin",
+        "jaeger.storage.v1.DependenciesReaderPlugin",
+        "jaeger.storage.v1.PluginCapabilities",
+        "jaeger.storage.v2.TraceReader",
+        "jaeger.storage.v2.DependencyReader",
+        "jaeger.storage.v2.Capabilities",
+        "opentelemetry.proto.collector.trace.v1.TraceService",
+    ],
+    // What Jaeger's own server says besides, and what hosts of plugins ask for.
+    others: &["jaeger.storage.v2.TraceWriter", "plugin"],
+};
 
 /// Every service that reads, health, and reflection. `archive` is whom the archive's services of version 1 ask.
 pub fn router(source: Source, archive: Source, settings: Settings, is_serving: IsServing) -> Router {
@@ -75,5 +77,5 @@ pub fn router(source: Source, archive: Source, settings: Settings, is_serving: I
         .add_service(packing!(TraceReaderServer::new(v2::Reader(desk.clone()))))
         .add_service(packing!(DependencyReaderServer::new(v2::Dependencies(desk))))
         .add_service(packing!(CapabilitiesServer::new(offered)));
-    grpc::router(with_health(services, &SERVICES, is_serving))
+    grpc::router(with_health(services, NAMES, is_serving))
 }
