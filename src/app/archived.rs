@@ -44,6 +44,11 @@ impl Archived {
         Arc::clone(&self.ingest)
     }
 
+    /// Who writes.
+    pub(super) fn archive(&self) -> Archive {
+        self.archive.clone()
+    }
+
     /// The way out.
     pub(super) fn query(&self) -> Arc<Query> {
         Arc::clone(&self.query)

@@ -210,7 +210,7 @@ pub(super) fn writing(store: Arc<Store>, buffer: Buffer, clock: Arc<dyn Clock>) 
 }
 
 /// Waits until the store has what the buffer holds for it now; how many spans wait still when that takes too long.
-fn wait_until_taken(buffer: &Buffer, within: Duration) -> u64 {
+pub(super) fn wait_until_taken(buffer: &Buffer, within: Duration) -> u64 {
     // Requests that the store is done with, those that it has still to take, and their spans.
     let counts = || {
         let stats = buffer.stats().consumers.into_iter().find(|consumer| consumer.name == STORE)?;

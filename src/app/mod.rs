@@ -19,6 +19,7 @@ mod import;
 mod listen;
 mod neighbor;
 mod plugin;
+mod purge;
 mod restore;
 mod status;
 mod telemetry;
@@ -285,6 +286,9 @@ impl App {
         let archived = Archived::open(&folder.join(ARCHIVE), &store, &ingest, &now)?;
         let received = Received::default();
         let backup = backup::writing(Arc::clone(&store), buffers.traces.clone(), Arc::clone(&now));
+        let purge = config.purge.then(|| {
+            purge::purging(Arc::clone(&store), buffers.traces.clone(), archived.archive(), Arc::clone(&now))
+        });
         let query = Arc::new(Query::new(store));
 
         let report = Arc::new(Report {
@@ -317,7 +321,7 @@ impl App {
         let health = health::health(Arc::clone(&report));
         let status = status::answering(Arc::clone(&report), answers.about.clone());
         let metrics = Arc::new(move || report.metrics());
-        let process = Process { health, metrics, status, backup };
+        let process = Process { health, metrics, status, backup, purge };
         let incoming = Incoming { ingest: Arc::clone(&ingest), archived: &archived, received };
         let (serving, storage) = serve_all(config, doors, incoming, answers, process);
         if let Some(address) = storage_address {

@@ -5,7 +5,8 @@
 //! is: alive, not ready for spans, ready for queries.
 //!
 //! `/status` says in JSON what there is, and `POST /backup` gives a copy of it as it is made: one at a time, to somebody
-//! who takes it without pausing for more than a minute, and not at a crawl.
+//! who takes it without pausing for more than a minute, and not at a crawl. `POST /purge`, which is off unless it was
+//! asked for, deletes everything.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -30,6 +31,8 @@ use super::guard::{self, AllowedHosts, DEFECT};
 
 const PATHS: &str =
     "404 page not found; there are /livez, /readyz, /healthz, /metrics, /status and /backup (POST)\n";
+
+const PURGE_IS_OFF: &str = "nothing is deleted: the setting doors.purge is false; it is for test rigs\n";
 
 /// Bytes of a backup that are sent at once, and pieces that wait to be taken.
 const PIECE_BYTES: usize = 256 << 10;
@@ -91,6 +94,9 @@ pub type AskStatus = Arc<dyn Fn() -> String + Send + Sync>;
 /// Writes a copy of what is stored; may block. An error says in words why it has no end, or no beginning.
 pub type WriteBackup = Arc<dyn Fn(&mut dyn Write) -> Result<(), String> + Send + Sync>;
 
+/// Deletes everything that came in before; may block. An error says in words why not.
+pub type Purge = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// What the process can be asked.
 #[derive(Clone)]
 pub struct Process {
@@ -102,6 +108,8 @@ pub struct Process {
     pub status: AskStatus,
     /// A copy of it.
     pub backup: WriteBackup,
+    /// The end of it; `None` where nobody may ask for that.
+    pub purge: Option<Purge>,
 }
 
 impl std::fmt::Debug for Process {
@@ -112,7 +120,7 @@ impl std::fmt::Debug for Process {
 
 /// Everything of the admin port.
 pub fn router(process: Process, hosts: AllowedHosts) -> Router {
-    let Process { health, metrics, status, backup } = process;
+    let Process { health, metrics, status, backup, purge } = process;
     let one_at_a_time = Arc::new(Semaphore::new(1));
     let routes = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
@@ -123,6 +131,7 @@ pub fn router(process: Process, hosts: AllowedHosts) -> Router {
         .route("/metrics", get(move || written("text/plain; version=0.0.4", metrics)))
         .route("/status", get(move || written("application/json", status)))
         .route("/backup", post(move || copy(backup, one_at_a_time)))
+        .route("/purge", post(move || emptied(purge)))
         .fallback(|| async { (StatusCode::NOT_FOUND, PATHS) });
     guard::protect(routes, hosts)
 }
@@ -161,6 +170,18 @@ async fn asked<T: Send + 'static>(ask: Arc<dyn Fn() -> T + Send + Sync>) -> Resu
         tracing::error!(%defect, "what the process knows of itself was not said");
         (StatusCode::INTERNAL_SERVER_ERROR, DEFECT)
     })
+}
+
+/// Answers when everything is gone.
+async fn emptied(purge: Option<Purge>) -> Response {
+    let Some(purge) = purge else { return (StatusCode::NOT_FOUND, PURGE_IS_OFF).into_response() };
+    let answer = match asked(purge).await {
+        Ok(Ok(())) => (StatusCode::OK, "everything is deleted\n").into_response(),
+        Ok(Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+        Err(defect) => defect.into_response(),
+    };
+    // Test rigs look for connections that are left open.
+    ([(header::CONNECTION, "close")], answer).into_response()
 }
 
 /// Answers when the first piece is there, or when it is known that none will be.

@@ -15,7 +15,7 @@ impl Store {
         let dropped = self.blocks.drop_sealed()?;
         self.archive.purge(&self.losses)?;
         self.cache.clear();
-        tracing::warn!(spans = dropped, "the store was emptied");
+        tracing::info!(spans = dropped, "the store was emptied");
         Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! The archive: written at its own door and by the methods of old, read at both, and apart from everything else.
 
-use tonic::Code;
 use tracelodge::proto::jaeger::storage::v1::archive_span_writer_plugin_client::ArchiveSpanWriterPluginClient;
 
 use crate::harness::{Client, Server};

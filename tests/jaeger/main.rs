@@ -13,6 +13,7 @@ mod door;
 mod interfaces;
 mod plugin;
 mod plugin_host;
+mod purge;
 mod reading_v1;
 mod reading_v2;
 mod stored;

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost_types::Timestamp;
 use serde_json::Value;
-use tokio_stream::StreamExt as _;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
