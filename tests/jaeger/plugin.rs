@@ -1,16 +1,23 @@
 //! The program as a child of Jaeger 1.12 to 1.57, seen by its host.
 
 use std::fs::File;
+use std::ops::Range;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use tracelodge::proto::jaeger::storage::v1::CapabilitiesRequest;
+use tracelodge::proto::jaeger::api_v2::{Process, Span};
 use tracelodge::proto::jaeger::storage::v1::plugin_capabilities_client::PluginCapabilitiesClient;
+use tracelodge::proto::jaeger::storage::v1::span_reader_plugin_client::SpanReaderPluginClient;
+use tracelodge::proto::jaeger::storage::v1::span_writer_plugin_client::SpanWriterPluginClient;
+use tracelodge::proto::jaeger::storage::v1::{CapabilitiesRequest, GetTraceRequest, WriteSpanRequest};
 use tracelodge::proto::plugin::ConnInfo;
 use tracelodge::proto::plugin::grpc_broker_client::GrpcBrokerClient;
 use tracelodge::proto::plugin::grpc_stdio_client::GrpcStdioClient;
@@ -39,7 +46,10 @@ async fn a_host_finds_what_it_asks_for() {
     let folders = Folders::new();
     let plugin = Plugin::start(folders.command("")).await;
     assert_eq!(folders.sockets(), std::slice::from_ref(&plugin.socket));
-    assert_eq!(health(&plugin.door, "plugin").await, Ok(SERVING));
+    for name in ["plugin", "", "jaeger.storage.v1.SpanReaderPlugin", "jaeger.storage.v2.TraceReader"] {
+        assert_eq!(health(&plugin.door, name).await, Ok(SERVING), "{name:?}");
+    }
+    assert_eq!(health(&plugin.door, "nobody").await, Err(Code::NotFound));
     assert!(!streams(&plugin.door).await);
     let mut stdio = GrpcStdioClient::new(plugin.door.clone()).stream_stdio(()).await.unwrap().into_inner();
     let asked = tokio_stream::pending::<ConnInfo>();
@@ -269,4 +279,102 @@ async fn beside_a_running_server_it_passes_everything_on_and_waits_for_it() {
     assert_eq!(health(&plugin.door, "plugin").await, Ok(SERVING));
     plugin.shut_down().await;
     assert_eq!(plugin.ends_within(KILLS_AFTER), (Some(0), String::new()));
+}
+
+/// Writes one span after the other until it is told to stop; each must be taken.
+fn write_on(door: &Channel, spans: Range<u64>, stop: &watch::Sender<bool>) -> JoinHandle<Vec<u64>> {
+    let (mut writer, stop) = (SpanWriterPluginClient::new(door.clone()), stop.subscribe());
+    tokio::spawn(async move {
+        let mut taken = Vec::new();
+        for id in spans {
+            writer.write_span(WriteSpanRequest { span: Some(span(id)) }).await.unwrap();
+            taken.push(id);
+            if *stop.borrow() {
+                break;
+            }
+        }
+        taken
+    })
+}
+
+const TRACE: Bytes = Bytes::from_static(&[7; 16]);
+
+fn span(id: u64) -> Span {
+    let process = Process { service_name: Bytes::from_static(b"shop"), tags: Vec::new() };
+    Span {
+        trace_id: TRACE,
+        span_id: Bytes::copy_from_slice(&id.to_be_bytes()),
+        operation_name: Bytes::from_static(b"buy"),
+        start_time: Some(SystemTime::UNIX_EPOCH.elapsed().map(now).unwrap()),
+        duration: Some(prost_types::Duration { seconds: 0, nanos: 1 }),
+        process: Some(process),
+        ..Span::default()
+    }
+}
+
+fn now(since: Duration) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() as i32 }
+}
+
+/// The ids of the trace's spans, in order.
+async fn kept(door: &Channel) -> Vec<u64> {
+    let question = GetTraceRequest { trace_id: TRACE, ..GetTraceRequest::default() };
+    let mut chunks =
+        SpanReaderPluginClient::new(door.clone()).get_trace(question).await.unwrap().into_inner();
+    let mut ids = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let spans = chunk.unwrap().spans;
+        ids.extend(spans.iter().map(|span| u64::from_be_bytes(span.span_id[..].try_into().unwrap())));
+    }
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test]
+async fn what_was_taken_is_there_after_the_next_start() {
+    let folders = Folders::new();
+    let mut plugin = Plugin::start(folders.command("")).await;
+    let mut writer = SpanWriterPluginClient::new(plugin.door.clone());
+    for id in 1..=50 {
+        writer.write_span(WriteSpanRequest { span: Some(span(id)) }).await.unwrap();
+    }
+    plugin.shut_down().await;
+    // A host that does not wait.
+    plugin.signal("-KILL");
+    let plugin = Plugin::start(folders.command("")).await;
+    assert_eq!(kept(&plugin.door).await, (1..=50).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_and_no_call_fails_while_the_folder_changes_hands() {
+    let folders = Folders::new();
+    let mut first = Plugin::start(folders.command("")).await;
+    let mut second = Plugin::start(folders.command("")).await;
+    let stop = watch::Sender::new(false);
+    let writers: Vec<_> =
+        (1..5).map(|writer| write_on(&second.door, writer << 32..u64::MAX, &stop)).collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    first.shut_down().await;
+    first.ends_within(KILLS_AFTER);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    let third = Plugin::start(folders.command("")).await;
+    let more: Vec<_> = (5..9).map(|writer| write_on(&third.door, writer << 32..u64::MAX, &stop)).collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop.send_replace(true);
+    let mut taken = Vec::new();
+    for writer in writers {
+        taken.extend(writer.await.unwrap());
+    }
+    stop.send_replace(false);
+    signal("-KILL", second.id());
+    second.ends_within(KILLS_AFTER);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop.send_replace(true);
+    for writer in more {
+        taken.extend(writer.await.unwrap());
+    }
+    taken.sort_unstable();
+    assert!(taken.len() > 50, "{} spans", taken.len());
+    assert_eq!(kept(&third.door).await, taken);
 }
