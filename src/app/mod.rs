@@ -464,6 +464,9 @@ fn serve_all(
     if let Some(bound) = doors.archive {
         serving.add(bound, &for_archive);
     }
+    if let Some(bound) = doors.query {
+        serving.add(bound, &serve::grpc::closed(serve::questions::router(source, is_serving)));
+    }
     if let Some(bound) = doors.admin {
         let hosts = answers.allowed_hosts.clone();
         serving.add(bound, &serve::admin::router(process, hosts));

@@ -39,6 +39,8 @@ pub(super) enum Error {
     Filter(#[from] expression::Error),
     #[error(transparent)]
     Conditions(#[from] query::expression::Error),
+    #[error("the search ended before anything was found; ask for a shorter time or a service")]
+    Unfinished,
     /// Something else of the question makes no sense.
     #[error("{0}")]
     Contradiction(String),
@@ -56,6 +58,7 @@ impl From<Error> for Status {
             Error::Time(_) | Error::Filter(_) | Error::Conditions(_) | Error::Contradiction(_) => {
                 Self::invalid_argument(error.to_string())
             }
+            Error::Unfinished => Self::deadline_exceeded(error.to_string()),
             Error::Turn(turns::Error::Defect(_)) | Error::Query(_) => {
                 tracing::error!(error = error.source(), "{error}");
                 Self::internal(error.to_string())

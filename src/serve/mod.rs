@@ -1,5 +1,5 @@
-//! The doors answers go out by: the page and Jaeger's HTTP API ([`http`]), Jaeger's storage ([`storage`]),
-//! health and metrics ([`admin`]).
+//! The doors answers go out by: the page and Jaeger's HTTP API ([`http`]), Jaeger's queries over gRPC ([`questions`]),
+//! Jaeger's storage ([`storage`]), health and metrics ([`admin`]).
 //!
 //! Promise: routers without sockets. Every door that a browser can reach stands behind [`guard`]. A panic in one
 //! request is that request's 500. Nothing that is asked with GET changes anything.
@@ -9,6 +9,7 @@
 //! Does not know: ingestion, the buffer, which ports there are.
 
 pub mod admin;
+mod answer;
 mod budget;
 pub mod expression;
 mod find;
@@ -16,6 +17,7 @@ pub mod grpc;
 pub mod guard;
 pub mod health;
 pub mod http;
+pub mod questions;
 mod services;
 pub mod storage;
 mod stream;

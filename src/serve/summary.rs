@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::model::{Timestamp, TraceId};
-use crate::query::{self, Cancel, Count, Error, PieceLimits, Query, Root};
+use crate::query::{self, Cancel, Count, Error, PieceLimits, Query, Root, shortened};
 use crate::translate::jaeger_json::shown_service;
 
 /// Spans that are held at a time while a trace is summed up, and their bytes.
@@ -37,14 +37,14 @@ impl Summary {
         Ok((walked.is_continue() && summary.spans > 0).then(|| Self::of(id, summary)))
     }
 
-    fn of(id: TraceId, summary: query::Summary) -> Self {
+    pub(super) fn of(id: TraceId, summary: query::Summary) -> Self {
         let mut services: BTreeMap<String, (u32, u32)> = BTreeMap::new();
         for service in summary.services {
-            let (spans, errors) = services.entry(shown_service(&service.name).to_owned()).or_default();
+            let (spans, errors) = services.entry(listed(&service.name)).or_default();
             *spans += service.spans;
             *errors += service.errors;
         }
-        let names = |root: Root| (shown_service(&root.service).to_owned(), root.name);
+        let names = |root: Root| (listed(&root.service), shortened(&root.name).into_owned());
         let (root_service, root_name) = summary.root.map(names).unwrap_or_default();
         Self {
             id,
@@ -58,4 +58,9 @@ impl Summary {
             services,
         }
     }
+}
+
+/// The name that a service is listed by.
+fn listed(name: &str) -> String {
+    shown_service(&shortened(name)).to_owned()
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -167,6 +168,11 @@ impl Turns {
             drop(end.send(outcome));
         }));
         Ok(stream)
+    }
+
+    /// Sets the bytes of an answer made of spans aside for work that has its turn, on a thread that may block.
+    pub(super) fn share_of_spans(&self) -> Result<Share, Error> {
+        Handle::current().block_on(self.spans.take(self.lane.wait))
     }
 
     /// Bytes are waited for before a turn is taken, so that large answers leave turns to small ones.

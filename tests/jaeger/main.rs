@@ -3,17 +3,22 @@
 
 #[path = "../capabilities/authority.rs"]
 mod authority;
+#[path = "../../src/model/drawing.rs"]
+mod drawing;
 #[path = "../capabilities/harness.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 
 mod archive;
+mod asked;
 mod capabilities;
 mod door;
 mod interfaces;
 mod plugin;
 mod plugin_host;
 mod purge;
+mod query_v2;
+mod query_v3;
 mod reading_v1;
 mod reading_v2;
 mod stored;

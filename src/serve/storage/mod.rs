@@ -13,7 +13,6 @@
 //!
 //! Source: jaeger `storage.proto` (v1), jaeger-idl `proto/storage/v2`.
 
-mod answer;
 mod capabilities;
 mod v1;
 mod v2;
@@ -24,6 +23,7 @@ use std::sync::Arc;
 use axum::Router;
 use tonic::service::Routes;
 
+use super::answer::Desk;
 use super::grpc::{self, Source, packing};
 use super::health::{IsServing, Names, with_health};
 use crate::proto::jaeger::storage::v1::archive_span_reader_plugin_server::ArchiveSpanReaderPluginServer;
@@ -33,7 +33,6 @@ use crate::proto::jaeger::storage::v1::span_reader_plugin_server::SpanReaderPlug
 use crate::proto::jaeger::storage::v2::capabilities_server::CapabilitiesServer;
 use crate::proto::jaeger::storage::v2::dependency_reader_server::DependencyReaderServer;
 use crate::proto::jaeger::storage::v2::trace_reader_server::TraceReaderServer;
-use answer::Desk;
 use capabilities::Offered;
 
 /// What this door says that it can do beside reading and writing spans one by one, and how it says it.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::answer::{self, Cap, Desk, ENOUGH_BYTES, MAX_BYTES, MAX_SPANS};
-use crate::model::{Span, SpanKind, TraceId};
+use crate::model::{SpanKind, TraceId};
 use crate::proto::jaeger::api_v2::{self, DependencyLink};
 use crate::proto::jaeger::storage::v1::archive_span_reader_plugin_server::ArchiveSpanReaderPlugin;
 use crate::proto::jaeger::storage::v1::dependencies_reader_plugin_server::DependenciesReaderPlugin;
@@ -18,6 +17,7 @@ use crate::proto::jaeger::storage::v1::{
     GetServicesResponse, GetTraceRequest, Operation, SpansResponseChunk, TraceQueryParameters,
 };
 use crate::query::{Conditions, Query};
+use crate::serve::answer::{self, Cap, Chunk, Desk};
 use crate::serve::stream::{Outlet, Stream};
 use crate::serve::{grpc, services, times};
 use crate::translate::jaeger;
@@ -99,7 +99,7 @@ impl SpanReaderPlugin for Reader {
         let answer = move |query: &Query, outlet: &mut Outlet<_>| {
             let mut chunk = Chunk::default();
             for id in ids {
-                chunk.add_trace(query, id, outlet)?;
+                add_trace(&mut chunk, query, id, outlet)?;
             }
             chunk.send(outlet)
         };
@@ -166,7 +166,7 @@ async fn trace(
     times::moment(("end_time", &request.end_time)).map_err(grpc::Error::from)?;
     let answer = move |query: &Query, outlet: &mut Outlet<_>| {
         let mut chunk = Chunk::default();
-        if !chunk.add_trace(query, id, outlet)? {
+        if !add_trace(&mut chunk, query, id, outlet)? {
             return Err(Status::not_found(NO_TRACE));
         }
         chunk.send(outlet)
@@ -193,43 +193,20 @@ fn conditions(asked: Option<TraceQueryParameters>) -> Result<Conditions, grpc::E
     })
 }
 
-/// Spans on their way out, those of a trace side by side.
-#[derive(Debug, Default)]
-struct Chunk {
-    spans: Vec<api_v2::Span>,
-    bytes: usize,
+/// Adds a trace, and sends what is full; whether there is such a trace.
+fn add_trace(
+    chunk: &mut Chunk,
+    query: &Query,
+    id: TraceId,
+    outlet: &mut Outlet<SpansResponseChunk>,
+) -> Result<bool, Status> {
+    answer::each_piece(query, id, outlet, |outlet, spans| {
+        spans.iter().try_for_each(|span| chunk.add(jaeger::span(span), outlet))
+    })
 }
 
-impl Chunk {
-    /// Adds a trace, and sends what is full; whether there is such a trace.
-    fn add_trace(
-        &mut self,
-        query: &Query,
-        id: TraceId,
-        outlet: &mut Outlet<SpansResponseChunk>,
-    ) -> Result<bool, Status> {
-        answer::each_piece(query, id, outlet, |outlet, spans| {
-            spans.iter().try_for_each(|span| self.add(span, outlet))
-        })
-    }
-
-    fn add(&mut self, span: &Span, outlet: &mut Outlet<SpansResponseChunk>) -> Result<(), Status> {
-        let span = jaeger::fitted(jaeger::span(span), MAX_BYTES - FRAME_BYTES);
-        let bytes = span.encoded_len() + FRAME_BYTES;
-        if self.bytes + bytes > MAX_BYTES {
-            self.send(outlet)?;
-        }
-        self.spans.push(span);
-        self.bytes += bytes;
-        if self.spans.len() >= MAX_SPANS || self.bytes >= ENOUGH_BYTES {
-            self.send(outlet)?;
-        }
-        Ok(())
-    }
-
-    /// Sends what is there.
-    fn send(&mut self, outlet: &mut Outlet<SpansResponseChunk>) -> Result<(), Status> {
-        let Self { spans, .. } = std::mem::take(self);
-        if spans.is_empty() { Ok(()) } else { outlet.send(SpansResponseChunk { spans }) }
+impl From<Vec<api_v2::Span>> for SpansResponseChunk {
+    fn from(spans: Vec<api_v2::Span>) -> Self {
+        Self { spans }
     }
 }

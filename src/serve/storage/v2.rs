@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::answer::{self, Cap, Desk, ENOUGH_BYTES, MAX_BYTES, MAX_SPANS};
 use super::value::text;
 use crate::model::TraceId;
 use crate::proto::jaeger::storage::v2::dependency_reader_server::DependencyReader;
@@ -18,6 +17,7 @@ use crate::proto::jaeger::storage::v2::{
 };
 use crate::proto::opentelemetry::proto::trace::v1::TracesData;
 use crate::query::{Conditions, Count, Query, Summary, conditions_of_attributes, shortened};
+use crate::serve::answer::{self, Cap, Desk, ENOUGH_BYTES, MAX_BYTES, MAX_SPANS};
 use crate::serve::stream::{Outlet, Stream};
 use crate::serve::{expression, grpc, services, times};
 use crate::translate::jaeger_json::shown_service;

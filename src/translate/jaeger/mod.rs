@@ -32,6 +32,8 @@ pub(super) use kept::{process as kept_process, span as kept};
 pub(super) use meaning::{Meaning, event_name};
 
 use super::fit;
+#[cfg(doc)]
+use super::jaeger_json;
 
 /// What went wrong with a span, for a person to read: a list of texts.
 pub(super) const WARNINGS: &str = "@jaeger@warnings";
@@ -81,6 +83,12 @@ pub fn span(span: &model::Span) -> api_v2::Span {
         Origin::Jaeger => api_v2::Span { process: Some(kept_process(&span.resource)), ..kept(span) },
         Origin::Otlp => said::span(span),
     }
+}
+
+/// The spans of a trace as Jaeger shows them: adjusted by the rules of [`jaeger_json::adjust`], and with what its JSON can
+/// say of them, so that this and that are the same.
+pub fn adjusted(trace: &[model::Span]) -> impl Iterator<Item = api_v2::Span> {
+    said::adjusted(trace)
 }
 
 /// The span as it is if it takes at most `max_bytes`, else a copy that does, with a warning that says what was cut from

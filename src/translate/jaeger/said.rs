@@ -10,6 +10,21 @@ use crate::translate::jaeger_json::{self, Reference, ReferenceType, Tag, Value};
 /// The span by Jaeger's rules.
 pub(super) fn span(span: &model::Span) -> Span {
     let (said, process) = jaeger_json::said(span);
+    spelled(&said, self::process(&process))
+}
+
+/// The spans of a trace as Jaeger shows them.
+pub(super) fn adjusted(spans: &[model::Span]) -> impl Iterator<Item = Span> {
+    let trace = jaeger_json::trace(spans, jaeger_json::View::Adjusted);
+    let processes: Vec<Process> = trace.processes.iter().map(process).collect();
+    trace.spans.into_iter().map(move |span| spelled(&span, processes[span.process].clone()))
+}
+
+fn process(process: &jaeger_json::Process<'_>) -> Process {
+    Process { service_name: text(&process.service_name), tags: process.tags.iter().map(tag).collect() }
+}
+
+fn spelled(said: &jaeger_json::Span<'_>, process: Process) -> Span {
     Span {
         trace_id: Bytes::copy_from_slice(&said.trace_id.0),
         span_id: Bytes::copy_from_slice(&said.span_id.0),
@@ -20,10 +35,7 @@ pub(super) fn span(span: &model::Span) -> Span {
         duration: Some(duration(said.duration)),
         tags: said.tags.iter().map(tag).collect(),
         logs: said.logs.iter().map(log).collect(),
-        process: Some(Process {
-            service_name: text(&process.service_name),
-            tags: process.tags.iter().map(tag).collect(),
-        }),
+        process: Some(process),
         process_id: Bytes::new(),
         warnings: said.warnings.iter().map(|warning| text(warning)).collect(),
     }

@@ -1,18 +1,19 @@
-//! What both versions answer alike: traces piece by piece, the ids of those that are wanted, lists that fit into a message.
+//! What gRPC doors answer alike: traces piece by piece, the ids of those that are wanted, lists that fit into a message.
 
-use std::cmp::Reverse;
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use prost::Message as _;
 use tonic::Status;
 
 use crate::model::{Span, TraceId};
-use crate::query::{Cancel, Conditions, FoundId, PieceLimits, Query, Stopped};
+use crate::proto::jaeger::api_v2;
+use crate::query::{Cancel, Conditions, PieceLimits, Query, Stopped};
+use crate::serve::find::Search;
 use crate::serve::grpc::{Error, Source};
-use crate::serve::services;
 use crate::serve::stream::{Outlet, Stream};
 use crate::serve::turns::Turns;
+use crate::translate::jaeger;
 
 /// Spans of one message: as many as Jaeger's own server sends.
 pub(super) const MAX_SPANS: usize = 1_000;
@@ -100,23 +101,58 @@ impl Desk {
     }
 }
 
-/// The traces that one of the services that may be meant has, by their newest matching span.
+/// The traces that one of the services that may be meant has, by their newest matching span. A search that ended before
+/// its time has not found all, and who asked cannot be told, unless there is nothing else to tell.
 fn find(query: &Query, cancel: &Cancel, conditions: Conditions) -> Result<Vec<TraceId>, Error> {
-    let limit = conditions.limit;
-    let mut found: Vec<FoundId> = Vec::new();
-    for conditions in services::meant(conditions) {
-        let more = query.find_ids_unless(cancel, &conditions)?;
-        if matches!(more.stopped, Stopped::Time | Stopped::Read) {
-            tracing::warn!(
-                found = more.ids.len(),
-                "a search for traces stopped before its end, there may be more: it took too long, or read too much"
-            );
+    let found = Search::new(conditions).find_ids(query, cancel)?;
+    if matches!(found.stopped, Stopped::Time | Stopped::Read) {
+        if found.ids.is_empty() {
+            return Err(Error::Unfinished);
         }
-        found.extend(more.ids);
+        tracing::warn!(
+            found = found.ids.len(),
+            "a search for traces stopped before its end, there may be more: it took too long, or read too much"
+        );
     }
-    found.sort_by_key(|found| Reverse((found.newest, found.id)));
-    let mut seen = HashSet::new();
-    Ok(found.iter().map(|found| found.id).filter(|id| seen.insert(*id)).take(limit).collect())
+    Ok(found.ids.into_iter().map(|found| found.id).collect())
+}
+
+/// Spans in Jaeger's words on their way out, those of a trace side by side.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    spans: Vec<api_v2::Span>,
+    bytes: usize,
+}
+
+impl Chunk {
+    /// Adds a span, cut if it is too large, and sends what is full.
+    pub(super) fn add<T>(&mut self, span: api_v2::Span, outlet: &mut Outlet<T>) -> Result<(), Status>
+    where
+        T: From<Vec<api_v2::Span>> + Send + 'static,
+    {
+        /// What a span takes beside its own bytes, at most.
+        const FRAME_BYTES: usize = 1 + 5;
+        let span = jaeger::fitted(span, MAX_BYTES - FRAME_BYTES);
+        let bytes = span.encoded_len() + FRAME_BYTES;
+        if self.bytes + bytes > MAX_BYTES {
+            self.send(outlet)?;
+        }
+        self.spans.push(span);
+        self.bytes += bytes;
+        if self.spans.len() >= MAX_SPANS || self.bytes >= ENOUGH_BYTES {
+            self.send(outlet)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is there.
+    pub(super) fn send<T>(&mut self, outlet: &mut Outlet<T>) -> Result<(), Status>
+    where
+        T: From<Vec<api_v2::Span>> + Send + 'static,
+    {
+        let Self { spans, .. } = std::mem::take(self);
+        if spans.is_empty() { Ok(()) } else { outlet.send(spans.into()) }
+    }
 }
 
 /// Says once that a list was too long.
