@@ -440,7 +440,6 @@ fn serve_all(
     for bound in doors.otlp {
         serving.add(bound, &router);
     }
-    let is_serving = health::is_serving(&ingest, &answers.query);
     let source = Source {
         query: Arc::clone(&answers.query),
         turns: answers.turns.clone(),
@@ -448,7 +447,7 @@ fn serve_all(
     };
     let archive = Source { query: archived.query(), ..source.clone() };
     let storage = |source: &Source, into: &Arc<Ingest>, counts: Arc<receive::Counts>| {
-        let (offer, is_serving) = (config.storage_offer.clone(), Arc::clone(&is_serving));
+        let (offer, is_serving) = (config.storage_offer.clone(), health::is_serving(&ingest, &source.query));
         let reading = serve::storage::router(source.clone(), archive.clone(), offer, is_serving);
         let ending = serving.ending();
         let writing = receive::storage::router(Arc::clone(into), archived.ingest(), counts, ending);
