@@ -464,6 +464,7 @@ fn serve_all(
         serving.add(bound, &for_archive);
     }
     if let Some(bound) = doors.query {
+        let is_serving = health::is_serving(&ingest, &source.query);
         serving.add(bound, &serve::grpc::closed(serve::questions::router(source, is_serving)));
     }
     if let Some(bound) = doors.admin {

@@ -22,5 +22,6 @@ mod query_v3;
 mod reading_v1;
 mod reading_v2;
 mod stored;
+mod there_and_back;
 mod tls;
 mod writing;

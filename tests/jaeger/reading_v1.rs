@@ -431,3 +431,14 @@ async fn calls_between_services_are_counted_and_work_inside_one_is_not() {
     let answer = dependencies.get_dependencies(request).await.unwrap().into_inner();
     assert_eq!(answer.dependencies, []);
 }
+
+#[tokio::test]
+async fn a_list_that_is_too_long_for_a_message_is_cut_at_its_end() {
+    let name = |number: u64| format!("{number:04}{}", "x".repeat(996));
+    let sent: Vec<Sent> = (0..4_500).map(|number| span(&name(number), "a", 1, number + 1)).collect();
+    let stored = Stored::with(&sent).await;
+    let mut reader = reader(&stored).await;
+    let services = reader.get_services(GetServicesRequest {}).await.unwrap().into_inner().services;
+    assert!((3_000..4_500).contains(&services.len()), "{} services", services.len());
+    assert!(services.iter().zip(0..).all(|(service, number)| *service == name(number)));
+}
