@@ -16,6 +16,7 @@ const CACHE_BYTES: usize = 4 << 20;
 /// The running archive.
 #[derive(Debug)]
 pub(super) struct Archived {
+    store: Arc<Store>,
     archive: Archive,
     ingest: Arc<Ingest>,
     query: Arc<Query>,
@@ -36,7 +37,8 @@ impl Archived {
         let upkeep = Upkeep::start(Arc::clone(&store), Arc::clone(clock), Arc::new(DrainCounts::default()))
             .context("start the archive's upkeep")?;
         let ingest = Arc::new(ingest.into_archive(archive.clone()));
-        Ok(Self { archive, ingest, query: Arc::new(Query::new(store)), upkeep })
+        let query = Arc::new(Query::new(Arc::clone(&store)));
+        Ok(Self { store, archive, ingest, query, upkeep })
     }
 
     /// The way in.
@@ -47,6 +49,11 @@ impl Archived {
     /// Who writes.
     pub(super) fn archive(&self) -> Archive {
         self.archive.clone()
+    }
+
+    /// Where it is.
+    pub(super) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
     }
 
     /// The way out.

@@ -14,11 +14,11 @@ use http::Method;
 use http_body_util::BodyExt as _;
 
 use super::folder::{self, DataFolder};
-use super::{Config, SystemClock, VERSION, ask, say, status};
+use super::{ARCHIVE, Config, SystemClock, VERSION, ask, say, status};
 use crate::buffer::Buffer;
-use crate::model::Clock;
+use crate::model::{Clock, Timestamp};
 use crate::serve::admin::WriteBackup;
-use crate::store::{Manifest, Store, check_backup, store_files};
+use crate::store::{Manifest, Settings, Store, check_backup, store_files};
 
 /// Between two pieces of a backup: longer than a server waits for the disk.
 const GO_ON_WITHIN: Duration = Duration::from_secs(120);
@@ -82,8 +82,12 @@ pub(super) fn described(manifest: &Manifest) -> String {
         0 => String::new(),
         spans => format!("; WITHOUT {spans} spans that waited in the buffer: the store did not keep up"),
     };
+    let archived = match manifest.archived_spans() {
+        0 => String::new(),
+        spans => format!(" and {spans} that are archived"),
+    };
     format!(
-        "{} spans in {} blocks, {}; everything that was stored until {}{missing}",
+        "{} spans in {} blocks{archived}, {}; everything that was stored until {}{missing}",
         manifest.spans(),
         manifest.blocks(),
         status::bytes(manifest.bytes()),
@@ -136,17 +140,29 @@ fn write(origin: Origin, config: &Config, partial: &Path) -> anyhow::Result<Mani
 }
 
 fn write_at_rest(folder: &DataFolder, config: &Config, file: &File) -> anyhow::Result<()> {
+    let now = SystemClock.now();
+    let store = open_whole(&folder.join(""), &config.store, now)?;
+    let mut backup = store.backup_at_rest(now)?;
+    let path = folder.join(ARCHIVE);
+    if !store_files(&path)?.is_empty() {
+        let settings = Settings::for_good(config.store.cache_bytes);
+        backup = backup.with_archived(open_whole(&path, &settings, now)?.backup_at_rest(now)?);
+    }
+    backup.write(BufWriter::new(file), VERSION)?;
+    Ok(())
+}
+
+fn open_whole(folder: &Path, settings: &Settings, now: Timestamp) -> anyhow::Result<Store> {
     let quarantine = folder.join("quarantine");
-    let (before, now) = (names_in(&quarantine), SystemClock.now());
-    let store = Store::open(&folder.join(""), &config.store, now)?;
+    let before = names_in(&quarantine);
+    let store = Store::open(folder, settings, now)?;
     if names_in(&quarantine).difference(&before).next().is_some() {
         bail!(
             "open it whole: what is too damaged is now in {}; another backup is of the rest",
             quarantine.display()
         );
     }
-    store.backup_at_rest(now)?.write(BufWriter::new(file), VERSION)?;
-    Ok(())
+    Ok(store)
 }
 
 /// None where there is no such folder.
@@ -187,7 +203,12 @@ fn in_words(error: anyhow::Error) -> String {
 }
 
 /// The server's side: waits for what was accepted before, begins a new block, and copies those before that.
-pub(super) fn writing(store: Arc<Store>, buffer: Buffer, clock: Arc<dyn Clock>) -> WriteBackup {
+pub(super) fn writing(
+    store: Arc<Store>,
+    archived: Arc<Store>,
+    buffer: Buffer,
+    clock: Arc<dyn Clock>,
+) -> WriteBackup {
     Arc::new(move |out: &mut dyn Write| {
         let left_in_buffer = wait_until_taken(&buffer, TAKE_WITHIN);
         if left_in_buffer > 0 {
@@ -197,7 +218,9 @@ pub(super) fn writing(store: Arc<Store>, buffer: Buffer, clock: Arc<dyn Clock>) 
             );
         }
         let now = clock.now();
-        let held = store.backup(now).map_err(|error| in_words(error.into()))?.without(left_in_buffer);
+        let hold = |store: &Store| store.backup(now).map_err(|error| in_words(error.into()));
+        let held = hold(&store)?.without(left_in_buffer);
+        let held = if archived.is_empty() { held } else { held.with_archived(hold(&archived)?) };
         let manifest = held.write(out, VERSION).map_err(|error| in_words(error.into()))?;
         tracing::info!(
             blocks = manifest.blocks(),

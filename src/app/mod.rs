@@ -285,17 +285,19 @@ impl App {
         let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
         let archived = Archived::open(&folder.join(ARCHIVE), &store, &ingest, &now)?;
         let received = Received::default();
-        let backup = backup::writing(Arc::clone(&store), buffers.traces.clone(), Arc::clone(&now));
+        let (buffer, beside) = (buffers.traces.clone(), archived.store());
+        let backup = backup::writing(Arc::clone(&store), beside, buffer, Arc::clone(&now));
         let purge = config.purge.then(|| {
             purge::purging(Arc::clone(&store), buffers.traces.clone(), archived.archive(), Arc::clone(&now))
         });
-        let query = Arc::new(Query::new(store));
+        let query = Arc::new(Query::new(Arc::clone(&store)));
 
         let report = Arc::new(Report {
             started,
             ingest: Arc::clone(&ingest),
             received: received.clone(),
             archived: archived.query(),
+            archived_max_bytes: store.bytes_beside(),
             buffers: buffers.clone(),
             drain: counts,
             forwarded,

@@ -45,6 +45,13 @@ struct Told {
     archive_bytes: u64,
     free_bytes: Option<u64>,
     traces_pinned: u64,
+    /// In the archive's own store; `archive_bytes` are those of pinned traces.
+    #[serde(default)]
+    archived_spans: u64,
+    #[serde(default)]
+    archived_bytes: u64,
+    #[serde(default)]
+    archived_max_bytes: u64,
     /// The start of the oldest stored span, in ns, as text: JavaScript's numbers end at 2^53.
     oldest: Option<String>,
     dropped_spans: BTreeMap<String, u64>,
@@ -79,7 +86,7 @@ pub(super) fn answering(report: Arc<Report>, about: About) -> AskStatus {
 }
 
 fn told(report: &Report, about: &About) -> Told {
-    let status = report.query.status();
+    let (status, archived) = (report.query.status(), report.archived.status());
     let doors = about.doors.iter().cloned().map(|(name, address)| Door { name, address });
     Told {
         version: about.version.clone(),
@@ -92,6 +99,9 @@ fn told(report: &Report, about: &About) -> Told {
         archive_bytes: status.archive_bytes,
         free_bytes: status.free_bytes,
         traces_pinned: status.traces_pinned,
+        archived_spans: archived.spans,
+        archived_bytes: archived.data_bytes,
+        archived_max_bytes: report.archived_max_bytes,
         oldest: status.oldest.map(|oldest| oldest.nanos().to_string()),
         dropped_spans: status.dropped().map(|(reason, spans)| (reason.to_owned(), spans)).collect(),
         damaged_rows: status.damaged_rows,
@@ -171,6 +181,8 @@ fn in_words(told: &Told) -> String {
     line("oldest span", oldest.map_or_else(|| "none".to_owned(), moment));
     line("disk", format!("{} of {}{}", bytes(told.data_bytes), bytes(told.max_bytes), free(told)));
     line("archive", format!("{} traces kept for good, {}", told.traces_pinned, bytes(told.archive_bytes)));
+    let (archived, limit) = (bytes(told.archived_bytes), bytes(told.archived_max_bytes));
+    line("Jaeger's archive", format!("{} spans, {archived} of {limit}", told.archived_spans));
     let dropped = told.dropped_spans.iter().map(|(reason, spans)| format!("{spans} by {reason}"));
     line("dropped spans", dropped.collect::<Vec<_>>().join(", "));
     for Waiting { signal, consumer, items, bytes: size } in &told.waiting_in_buffer {

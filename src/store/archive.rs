@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use redb::ReadableTable as _;
@@ -40,7 +40,9 @@ const LEAST_BYTES: u64 = 16 << 20;
 /// Pinned traces.
 #[derive(Debug)]
 pub(super) struct Archive {
-    pub(super) block: Arc<Block>,
+    files: Arc<dyn Files>,
+    /// Made with the first trace: most stores have none, and each file takes its time to be opened.
+    block: OnceLock<Arc<Block>>,
     pinned: RwLock<HashSet<TraceId>>,
     writer: Mutex<Writer>,
 }
@@ -52,19 +54,24 @@ struct Writer {
 }
 
 impl Archive {
-    /// Opens the file, or makes it. A damaged one is set aside.
+    /// Opens the file if there is one. A damaged one is set aside.
     pub(super) fn open(
         files: &Arc<dyn Files>,
         sizes: Sizes,
         losses: &Losses,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let open = || {
-            let block = Block::open(files, NAME, (SEQUENCE, now), (true, CACHE_BYTES), losses)?;
-            let pinned = pinned_in(&block, losses)?;
-            Ok::<_, Error>((block, pinned))
+        let archive = Self {
+            files: Arc::clone(files),
+            block: OnceLock::new(),
+            pinned: RwLock::default(),
+            writer: Mutex::new(Writer { sources: None, packer: Packer::new(sizes) }),
         };
-        let (block, pinned) = match open() {
+        if !files.exists(NAME) {
+            return Ok(archive);
+        }
+        match archive.made(losses).and_then(|block| pinned_in(&block, losses)) {
+            Ok(pinned) => *archive.pinned.write() = pinned,
             Err(error) if error.is_damage() => {
                 let aside = files.set_aside(NAME, now);
                 let aside = aside.map_err(|source| Error::File { path: files.path(NAME), source })?;
@@ -73,12 +80,26 @@ impl Archive {
                     kept = %aside.display(),
                     "the archive is damaged; it was set aside and a new one begun, traces pinned in it are not shown"
                 );
-                open()?
+                return Ok(Self { block: OnceLock::new(), ..archive });
             }
-            opened => opened?,
-        };
-        let writer = Writer { sources: None, packer: Packer::new(sizes) };
-        Ok(Self { block, pinned: RwLock::new(pinned), writer: Mutex::new(writer) })
+            Err(error) => return Err(error),
+        }
+        Ok(archive)
+    }
+
+    /// The file, if there is one.
+    pub(super) fn block(&self) -> Option<&Arc<Block>> {
+        self.block.get()
+    }
+
+    /// The file, made if there was none. One caller at a time.
+    fn made(&self, losses: &Losses) -> Result<Arc<Block>, Error> {
+        if let Some(block) = self.block.get() {
+            return Ok(Arc::clone(block));
+        }
+        let place = (SEQUENCE, Timestamp::ZERO);
+        let block = Block::open(&self.files, NAME, place, (true, CACHE_BYTES), losses)?;
+        Ok(Arc::clone(self.block.get_or_init(|| block)))
     }
 
     /// How many traces are pinned.
@@ -131,9 +152,9 @@ impl Archive {
     pub(super) fn purge(&self, losses: &Losses) -> Result<(), Error> {
         let mut writer = self.writer.lock();
         writer.sources = None;
-        if self.block.summary().runs > 0 || self.len() > 0 {
-            self.block.clear(losses)?;
-            self.block.compact()?;
+        if let Some(block) = self.block() {
+            block.clear(losses)?;
+            block.compact()?;
         }
         self.pinned.write().clear();
         Ok(())
@@ -159,17 +180,18 @@ impl Archive {
         pin: Option<(TraceId, Timestamp)>,
     ) -> Result<(), Error> {
         let mut writer = self.writer.lock();
-        self.leave_out_known(snapshot, spans)?;
+        let (losses, block) = (&snapshot.store.losses, self.made(&snapshot.store.losses)?);
+        leave_out_known(&block, snapshot, spans)?;
         if spans.is_empty() && pin.is_none_or(|(id, _)| self.pinned.read().contains(&id)) {
             return Ok(());
         }
-        if !spans.is_empty() && self.block.summary().bytes >= limit {
+        if !spans.is_empty() && block.summary().bytes >= limit {
             return Err(Error::ArchiveFull { limit });
         }
-        if !self.block.is_sound(&snapshot.store.losses)? {
-            return Err(self.block.only_read());
+        if !block.is_sound(losses)? {
+            return Err(block.only_read());
         }
-        let written = self.write(&mut writer, &snapshot.store.losses, spans, pin);
+        let written = writer.write((&block, losses), spans, pin);
         match written {
             Ok(()) => self.pinned.write().extend(pin.map(|(id, _)| id)),
             // What is on the disk is not known: the sources' numbers are read again.
@@ -177,32 +199,17 @@ impl Archive {
         }
         written
     }
+}
 
-    fn leave_out_known(&self, snapshot: &Snapshot<'_>, spans: &mut Vec<Span>) -> Result<(), Error> {
-        spans.sort_unstable_by_key(Identity::of);
-        spans.dedup_by_key(|span| Identity::of(span));
-        // As it is now: the archive changes on its own.
-        let view = self.block.view(&snapshot.store.losses)?;
-        let mut known = HashSet::new();
-        for trace in spans.chunk_by(|one, other| one.trace_id == other.trace_id) {
-            for run in view.runs.iter() {
-                add_known(snapshot, (&view, run), trace, &mut known)?;
-            }
-        }
-        spans.retain(|span| !known.contains(&Identity::of(span)));
-        Ok(())
-    }
-
+impl Writer {
     fn write(
-        &self,
-        writer: &mut Writer,
-        losses: &Losses,
+        &mut self,
+        (block, losses): (&Arc<Block>, &Losses),
         spans: &[Span],
         pin: Option<(TraceId, Timestamp)>,
     ) -> Result<(), Error> {
-        let next =
-            || self.block.view(losses)?.reading.read(|it| SourceTable::next_in(&it.open_table(RESOURCES)?));
-        let sources = match &mut writer.sources {
+        let next = || block.view(losses)?.reading.read(|it| SourceTable::next_in(&it.open_table(RESOURCES)?));
+        let sources = match &mut self.sources {
             Some(sources) => sources,
             none => none.insert(SourceTable::new(next()?)),
         };
@@ -211,15 +218,15 @@ impl Archive {
             .iter()
             .map(|span| Item { span, source: sources.number(&span.resource, &span.scope) })
             .collect();
-        let runs = writer.packer.runs(&items);
+        let runs = self.packer.runs(&items);
         let packed = runs
             .into_iter()
             .map(|items| {
-                let (id, notes, seen) = (self.block.new_run(), sources.notes(), &mut Seen::default());
-                writer.packer.pack(id, items, notes, Timestamp::MAX, seen, |_, _| ())
+                let (id, notes, seen) = (block.new_run(), sources.notes(), &mut Seen::default());
+                self.packer.pack(id, items, notes, Timestamp::MAX, seen, |_, _| ())
             })
             .collect::<Result<Vec<_>, _>>()?;
-        self.block.commit(losses, |transaction, before| {
+        block.commit(losses, |transaction, before| {
             for packed in &packed {
                 packed.write(transaction)?;
             }
@@ -234,6 +241,22 @@ impl Archive {
         sources.committed();
         Ok(())
     }
+}
+
+/// Takes out of the spans those that the archive has.
+fn leave_out_known(block: &Arc<Block>, snapshot: &Snapshot<'_>, spans: &mut Vec<Span>) -> Result<(), Error> {
+    spans.sort_unstable_by_key(Identity::of);
+    spans.dedup_by_key(|span| Identity::of(span));
+    // As it is now: the archive changes on its own.
+    let view = block.view(&snapshot.store.losses)?;
+    let mut known = HashSet::new();
+    for trace in spans.chunk_by(|one, other| one.trace_id == other.trace_id) {
+        for run in view.runs.iter() {
+            add_known(snapshot, (&view, run), trace, &mut known)?;
+        }
+    }
+    spans.retain(|span| !known.contains(&Identity::of(span)));
+    Ok(())
 }
 
 /// What the archive may take; a piece more, for it is looked at before each.

@@ -1,7 +1,7 @@
 //! A copy of the whole store in one file, made while the store is used.
 //!
-//! A backup is a tar of plain files: the blocks, oldest first, the archive, and last a manifest with the size and the
-//! checksum of each, without which nothing is believed. docs/formats.md draws it.
+//! A backup is a tar of plain files: the blocks, oldest first, the archive, the same of the store of what is archived, and
+//! last a manifest with the size and the checksum of each, without which nothing is believed. docs/formats.md draws it.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -19,8 +19,11 @@ use crate::store::files::Files;
 use crate::store::restore::copy_sparse;
 use crate::store::{Error, Store, archive};
 
-/// The format of backups that is written, and the newest that is read.
-const FORMAT: u32 = 1;
+/// The newest format of backups; it is written where something is archived, and the one before it where nothing is.
+const FORMAT: u32 = 2;
+
+/// The folder of the store of what is archived, within the store's, as names begin with it.
+pub(super) const ARCHIVED: &str = "archive/";
 
 /// The last entry.
 const MANIFEST: &str = "manifest.json";
@@ -93,6 +96,9 @@ pub struct Manifest {
     spans: u64,
     /// Not said where it is nothing.
     #[serde(default, skip_serializing_if = "is_nothing")]
+    archived_spans: u64,
+    /// Not said where it is nothing.
+    #[serde(default, skip_serializing_if = "is_nothing")]
     left_in_buffer: u64,
     files: Vec<Saved>,
 }
@@ -128,6 +134,11 @@ impl Manifest {
         self.spans
     }
 
+    /// Spans of the store of what is archived.
+    pub fn archived_spans(&self) -> u64 {
+        self.archived_spans
+    }
+
     /// Spans that were accepted before, but waited for the store in the buffer: they are not in it.
     pub fn left_in_buffer(&self) -> u64 {
         self.left_in_buffer
@@ -135,7 +146,7 @@ impl Manifest {
 
     /// Files of spans, the archive not counted.
     pub fn blocks(&self) -> usize {
-        self.files.iter().filter(|file| file.name != archive::NAME).count()
+        self.files.iter().filter(|file| is_block(&file.name)).count()
     }
 
     /// Bytes of all files.
@@ -147,12 +158,22 @@ impl Manifest {
 /// A store's files, which nothing is merged in until this is dropped. One that is dropped for its age can still be read.
 #[derive(Debug)]
 pub struct Backup {
-    files: Vec<(Hold, File)>,
+    files: Vec<Held>,
     until: Timestamp,
     spans: u64,
+    archived_spans: u64,
     left_in_buffer: u64,
     /// Where what others write to is copied to first; `None` where nobody writes.
     beside: Option<Beside>,
+}
+
+/// A file that does not change.
+#[derive(Debug)]
+struct Held {
+    /// What its name begins with.
+    folder: &'static str,
+    hold: Hold,
+    file: File,
 }
 
 /// Room beside the store.
@@ -186,18 +207,19 @@ impl Store {
             files: Vec::with_capacity(blocks.len() + 1),
             until,
             spans: 0,
+            archived_spans: 0,
             left_in_buffer: 0,
             beside: None,
         };
         // The archive last: a trace that was copied into it before its block went is in one of the two.
-        for block in blocks.iter().chain([&self.archive.block]) {
+        for block in blocks.iter().chain(self.archive.block()) {
             let path = self.blocks.files().path(block.name());
             let hold = block.hold();
             match File::open(&path) {
                 Ok(file) => {
                     let is_archive = block.name() == archive::NAME;
                     backup.spans += if is_archive { 0 } else { block.summary().spans };
-                    backup.files.push((hold, file));
+                    backup.files.push(Held { folder: "", hold, file });
                 }
                 // Dropped since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -214,27 +236,37 @@ impl Backup {
         Self { left_in_buffer, ..self }
     }
 
+    /// With the store of what is archived, held after this one.
+    pub fn with_archived(mut self, archived: Self) -> Self {
+        self.archived_spans = archived.spans;
+        self.files.extend(archived.files.into_iter().map(|held| Held { folder: ARCHIVED, ..held }));
+        self
+    }
+
     /// Writes the tar. Whoever takes it may be slow: to the blocks nobody writes, and the archive is copied beside
     /// the store first, for no longer than that takes.
     pub fn write(self, out: impl Write, version: &str) -> Result<Manifest, BackupError> {
         let (until, spans, left_in_buffer) = (self.until, self.spans, self.left_in_buffer);
+        let has_archived = self.files.iter().any(|held| held.folder == ARCHIVED);
         let mut tar = tar::Builder::new(out);
         let mut files = Vec::with_capacity(self.files.len());
-        for (hold, file) in self.files {
-            let (engine, name) = (hold.block().engine(), hold.block().name());
+        for Held { folder, hold, file } in self.files {
+            let engine = hold.block().engine();
+            let name = format!("{folder}{}", hold.block().name());
             let copied = match &self.beside {
-                Some(beside) if name == archive::NAME => engine
+                Some(beside) if hold.block().name() == archive::NAME => engine
                     .hold_still(|| beside.copy(&file))
-                    .and_then(|still| copy(&mut tar, name, &still, until)),
-                _ => engine.hold_still(|| copy(&mut tar, name, &file, until)),
+                    .and_then(|still| copy(&mut tar, &name, &still, until)),
+                _ => engine.hold_still(|| copy(&mut tar, &name, &file, until)),
             };
-            files.push(copied.map_err(|source| BackupError::Copy { name: name.to_owned(), source })?);
+            files.push(copied.map_err(|source| BackupError::Copy { name, source })?);
         }
         let manifest = Manifest {
-            format: FORMAT,
+            format: if has_archived { FORMAT } else { FORMAT - 1 },
             version: version.to_owned(),
             until_unix_millis: until.millis(),
             spans,
+            archived_spans: self.archived_spans,
             left_in_buffer,
             files,
         };
@@ -361,7 +393,8 @@ pub(super) fn read(
 /// The name of a plain file that a backup may hold: never a path that leads elsewhere.
 fn name_of(entry: &tar::Entry<'_, impl Read>) -> Result<String, BackupError> {
     let name = shown(entry);
-    let is_ours = name == MANIFEST || name == archive::NAME || is_block(&name);
+    let plain = name.strip_prefix(ARCHIVED).unwrap_or(&name);
+    let is_ours = name == MANIFEST || plain == archive::NAME || is_block(plain);
     if entry.header().entry_type().is_file() && is_ours { Ok(name) } else { Err(BackupError::Strange(name)) }
 }
 
@@ -506,6 +539,8 @@ mod tests {
             min_free_bytes: u64::MAX,
         };
         let store = Store::open(folder.path(), &settings, BASE).unwrap();
+        append(&store, 1, BASE);
+        assert!(store.pin(trace_id(1), BASE).unwrap());
         let error = store.backup(BASE).unwrap().write(io::sink(), "1.2.3").unwrap_err();
         assert!(matches!(&error, BackupError::Copy { name, .. } if name == archive::NAME), "{error}");
         let source = std::error::Error::source(&error).unwrap().to_string();

@@ -194,8 +194,8 @@ fn a_disk_that_fails_while_a_block_is_begun_is_tried_again() {
 
 #[test]
 fn a_question_that_fails_on_its_way_is_reported_and_the_next_one_answered() {
-    // One that panics is stepped over as damage, and the archive asked too.
-    for (bad_mood, failures) in [(FAILING, 1), (PANICKING, 2)] {
+    // One that panics is stepped over as damage.
+    for bad_mood in [FAILING, PANICKING] {
         let folder = tempfile::tempdir().unwrap();
         let (store, mood) = moody_store(&folder);
         let snapshot = store.snapshot().unwrap();
@@ -205,7 +205,7 @@ fn a_question_that_fails_on_its_way_is_reported_and_the_next_one_answered() {
         assert!(is_told);
         mood.store(WELL, Ordering::SeqCst);
         assert_eq!(found(&store, 1).unwrap(), 4);
-        assert_eq!(store.status().engine_failures, failures);
+        assert_eq!(store.status().engine_failures, 1);
     }
 }
 

@@ -50,7 +50,7 @@ impl Store {
                 done => return done,
             }
         }
-        let open = [self.blocks.active(), Some(Arc::clone(&self.archive.block))];
+        let open = [self.blocks.active(), self.archive.block().cloned()];
         for block in open.iter().flatten().filter(|block| !block.is_held()) {
             if let Some(merged) = self.merge_block(block, false)? {
                 return Ok(Some(merged));

@@ -258,9 +258,7 @@ impl Store {
             // First: a crash between the two leaves a copy too many, not one too few.
             match self.archive.add_late(&self.snapshot()?, pinned) {
                 // No reason to store nothing any more.
-                Err(error) if error.is_damage() => {
-                    self.losses.damaged_block(self.archive.block.name(), &error)
-                }
+                Err(error) if error.is_damage() => self.losses.damaged_block(archive::NAME, &error),
                 added => added?,
             }
         }
@@ -270,6 +268,11 @@ impl Store {
     /// The same for spans that come by no buffer.
     pub fn keep(&self, spans: &[Span], now: Timestamp) -> Result<Appended, Error> {
         self.appender.lock().append(self, spans, None, now)
+    }
+
+    /// Whether nothing was ever written to it, and nothing pinned.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.active().is_none() && self.archive.block().is_none()
     }
 
     /// What the blocks take on the disk, in bytes.
@@ -362,14 +365,14 @@ impl Store {
     pub fn status(&self) -> Status {
         let blocks = self.blocks.all();
         let summaries: Vec<_> = blocks.iter().map(|block| block.summary()).collect();
-        let all = || blocks.iter().chain([&self.archive.block]);
+        let all = || blocks.iter().chain(self.archive.block());
         Status {
             spans: summaries.iter().map(|summary| summary.spans).sum(),
             traces_pinned: self.archive.len() as u64,
             data_bytes: summaries.iter().map(|summary| summary.bytes).sum(),
             max_bytes: self.blocks.max_bytes(),
             free_bytes: self.blocks.files().free_bytes().ok(),
-            archive_bytes: self.archive.block.summary().bytes,
+            archive_bytes: self.archive.block().map_or(0, |block| block.summary().bytes),
             blocks: blocks.len() as u64,
             runs: summaries.iter().map(|summary| summary.runs as u64).sum(),
             oldest: summaries.iter().filter_map(|summary| summary.earliest).min(),

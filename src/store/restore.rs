@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::store::archive;
-use crate::store::backup::{self, BackupError, Manifest};
+use crate::store::backup::{self, ARCHIVED, BackupError, Manifest};
 use crate::store::files::BLOCKS;
 
 /// Where a backup is unpacked, within the folder that it is for.
@@ -51,11 +51,20 @@ pub fn unpack(
     private.create(into.join(BLOCKS)).map_err(|error| copying(into, error))?;
     let manifest = backup::read(tar, &mut |name, file| {
         let path = into.join(name);
+        if name.starts_with(ARCHIVED) {
+            let blocks = into.join(ARCHIVED).join(BLOCKS);
+            private.create(&blocks).map_err(|error| copying(&blocks, error))?;
+        }
         write_sparse(file, &path).map_err(|error| copying(&path, error))?;
         each(name, &path)
     })?;
-    for folder in [&into.join(BLOCKS), into] {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| copying(folder, error))?;
+    let archived = into.join(ARCHIVED);
+    for folder in [&archived.join(BLOCKS), &archived, &into.join(BLOCKS), into] {
+        match File::open(folder).and_then(|folder| folder.sync_all()) {
+            // Nothing is archived.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced.map_err(|error| copying(folder, error))?,
+        }
     }
     Ok(manifest)
 }
@@ -65,8 +74,11 @@ fn copying(path: &Path, source: io::Error) -> BackupError {
 }
 
 fn is_occupied(folder: &Path) -> bool {
-    let has_blocks = fs::read_dir(folder.join(BLOCKS)).is_ok_and(|mut entries| entries.next().is_some());
-    has_blocks || folder.join(archive::NAME).exists()
+    let has_store = |folder: &Path| {
+        let has_blocks = fs::read_dir(folder.join(BLOCKS)).is_ok_and(|mut entries| entries.next().is_some());
+        has_blocks || folder.join(archive::NAME).exists()
+    };
+    has_store(folder) || has_store(&folder.join(ARCHIVED))
 }
 
 fn remove(folder: &Path) -> Result<(), BackupError> {
@@ -76,8 +88,15 @@ fn remove(folder: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// The archive first: without it the store is not taken for one that is whole, by a second attempt either.
+/// What is archived first, then the archive: without them the store is not taken for one that is whole, by a second
+/// attempt either.
 fn move_in(unpacked: &Path, folder: &Path) -> io::Result<()> {
+    let archived = unpacked.join(ARCHIVED);
+    if archived.exists() {
+        let into = folder.join(ARCHIVED);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&into)?;
+        move_in(&archived, &into)?;
+    }
     let archive: [PathBuf; 2] = [unpacked.join(archive::NAME), folder.join(archive::NAME)];
     if archive[0].exists() {
         fs::rename(&archive[0], &archive[1])?;

@@ -74,7 +74,7 @@ impl<'s> Snapshot<'s> {
 
     /// The blocks, the newest first, and last the archive.
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Arc<Block>> {
-        self.blocks.iter().chain([&self.store.archive.block])
+        self.blocks.iter().chain(self.store.archive.block())
     }
 
     /// The blocks without the archive, whose spans are found in their blocks or not by searching.

@@ -693,11 +693,11 @@ fn a_trace_is_pinned_piece_by_piece() {
     shelf.append(1, &heavy(1, 1..11), BASE);
     for _again in 0..2 {
         assert!(shelf.store().pin(trace_id(1), BASE).unwrap());
-        let archive = shelf.store().archive.block.summary();
+        let archive = shelf.store().archive.block().unwrap().summary();
         assert_eq!((archive.spans, archive.runs), (10, 2), "8 MiB, and the rest");
     }
     shelf.append(2, &heavy(1, 10..12), BASE);
-    assert_eq!(shelf.store().archive.block.summary().spans, 11, "one is there already");
+    assert_eq!(shelf.store().archive.block().unwrap().summary().spans, 11, "one is there already");
     shelf.store().roll(BASE).unwrap();
     assert_eq!(shelf.store().expire(BASE.plus(DAY)).unwrap(), 11);
     assert_eq!(shelf.trace(1).len(), 11);

@@ -171,6 +171,7 @@ fn process(health: AskHealth, metrics: WriteMetrics) -> Process {
         metrics,
         status: Arc::new(|| panic!("a defect")),
         backup: Arc::new(|_out| panic!("a defect")),
+        purge: None,
     }
 }
 

@@ -87,6 +87,8 @@ pub(super) struct Report {
     pub query: Arc<Query>,
     /// What is archived.
     pub archived: Arc<Query>,
+    /// Bytes that that may take on the disk.
+    pub archived_max_bytes: u64,
 }
 
 impl Report {
@@ -101,6 +103,7 @@ impl Report {
         self.drained(&mut text);
         forwarded::report(&mut text, &self.forwarded);
         self.stored(&mut text);
+        self.archived(&mut text);
         self.process(&mut text);
         text.0
     }
@@ -205,6 +208,25 @@ impl Report {
             let (name, help) =
                 ("tracelodge_store_oldest_span_timestamp_seconds", "Start of the oldest span.");
             text.single(name, "gauge", help, &[], oldest.nanos() as f64 / 1e9);
+        }
+    }
+
+    fn archived(&self, text: &mut Text) {
+        let status = self.archived.status();
+        let columns = [
+            ("spans", "gauge", "Spans in Jaeger's archive.", status.spans),
+            ("bytes", "gauge", "Bytes that it takes on the disk.", status.data_bytes),
+            ("limit_bytes", "gauge", "Bytes that it may take.", self.archived_max_bytes),
+            ("damaged_rows_total", "counter", "Damaged rows met in it and left out.", status.damaged_rows),
+            (
+                "engine_failures_total",
+                "counter",
+                "Times a file of it was opened again.",
+                status.engine_failures,
+            ),
+        ];
+        for (name, kind, help, value) in columns {
+            text.single(&format!("tracelodge_archive_{name}"), kind, help, &[], value);
         }
     }
 

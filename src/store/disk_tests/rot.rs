@@ -111,7 +111,7 @@ fn what_was_damaged_before_the_start_is_only_read() {
         overwrite(&disk, (&file, page), || dice.below(256) as u8);
         let store = life::open(&disk, truth.now).unwrap();
         let blocks = store.blocks.all();
-        let Some(block) = blocks.iter().chain([&store.archive.block]).find(|block| block.name() == file)
+        let Some(block) = blocks.iter().chain(store.archive.block()).find(|block| block.name() == file)
         else {
             continue;
         };
@@ -126,7 +126,7 @@ fn what_was_damaged_before_the_start_is_only_read() {
                 only_read.insert(file);
             }
         }
-        if !store.archive.block.is_known_sound() {
+        if store.archive.block().is_some_and(|block| !block.is_known_sound()) {
             // Which file it is that nothing can be pinned in, is said.
             let error = store.pin(trace_id(6), truth.now).unwrap_err();
             let is_named = matches!(&error, Error::OnlyRead { path } if path.ends_with(archive::NAME));

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Builder, DatabaseError};
 
+use crate::store::backup::ARCHIVED;
 use crate::store::blocks::parsed;
 use crate::store::convert::OLD;
 use crate::store::engine::Engine;
@@ -83,8 +84,15 @@ pub enum Found<'f> {
     Progress(&'f Tally),
 }
 
-/// The files of a store in a folder, oldest first, the archive last: names below the folder.
+/// The files of a store in a folder, oldest first, the archive last, and then the same of the store of what is archived:
+/// names below the folder.
 pub fn store_files(folder: &Path) -> io::Result<Vec<String>> {
+    let archived = files_in(&folder.join(ARCHIVED))?;
+    let archived = archived.into_iter().map(|name| format!("{ARCHIVED}{name}"));
+    Ok(files_in(folder)?.into_iter().chain(archived).collect())
+}
+
+fn files_in(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     match std::fs::read_dir(folder.join(BLOCKS)) {
         Ok(entries) => {
