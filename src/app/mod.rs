@@ -152,12 +152,13 @@ fn serve_until_asked_to_end(config: &Config) -> anyhow::Result<()> {
         let app = App::start(config).await?;
         app.announce();
         asked_to_end.await;
+        let folder = app.folder();
         app.finish().await;
-        Ok(())
+        Ok(folder)
     });
     // A question that still runs is nobody's any more.
     runtime.shutdown_timeout(LEAVE_WITHIN);
-    ended
+    ended.map(drop)
 }
 
 /// Completes at the first SIGTERM or SIGINT; a second one ends the program at once.
@@ -197,8 +198,8 @@ pub struct App {
     doors: Vec<Listed>,
     page: Option<String>,
     storage: Router,
-    // Held until everything else is closed.
-    folder: DataFolder,
+    /// Held until everything else is closed.
+    folder: Arc<DataFolder>,
 }
 
 /// The sockets, had before anything is opened, so that a busy port is said at once.
@@ -341,8 +342,13 @@ impl App {
             doors,
             page,
             storage,
-            folder,
+            folder: Arc::new(folder),
         })
+    }
+
+    /// The data folder, for who has it until more than this has ended.
+    fn folder(&self) -> Arc<DataFolder> {
+        Arc::clone(&self.folder)
     }
 
     /// Jaeger's storage, for doors of other kinds.

@@ -26,6 +26,7 @@ mod settings;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -91,9 +92,11 @@ fn run(parent: Parent, arguments: impl IntoIterator<Item = OsString>) -> anyhow:
         .context("start its threads")?;
     let child = Child::new(config);
     let ended = runtime.block_on(child.live(parent, &host));
+    // A call that still runs is nobody's any more.
     runtime.shutdown_timeout(LEAVE_WITHIN);
+    ended.map(drop)?;
     drop(temporary);
-    ended
+    Ok(())
 }
 
 /// A terminal's Ctrl-C reaches this process too, and is the host's to act on: it ends its child in order.
@@ -140,15 +143,16 @@ impl Child {
         Self { config, calls: Calls::new(life.clone()), life }
     }
 
-    /// From the first signal to the last call.
-    async fn live(self, parent: Parent, host: &Host) -> anyhow::Result<()> {
+    /// From the first signal to the last call. The folder, if it was this process's, is returned: others may not have it
+    /// before everything is closed.
+    async fn live(self, parent: Parent, host: &Host) -> anyhow::Result<Option<Arc<DataFolder>>> {
         listen_to_signals(&self.life).context("listen to signals")?;
         super::outlive_file_limits().context("listen to signals")?;
         let door = Door::open(host).await?;
         let address = door.address().clone();
         let standing = tokio::select! {
             standing = self.stand(&address, Some(FOLDER_WITHIN), Kind::Child) => standing?,
-            () = self.life.ending() => return Ok(()),
+            () = self.life.ending() => return Ok(None),
         };
         // Nobody would ever connect where nobody has read where.
         shake_hands(&address).context("tell its host where it listens")?;
@@ -168,21 +172,27 @@ impl Child {
     }
 
     /// Until the end; what it had taken is safe then.
-    async fn serve(&self, mut standing: Standing, address: &Address) -> anyhow::Result<()> {
+    async fn serve(
+        &self,
+        mut standing: Standing,
+        address: &Address,
+    ) -> anyhow::Result<Option<Arc<DataFolder>>> {
         loop {
             let kind = match standing {
                 Standing::Owner(app) => {
                     self.life.ending().await;
                     app.withdraw_storage();
                     self.finish_calls().await;
+                    let folder = app.folder();
+                    self.calls.answered_by(Answering::Nobody);
                     app.finish().await;
-                    return Ok(());
+                    return Ok(Some(folder));
                 }
                 Standing::Guest(owner, kind) => tokio::select! {
                     () = owner.gone() => kind,
                     () = self.life.ending() => {
                         self.finish_calls().await;
-                        return Ok(());
+                        return Ok(None);
                     }
                 },
             };
@@ -190,7 +200,7 @@ impl Child {
             self.calls.answered_by(Answering::Nobody);
             let found = tokio::select! {
                 found = self.stand(address, None, kind) => found,
-                () = self.life.ending() => return Ok(()),
+                () = self.life.ending() => return Ok(None),
             };
             standing = found.inspect_err(|_error| self.life.end("it cannot go on"))?;
         }
