@@ -2,27 +2,30 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_stream::StreamExt as _;
-use tonic::Code;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use tracelodge::proto::jaeger::api_v2::{Process, Span};
+use tracelodge::proto::jaeger::api_v2::{KeyValue, Process, Span};
 use tracelodge::proto::jaeger::storage::v1::plugin_capabilities_client::PluginCapabilitiesClient;
 use tracelodge::proto::jaeger::storage::v1::span_reader_plugin_client::SpanReaderPluginClient;
 use tracelodge::proto::jaeger::storage::v1::span_writer_plugin_client::SpanWriterPluginClient;
+use tracelodge::proto::jaeger::storage::v1::streaming_span_writer_plugin_client::StreamingSpanWriterPluginClient;
 use tracelodge::proto::jaeger::storage::v1::{CapabilitiesRequest, GetTraceRequest, WriteSpanRequest};
 use tracelodge::proto::plugin::ConnInfo;
 use tracelodge::proto::plugin::grpc_broker_client::GrpcBrokerClient;
 use tracelodge::proto::plugin::grpc_stdio_client::GrpcStdioClient;
 
-use crate::harness::Server;
+use crate::harness::{PATIENCE, Server};
 use crate::plugin_host::{Folders, KILLS_AFTER, Plugin, log, signal, until};
 
 /// What the end of a host takes at most to be noticed and acted upon.
@@ -316,18 +319,42 @@ fn now(since: Duration) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() as i32 }
 }
 
+/// Waits until the trace has as many spans as these and checks that they are these: what is on disk is found a moment later.
+async fn keeps(door: &Channel, expected: &[u64]) {
+    let started = Instant::now();
+    let mut found = Vec::new();
+    while found.len() < expected.len() && started.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        found = match ids(door).await {
+            Err(status) if status.code() == Code::NotFound => Vec::new(),
+            ids => ids.unwrap(),
+        };
+    }
+    assert_eq!(found, expected);
+}
+
 /// The ids of the trace's spans, in order.
-async fn kept(door: &Channel) -> Vec<u64> {
+async fn ids(door: &Channel) -> Result<Vec<u64>, Status> {
     let question = GetTraceRequest { trace_id: TRACE, ..GetTraceRequest::default() };
-    let mut chunks =
-        SpanReaderPluginClient::new(door.clone()).get_trace(question).await.unwrap().into_inner();
+    let mut chunks = SpanReaderPluginClient::new(door.clone()).get_trace(question).await?.into_inner();
     let mut ids = Vec::new();
     while let Some(chunk) = chunks.next().await {
-        let spans = chunk.unwrap().spans;
+        let spans = chunk?.spans;
         ids.extend(spans.iter().map(|span| u64::from_be_bytes(span.span_id[..].try_into().unwrap())));
     }
     ids.sort_unstable();
-    ids
+    Ok(ids)
+}
+
+/// A channel's receiver as a stream.
+struct ReceiverStream<T>(tokio::sync::mpsc::Receiver<T>);
+
+impl<T> Stream for ReceiverStream<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(context)
+    }
 }
 
 #[tokio::test]
@@ -342,7 +369,65 @@ async fn what_was_taken_is_there_after_the_next_start() {
     // A host that does not wait.
     plugin.signal("-KILL");
     let plugin = Plugin::start(folders.command("")).await;
-    assert_eq!(kept(&plugin.door).await, (1..=50).collect::<Vec<_>>());
+    keeps(&plugin.door, &(1..=50).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn a_span_that_is_larger_than_servers_take_is_taken_from_a_host() {
+    let folders = Folders::new();
+    let plugin = Plugin::start(folders.command("")).await;
+    let text = Bytes::from(vec![b'x'; 12 << 20]);
+    let tag = KeyValue { key: Bytes::from_static(b"body"), v_str: text, ..KeyValue::default() };
+    let large = Span { tags: vec![tag], ..span(1) };
+    let mut writer = SpanWriterPluginClient::new(plugin.door.clone());
+    writer.write_span(WriteSpanRequest { span: Some(large) }).await.unwrap();
+    keeps(&plugin.door, &[1]).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_open_does_not_hold_up_the_end_and_keeps_what_came() {
+    let folders = Folders::new();
+    let mut plugin = Plugin::start(folders.command("")).await;
+    let (spans, stream) = tokio::sync::mpsc::channel(8);
+    let mut writer = StreamingSpanWriterPluginClient::new(plugin.door.clone());
+    let answer = tokio::spawn(async move { writer.write_span_stream(ReceiverStream(stream)).await });
+    for id in 1..=20 {
+        spans.send(WriteSpanRequest { span: Some(span(id)) }).await.unwrap();
+    }
+    keeps(&plugin.door, &(1..=20).collect::<Vec<_>>()).await;
+    let asked = Instant::now();
+    plugin.shut_down().await;
+    assert!(asked.elapsed() < Duration::from_millis(1_500), "{:?}", asked.elapsed());
+    let said = answer.await.unwrap().unwrap_err();
+    assert!(said.message().contains("20 spans of this stream are kept"), "{said}");
+    plugin.ends_within(KILLS_AFTER);
+    let plugin = Plugin::start(folders.command("")).await;
+    keeps(&plugin.door, &(1..=20).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_while_the_server_beside_it_is_started_anew() {
+    let folders = Folders::new();
+    let server = Server::start(&folders.data());
+    let plugin = Plugin::start(folders.command("")).await;
+    let stop = watch::Sender::new(false);
+    let writers: Vec<_> =
+        (1..5).map(|writer| write_on(&plugin.door, writer << 32..u64::MAX, &stop)).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(server.terminate().0, Some(0));
+    let server = Server::start(&folders.data());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.kill();
+    let _server = Server::start(&folders.data());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stop.send_replace(true);
+    let mut taken = Vec::new();
+    for writer in writers {
+        taken.extend(writer.await.unwrap());
+    }
+    taken.sort_unstable();
+    assert!(taken.len() > 50, "{} spans", taken.len());
+    keeps(&plugin.door, &taken).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -376,5 +461,5 @@ async fn nothing_is_lost_and_no_call_fails_while_the_folder_changes_hands() {
     }
     taken.sort_unstable();
     assert!(taken.len() > 50, "{} spans", taken.len());
-    assert_eq!(kept(&third.door).await, taken);
+    keeps(&third.door, &taken).await;
 }

@@ -26,6 +26,9 @@ pub(super) const DEFAULTS: &str = include_str!("../../../config/default.toml");
 /// it doubles, and as protobuf beside its JSON.
 const IN_FLIGHT_REQUESTS: usize = 3;
 
+/// What a Jaeger's span takes of it at most while it is read and written again, in its own lengths.
+const LARGEST_SPAN_COPIES: usize = 8;
+
 /// What settings in the environment begin with.
 const ENVIRONMENT_PREFIX: &str = "TRACELODGE_";
 
@@ -174,11 +177,15 @@ impl Config {
         Ok(config)
     }
 
-    /// The same without a port.
-    pub(super) fn without_doors(mut self) -> Self {
+    /// The same for a host's child: it opens no port, and its host sends spans of any size, and drops those that are
+    /// refused.
+    pub(super) fn for_a_child(mut self) -> Self {
         let jaegers = [&mut self.storage, &mut self.archive, &mut self.query];
         let others = [&mut self.otlp_grpc, &mut self.otlp_http, &mut self.ui, &mut self.admin];
         jaegers.into_iter().chain(others).for_each(|door| door.address = None);
+        self.receive.max_span_bytes = store::MAX_SPAN_BYTES;
+        self.receive.in_flight_bytes =
+            self.receive.in_flight_bytes.max(LARGEST_SPAN_COPIES * store::MAX_SPAN_BYTES);
         self
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn read(
             "use its settings: there is no home folder to keep data in: set data_dir in the file of settings, or \
              TRACELODGE_DATA_DIR in Jaeger's environment"
         ),
-        loaded => loaded.context("use its settings")?.without_doors(),
+        loaded => loaded.context("use its settings")?.for_a_child(),
     };
     let temporary = config.ephemeral.then(Temporary::make).transpose().context("make a temporary folder")?;
     if let Some(temporary) = &temporary {
