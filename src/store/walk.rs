@@ -149,7 +149,7 @@ impl Snapshot<'_> {
     fn places_of(&self, id: TraceId) -> Result<Vec<Place>, Error> {
         let hash = bloom::trace_hash(id);
         let mut places = Vec::new();
-        for block in [&self.store.archive.block].into_iter().chain(self.searched_blocks().iter().rev()) {
+        for block in self.store.archive.block().into_iter().chain(self.searched_blocks().iter().rev()) {
             let Some(view) = self.step_over_damage(self.view(block), block)? else { continue };
             for run in view.runs.iter().filter(|run| self.is_current(block, run)) {
                 places.extend(run.chunks_of(id, hash).map(|(number, _entry)| Place {
