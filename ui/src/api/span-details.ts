@@ -40,6 +40,7 @@ function readSpan(value: unknown, where: string): SpanDetail {
     duration: fields.number('duration'),
     service: fields.text('service'),
     traceState: fields.optionalText('traceState'),
+    warnings: fields.list('warnings', readText),
     attributes: readAttributes(fields),
     events: fields.list('events', readEvent),
     links: fields.list('links', readLink),

@@ -34,6 +34,8 @@ export interface SpanDetail {
   readonly duration: number;
   readonly service: string;
   readonly traceState: string;
+  /** What went wrong with the span on its way here. */
+  readonly warnings: readonly string[];
   readonly attributes: readonly Attribute[];
   readonly events: readonly SpanEvent[];
   readonly links: readonly SpanLink[];
@@ -47,9 +49,9 @@ export interface SpanDetail {
 }
 
 /** About how much memory a span takes: the characters of its texts. */
-export function weightOf({ attributes, events, links, resource, scope }: SpanDetail): number {
+export function weightOf({ warnings, attributes, events, links, resource, scope }: SpanDetail): number {
   const lists = [attributes, resource.attributes, scope.attributes, ...[...events, ...links].map((part) => part.attributes)];
-  let weight = 0;
+  let weight = warnings.reduce((sum, warning) => sum + warning.length, 0);
   for (const list of lists) for (const { key, value } of list) weight += key.length + value.length;
   return weight;
 }

@@ -159,6 +159,12 @@ function Loaded({ details, view, row }: LoadedProps) {
           <span>{span.status.message === '' ? `Status: ${span.status.code}` : span.status.message}</span>
         </p>
       )}
+      {span.warnings.map((warning, index) => (
+        <p key={index} class="status" data-code="warning">
+          <Icon name="warning" />
+          <span>{warning}</span>
+        </p>
+      ))}
       <div class="panel-filter">
         <Icon name="search" />
         <input
