@@ -78,7 +78,7 @@ fn query_reasons(report: &Report) -> Vec<String> {
             "the store does not take what is safe in the buffer: the newest spans are not shown".to_owned(),
         );
     }
-    let set_aside = report.query.status().set_aside;
+    let set_aside = report.query.status().set_aside + report.archived.status().set_aside;
     if set_aside > 0 {
         reasons.push(format!("{set_aside} damaged file(s) of the store were set aside in quarantine"));
     }

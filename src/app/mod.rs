@@ -273,14 +273,8 @@ impl App {
         let admin = admin.map(|address| shown(address).to_string());
         folder.introduce(page.as_deref(), admin.as_deref()).context("write who holds the data folder")?;
 
-        let clock = Arc::new(SystemClock);
-        let store = Arc::new(Store::open(&folder.join(""), &config.store, clock.now())?);
-        let buffers = forwarding::open_buffers(config, &folder, &clock)?;
-        let counts = Arc::new(DrainCounts::default());
-        let now: Arc<dyn Clock> = clock;
-        let drain = Drain::start(&buffers.traces, Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))?;
-        let upkeep = Upkeep::start(Arc::clone(&store), Arc::clone(&now), Arc::clone(&counts))
-            .context("start the store's upkeep")?;
+        let (now, counts): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Arc::new(DrainCounts::default()));
+        let (store, buffers, drain, upkeep) = open_store(config, &folder, &now, &counts)?;
         let (forwarding, forwarded) =
             Forwarding::start(config.upstream.as_ref(), &buffers, &folder, &doors.otlp_addresses()).await?;
         let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
@@ -307,13 +301,8 @@ impl App {
         });
         let storage_address = storage_address(&doors);
         let listed = doors.listed();
-        let about = About {
-            version: VERSION.to_owned(),
-            doors: listed
-                .iter()
-                .filter_map(|door| Some((door.name.to_owned(), shown(*door.addresses.first()?).to_string())))
-                .collect(),
-        };
+        let first = |door: &Listed| Some((door.name.to_owned(), shown(*door.addresses.first()?).to_string()));
+        let about = About { version: VERSION.to_owned(), doors: listed.iter().filter_map(first).collect() };
         let answers = Answers {
             query,
             clock: now,
@@ -420,6 +409,21 @@ impl App {
 fn storage_address(doors: &Doors) -> Option<Address> {
     let plain = doors.storage.as_ref().filter(|bound| !bound.is_encrypted())?;
     Some(Address::Tcp(shown(*plain.addresses().first()?)))
+}
+
+/// Where spans are kept, and those who carry them there and keep it in order.
+fn open_store(
+    config: &Config,
+    folder: &DataFolder,
+    clock: &Arc<dyn Clock>,
+    counts: &Arc<DrainCounts>,
+) -> anyhow::Result<(Arc<Store>, Buffers, Drain, Upkeep)> {
+    let store = Arc::new(Store::open(&folder.join(""), &config.store, clock.now())?);
+    let buffers = forwarding::open_buffers(config, folder, &Arc::new(SystemClock))?;
+    let drain = Drain::start(&buffers.traces, Arc::clone(&store), Arc::clone(clock), Arc::clone(counts))?;
+    let upkeep = Upkeep::start(Arc::clone(&store), Arc::clone(clock), Arc::clone(counts))
+        .context("start the store's upkeep")?;
+    Ok((store, buffers, drain, upkeep))
 }
 
 /// An address that a browser on this machine can be given.

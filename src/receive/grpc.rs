@@ -32,11 +32,10 @@ pub(super) fn is_call(headers: &HeaderMap) -> bool {
     MEDIA_TYPES.contains(&media_type(headers).as_str())
 }
 
-/// How the messages of a call are compressed, or the answer to a call that we cannot read.
-pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, Response<Body>> {
+/// How the messages of a call are compressed; an error says that we cannot read them.
+pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, String> {
     let name = header_text(headers, &GRPC_ENCODING);
-    Coding::from_name(name)
-        .ok_or_else(|| unimplemented(format!("grpc-encoding '{name}' is none of {}", Coding::NAMES)))
+    Coding::from_name(name).ok_or_else(|| format!("grpc-encoding '{name}' is none of {}", Coding::NAMES))
 }
 
 /// The one message of a call, inflated.

@@ -7,6 +7,7 @@ mod bad_input;
 mod crash;
 mod forward;
 mod forward_tls;
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 mod import;
 mod lifecycle;

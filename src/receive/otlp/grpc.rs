@@ -39,7 +39,7 @@ pub(super) async fn export(
     }
     let coding = match coding(&head.headers) {
         Ok(coding) => coding,
-        Err(answer) => return answer,
+        Err(why) => return unimplemented(why),
     };
     let sent = Sent { transport: Transport::Grpc, signal };
     match door.take(sent, message(&mut body, coding, &door), Ok).await {

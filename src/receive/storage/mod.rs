@@ -80,7 +80,7 @@ async fn write_span(State(writer): State<Arc<Writer>>, request: Request<Body>) -
     }
     let coding = match coding(&head.headers) {
         Ok(coding) => coding,
-        Err(answer) => return answer,
+        Err(why) => return unimplemented(why),
     };
     let _writing = writer.writes.read().await;
     let received = async {
@@ -111,7 +111,7 @@ async fn write_span_stream(State(writer): State<Arc<Writer>>, request: Request<B
     }
     let coding = match coding(&head.headers) {
         Ok(coding) => coding,
-        Err(answer) => return answer,
+        Err(why) => return unimplemented(why),
     };
     // A client that goes away takes its call along, but not what had come of it.
     match tokio::spawn(stream::write_all(writer, body, coding)).await {

@@ -4,6 +4,7 @@
 
 mod crash_images;
 mod disk;
+mod emptied;
 mod failures;
 mod life;
 mod once;
