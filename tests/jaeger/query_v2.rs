@@ -10,6 +10,7 @@ use tracelodge::proto::jaeger::api_v2::*;
 
 use crate::asked::{Asked, CART, LATER, all, at, failure, heavy};
 use crate::drawing::draw;
+use crate::writing;
 
 async fn door(asked: &Asked) -> QueryServiceClient<Channel> {
     QueryServiceClient::new(asked.door().await)
@@ -92,6 +93,46 @@ async fn a_trace_is_said_as_over_http_adjusted_or_raw() {
         1,
         "the server has its own"
     );
+}
+
+#[tokio::test]
+async fn what_came_in_jaegers_words_leaves_in_them() {
+    let asked = Asked::empty();
+    let tag = |key: &str, v_str: &'static [u8]| KeyValue {
+        key: key.to_owned().into(),
+        v_str: v_str.into(),
+        ..KeyValue::default()
+    };
+    let other = SpanRef {
+        trace_id: vec![9; 16].into(),
+        span_id: vec![9; 8].into(),
+        ref_type: SpanRefType::FollowsFrom.into(),
+    };
+    let sent = Span {
+        flags: 9,
+        references: vec![other],
+        tags: vec![tag("z", b"1"), tag("a", b"2"), tag("a", b"1")],
+        warnings: vec!["odd".into()],
+        ..writing::span(9, 1)
+    };
+    let odd = Span { tags: vec![tag("not text", b"\xff")], ..writing::span(9, 2) };
+    let mut writer = writing::writer(&asked.server.storage).await;
+    for span in [&sent, &odd] {
+        writer.write_span(writing::write(span.clone())).await.unwrap();
+    }
+    let id = u128::from_be_bytes(writing::trace_id(9).0);
+    asked.has(id, 2).await;
+    let mut door = door(&asked).await;
+    assert_eq!(spans(all(door.get_trace(by_id(id, true)).await).await), [sent, odd]);
+    let adjusted = spans(all(door.get_trace(by_id(id, false)).await).await);
+    let json = asked.client.get_json(asked.server.query(&format!("/api/traces/{id:x}"))).await;
+    for (span, expected) in adjusted.iter().zip(json["data"][0]["spans"].as_array().unwrap()) {
+        let mut expected = expected.clone();
+        expected.as_object_mut().unwrap().remove("processID");
+        assert_eq!(as_json(span), expected);
+    }
+    let keys: Vec<_> = adjusted[0].tags.iter().map(|tag| (&tag.key[..], &tag.v_str[..])).collect();
+    assert_eq!(keys, [(&b"a"[..], &b"1"[..]), (b"a", b"2"), (b"z", b"1")]);
 }
 
 #[tokio::test]
