@@ -32,7 +32,7 @@ async fn ask(lodge: &Lodge, method: &str, uri: &str, headers: &[(&str, &str)]) -
 #[tokio::test]
 async fn strangers_are_refused_before_anything_is_read() {
     let lodge = Lodge::furnished();
-    for uri in ["/", "/api/services", "/api/a1/status", "/nothing"] {
+    for uri in ["/", "/api/services", "/api/v3/services", "/api/a1/status", "/nothing"] {
         let answer = ask(&lodge, "GET", uri, &[("host", "evil.example:16686")]).await;
         assert_eq!(answer.status, 403, "{uri}");
         let expected = "this server is not asked by the name 'evil.example:16686': add it to the setting doors.allowed_hosts\n";

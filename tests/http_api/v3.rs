@@ -346,6 +346,16 @@ async fn what_was_not_understood_is_named_with_what_is_right() {
 }
 
 #[tokio::test]
+async fn a_kind_that_was_not_said_is_internal() {
+    let lodge = Lodge::holding(&[drawn(1, "shop | tick | unspecified | 0-1\nshop | tick | internal | 1-2")]);
+    let expected = json!({"operations": [{"name": "tick", "spanKind": "internal"}]});
+    for kind in ["", "&spanKind=internal", "&spanKind=unspecified"] {
+        let answer = lodge.get(&format!("/api/v3/operations?service=shop{kind}")).await;
+        assert_eq!(answer.json(), expected, "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn only_get_is_a_question() {
     let lodge = Lodge::furnished();
     for uri in ["/api/v3/services", "/api/v3/traces", "/api/v3/trace-summaries"] {
