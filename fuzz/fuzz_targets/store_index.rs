@@ -14,6 +14,7 @@ mod store {
     mod index;
     mod key;
     mod seal;
+    mod tag_filters;
 
     /// Bytes of a row before what is packed.
     const HEAD_BYTES: usize = 21;
@@ -39,8 +40,15 @@ mod store {
 
     pub(crate) fn read_as_filters(row: &[u8]) {
         let Ok(filters) = bloom::filters(row) else { return };
-        let filters: Vec<Vec<u8>> = filters.into_iter().map(<[u8]>::to_vec).collect();
-        assert_eq!(bloom::tags_row(&filters), row);
+        let with_length = |filter: &&[u8]| [&(filter.len() as u32).to_le_bytes()[..], filter].concat();
+        assert_eq!(filters.iter().flat_map(with_length).collect::<Vec<u8>>(), row);
+    }
+
+    pub(crate) fn read_as_tag_row(row: &[u8]) {
+        let Ok(read) = tag_filters::TagRow::read(row, 16) else { return };
+        assert!(read.may_hold(7, 16), "of what is not in it nothing is known");
+        let held = (0..16).filter(|chunk| read.may_hold(u64::from_le_bytes([7; 8]), *chunk)).count();
+        assert!(held == 0 || row[0] < 16 || row.len() > 32);
     }
 
     pub(crate) fn ask(filter: &[u8]) {
@@ -53,10 +61,11 @@ mod store {
 
 fuzz_target!(|input: &[u8]| {
     let Some((mode, bytes)) = input.split_first() else { return };
-    match mode % 4 {
+    match mode % 5 {
         0 => store::read_as_index_row(bytes),
         1 => store::read_as_unpacked_index_row(bytes),
         2 => store::read_as_filters(bytes),
-        _ => store::ask(bytes),
+        3 => store::ask(bytes),
+        _ => store::read_as_tag_row(bytes),
     }
 });

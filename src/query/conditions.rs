@@ -174,7 +174,7 @@ mod tests {
     use crate::otlp::arbitrary::{Shape, request, scrambled};
     use crate::otlp::{self, Fields, Value, write};
     use crate::store::bloom;
-    use crate::store::tags::{Tags, source_tags, tag_hash};
+    use crate::store::tags::{Tags, key_hash, source_tags, tag_hash};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
@@ -262,7 +262,7 @@ mod tests {
                 && let Some((key, value)) = plain_pair(pair)
             {
                 tags.fields(&body[fed..start]);
-                tags.attribute(key, value);
+                tags.attribute(key_hash(key), value);
                 fed = fields.offset();
             }
         }

@@ -12,11 +12,13 @@
 //! A hash sets and asks one bit in each word of one block, so a question touches one line of memory. Sixteen bits an
 //! item let one hash in about seven hundred pass that was not put in, twelve one in about two hundred.
 //!
-//! The row of a run's filters in `jaeger.spans.SearchableTags` has one for each chunk, in the chunks' order:
+//! A run's row in `jaeger.spans.SearchableTags`, as it was once written, has one for each chunk, in the chunks' order:
 //!
 //! ```text
 //! row = (length u32 LE ‖ filter)*        length in bytes
 //! ```
+//!
+//! What is written now says `tag_filters`.
 //!
 //! Source: Apache Parquet, "Parquet Bloom Filter".
 
@@ -34,7 +36,7 @@ pub(super) const TRACE_BITS: u32 = 12;
 /// The longest filter, 16 MiB; more items than it has room for only let more pass.
 const MAX_BLOCKS: usize = 1 << 19;
 
-const BLOCK_BYTES: usize = 32;
+pub(super) const BLOCK_BYTES: usize = 32;
 
 const SALTS: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
@@ -46,17 +48,24 @@ pub(super) fn trace_hash(id: TraceId) -> u64 {
 
 /// The filter that holds these hashes.
 pub(crate) fn build(hashes: impl ExactSizeIterator<Item = u64>, bits_per_item: u32) -> Vec<u8> {
-    let bits = hashes.len().saturating_mul(bits_per_item as usize);
-    let mut filter = vec![0; bits.div_ceil(8 * BLOCK_BYTES).min(MAX_BLOCKS) * BLOCK_BYTES];
-    let (blocks, _) = filter.as_chunks_mut::<BLOCK_BYTES>();
-    for hash in hashes {
-        let place = place(hash, blocks.len());
-        let (words, _) = blocks[place].as_chunks_mut::<4>();
-        for (word, salt) in words.iter_mut().zip(SALTS) {
-            *word = (u32::from_le_bytes(*word) | bit(hash, salt)).to_le_bytes();
-        }
-    }
+    let mut filter = vec![0; blocks_for(hashes.len(), bits_per_item).min(MAX_BLOCKS) * BLOCK_BYTES];
+    hashes.for_each(|hash| put(&mut filter, hash));
     filter
+}
+
+/// How many blocks so many items take.
+pub(super) fn blocks_for(items: usize, bits_per_item: u32) -> usize {
+    items.saturating_mul(bits_per_item as usize).div_ceil(8 * BLOCK_BYTES)
+}
+
+/// Puts a hash into a filter of one block or more.
+#[inline]
+pub(super) fn put(filter: &mut [u8], hash: u64) {
+    let (blocks, _) = filter.as_chunks_mut::<BLOCK_BYTES>();
+    let (words, _) = blocks[place(hash, blocks.len())].as_chunks_mut::<4>();
+    for (word, salt) in words.iter_mut().zip(SALTS) {
+        *word = (u32::from_le_bytes(*word) | bit(hash, salt)).to_le_bytes();
+    }
 }
 
 /// Whether a hash may be held: false only when it is not. True of bytes that are no filter.
@@ -70,26 +79,17 @@ pub(crate) fn may_hold(filter: &[u8], hash: u64) -> bool {
 }
 
 /// Less than `blocks`, whatever the hash.
-fn place(hash: u64, blocks: usize) -> usize {
+#[inline]
+pub(super) fn place(hash: u64, blocks: usize) -> usize {
     ((u128::from(hash >> 32) * blocks as u128) >> 32) as usize
 }
 
+#[inline]
 fn bit(hash: u64, salt: u32) -> u32 {
     1 << ((hash as u32).wrapping_mul(salt) >> 27)
 }
 
-/// The row of a run's filters, one for each chunk.
-pub(super) fn tags_row(filters: &[Vec<u8>]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(filters.iter().map(|filter| 4 + filter.len()).sum());
-    for filter in filters {
-        let length = u32::try_from(filter.len()).expect("a filter has at most 16 MiB");
-        row.extend_from_slice(&length.to_le_bytes());
-        row.extend_from_slice(filter);
-    }
-    row
-}
-
-/// The filters of a run's row.
+/// The filters of a run's row as it was once written.
 pub(super) fn filters(row: &[u8]) -> Result<Vec<&[u8]>, Damaged> {
     let mut cut = Cut(row);
     let mut filters = Vec::new();
@@ -147,6 +147,12 @@ mod tests {
         }
         assert_eq!(filter, expected);
         assert_eq!(trace_hash(TraceId([1; 16])), xxh3_64(&[1; 16]));
+    }
+
+    /// As rows of chunks' filters were written.
+    fn tags_row(filters: &[Vec<u8>]) -> Vec<u8> {
+        let with_length = |filter: &Vec<u8>| [&(filter.len() as u32).to_le_bytes()[..], filter].concat();
+        filters.iter().flat_map(with_length).collect()
     }
 
     #[test]

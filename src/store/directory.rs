@@ -6,7 +6,8 @@
 //! version u8 = 1
 //! spans u32 ‖ traces u32 ‖ earliest StartTime u64 ‖ latest StartTime u64 ‖ ExpireTime u64 (ns) ‖ raw bytes u64
 //! chunks u32, then of each: TraceID 16 ‖ SpanID 8 of the first ‖ spans u32 ‖ bytes u32 ‖ earliest u64 ‖ latest u64
-//! filter of the TraceIDs, to the end
+//! filter of the TraceIDs, a multiple of 32 bytes
+//! rows of `jaeger.spans.SearchableTags` u32, to the end; absent where there is a filter for each chunk instead
 //! ```
 
 use std::ops::{Range, RangeInclusive};
@@ -40,6 +41,8 @@ pub(super) struct Run {
     pub(super) chunks: Vec<ChunkEntry>,
     /// Of the TraceIDs.
     pub(super) filter: Vec<u8>,
+    /// How many rows the filters of its tags are; 0 when they are one of the kind that was once written.
+    pub(super) tag_rows: u16,
 }
 
 /// Where a chunk stands and what it covers.
@@ -69,6 +72,7 @@ impl Run {
             raw_bytes: 0,
             chunks: Vec::new(),
             filter: Vec::new(),
+            tag_rows: 0,
         }
     }
 
@@ -106,7 +110,7 @@ impl Run {
 
     pub(super) fn to_value(&self, key: &[u8]) -> Vec<u8> {
         let mut value =
-            Vec::with_capacity(HEAD_BYTES + self.chunks.len() * CHUNK_BYTES + self.filter.len() + 4);
+            Vec::with_capacity(HEAD_BYTES + self.chunks.len() * CHUNK_BYTES + self.filter.len() + 8);
         value.push(VERSION);
         value.extend_from_slice(&self.spans.to_le_bytes());
         value.extend_from_slice(&self.traces.to_le_bytes());
@@ -124,6 +128,9 @@ impl Run {
             value.extend_from_slice(&chunk.starts.end().nanos().to_le_bytes());
         }
         value.extend_from_slice(&self.filter);
+        if self.tag_rows > 0 {
+            value.extend_from_slice(&u32::from(self.tag_rows).to_le_bytes());
+        }
         seal(key, value)
     }
 
@@ -149,7 +156,11 @@ impl Run {
             chunks.push(ChunkEntry { first, first_ordinal, spans, bytes, starts });
             first_ordinal = first_ordinal.checked_add(spans)?;
         }
-        let filter = cut.0.to_vec();
+        let (filter, tag_rows) = cut.0.split_at(cut.0.len() - cut.0.len() % bloom::BLOCK_BYTES);
+        let tag_rows = match Cut(tag_rows) {
+            Cut([]) => 0,
+            mut cut => u16::try_from(cut.u32().filter(|_| tag_rows.len() == 4)?).ok()?,
+        };
         (first_ordinal == spans).then_some(Self {
             id,
             spans,
@@ -158,7 +169,27 @@ impl Run {
             expire_time,
             raw_bytes,
             chunks,
-            filter,
+            filter: filter.to_vec(),
+            tag_rows,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_says_how_many_rows_its_tags_have_or_nothing_of_them() {
+        let key = 7u32.to_be_bytes();
+        let filter = bloom::build([1, 2, 3].into_iter(), bloom::TRACE_BITS);
+        for tag_rows in [0, 1, 513] {
+            for filter in [&filter[..], &[]] {
+                let run = Run { tag_rows, filter: filter.to_vec(), ..Run::empty(7, Timestamp(1)) };
+                assert_eq!(Run::read(&key, &run.to_value(&key)), Ok(run));
+            }
+        }
+        let value = Run { filter: vec![0; 33], ..Run::empty(7, Timestamp(1)) }.to_value(&key);
+        assert_eq!(Run::read(&key, &value), Err(Damaged));
     }
 }

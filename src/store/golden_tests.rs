@@ -143,12 +143,16 @@ fn answers(store: &Store) -> String {
 
 /// The spans that a search with a service and a pair they all have comes upon.
 fn searched(snapshot: &Snapshot<'_>, service: &str) -> usize {
+    searched_by(snapshot, service, ("otel.scope.version", if service == "cart" { "1.2" } else { "" }))
+}
+
+fn searched_by(snapshot: &Snapshot<'_>, service: &str, (key, value): (&str, &str)) -> usize {
     let filter = Filter {
         service: Some(service.to_owned()),
         operation: None,
         kind: None,
         status: None,
-        tags: vec![vec![tag_hash("otel.scope.version", if service == "cart" { "1.2" } else { "" })]],
+        tags: vec![vec![tag_hash(key, value)]],
         starts: Timestamp::ZERO..=Timestamp::MAX,
         durations: Duration::ZERO..=Duration::MAX,
     };
@@ -204,9 +208,15 @@ fn golden_files_of_format_2_are_read() {
     }
     let folder = unpack();
     assert_eq!(files(&folder).len(), 3);
+    for file in files(&folder) {
+        let tally = verify(&folder.path().join(&file), &mut |_| ()).unwrap();
+        assert!(tally.rows > 0 && tally.damages == 0, "{}: {tally:?}", file.display());
+    }
     let store = Store::open(folder.path(), &settings(), BASE).unwrap();
     let expected = fs::read_to_string(golden().join("answers.txt")).unwrap();
     assert_eq!(answers(&store), expected);
+    assert_eq!(searched_by(&store.snapshot().unwrap(), "shop", ("http.status_code", "500")), 1);
+    assert_eq!(searched_by(&store.snapshot().unwrap(), "shop", ("http.status_code", "501")), 0);
     // They are gone on with: the parent comes late, and is the one that was waited for; a retry is known.
     let cursor = Cursor { buffer: BUFFER, signal: 1, sequence: 7 };
     let parent = trace(4, "ask | send | producer | 7200000-7200001 | #77");

@@ -118,17 +118,23 @@ struct Written {
 }
 
 impl IndexBuilder {
-    /// Takes one more span. Each has a higher ordinal than the one before; there are at most [`MAX_SPANS`].
-    pub(super) fn add(&mut self, ordinal: u32, class: Class<'_>, start: Timestamp, duration: Duration) {
+    /// The number of a class, of which at least one span is to be added.
+    pub(super) fn class(&mut self, class: Class<'_>) -> u32 {
+        self.outcomes |= 1 << outcome(class.kind, class.status);
+        self.classes.number(class)
+    }
+
+    /// Takes one more span, of a class by its number. Each has a higher ordinal than the one before; there are at most
+    /// [`MAX_SPANS`].
+    pub(super) fn add(&mut self, ordinal: u32, class: u32, start: Timestamp, duration: Duration) {
         debug_assert!(ordinal >= self.next_ordinal && self.spans.len() < MAX_SPANS, "{ordinal}");
         let gap = ordinal.wrapping_sub(self.next_ordinal);
         let duration = duration_code(duration);
         self.next_ordinal = ordinal.wrapping_add(1);
         self.earliest = Some(self.earliest.map_or(start, |earliest| earliest.min(start)));
         self.latest = self.latest.max(start);
-        self.outcomes |= 1 << outcome(class.kind, class.status);
         self.longest = self.longest.max(duration);
-        self.spans.push(Written { start, gap, class: self.classes.number(class), duration });
+        self.spans.push(Written { start, gap, class, duration });
     }
 
     /// When the span that started last did so.
@@ -470,7 +476,8 @@ mod tests {
     fn row(given: &[Given]) -> (Vec<u8>, Timestamp) {
         let mut builder = IndexBuilder::default();
         for (ordinal, name, kind, status, start, duration) in given {
-            builder.add(*ordinal, class(name, *kind, *status), *start, *duration);
+            let class = builder.class(class(name, *kind, *status));
+            builder.add(*ordinal, class, *start, *duration);
         }
         let latest = builder.max_start();
         (builder.finish(), latest)
@@ -585,10 +592,14 @@ mod tests {
         let most = (MAX_NAMES_BYTES / (NAMELESS_BYTES + 1_000)) as u32 + 2;
         for ordinal in 0..most {
             let name = format!("{ordinal:01000}");
-            builder.add(ordinal, class(&name, 2, u64::from(ordinal % 2)), Timestamp(7), Duration::ZERO);
+            let class = builder.class(class(&name, 2, u64::from(ordinal % 2)));
+            builder.add(ordinal, class, Timestamp(7), Duration::ZERO);
         }
-        builder.add(most, class("0".repeat(1_000).as_str(), 2, 0), Timestamp(7), Duration::ZERO);
-        builder.add(most + 1, class("0".repeat(2_000).as_str(), 3, 2), Timestamp(7), Duration::ZERO);
+        let last = [("0".repeat(1_000), 2, 0), ("0".repeat(2_000), 3, 2)];
+        for (ordinal, (name, kind, status)) in (most..).zip(last) {
+            let class = builder.class(class(&name, kind, status));
+            builder.add(ordinal, class, Timestamp(7), Duration::ZERO);
+        }
         let read = read(&builder.finish()).unwrap();
         let name = |ordinal: u32| {
             let class = read.spans[ordinal as usize].class;

@@ -11,7 +11,6 @@ use crate::store::block::{Block, View};
 use crate::store::calls::KnownSpan;
 use crate::store::chunk::Item;
 use crate::store::directory::Run;
-use crate::store::sources::SourceNotes;
 use crate::store::{Error, Snapshot, Store, bloom};
 
 /// The newest runs that are looked through; what comes later than that counts as new. Merged runs count as one: these
@@ -35,8 +34,8 @@ struct Remembered {
 }
 
 /// The spans of a run.
-#[derive(Debug)]
-struct RunSpans {
+#[derive(Debug, Default)]
+pub(super) struct RunSpans {
     /// Each trace with where its spans begin.
     traces: Vec<(TraceId, u32)>,
     spans: Vec<Short>,
@@ -54,6 +53,24 @@ struct Short {
 }
 
 impl RunSpans {
+    /// Adds spans behind which no trace comes that came before, each with the number of its service.
+    pub(super) fn add(&mut self, items: &[Item<'_>], services: &[u32]) {
+        for (item, service) in items.iter().zip(services) {
+            let (span, service) = (item.span, *service);
+            if self.traces.last().is_none_or(|(id, _)| *id != span.trace_id) {
+                self.traces.push((span.trace_id, self.spans.len() as u32));
+            }
+            let (span_id, content_hash, start, kind) =
+                (span.span_id, span.content_hash, span.start, span.kind);
+            self.spans.push(Short { span_id, content_hash, start, service, kind });
+        }
+    }
+
+    /// The services by the numbers that were given with the spans.
+    pub(super) fn set_services(&mut self, services: Vec<Arc<str>>) {
+        self.services = services;
+    }
+
     fn of(&self, trace_id: TraceId) -> impl Iterator<Item = KnownSpan> {
         let spans = match self.traces.binary_search_by_key(&trace_id, |(id, _)| *id) {
             Ok(place) => {
@@ -101,37 +118,11 @@ impl Asked {
 pub(super) type Earlier = HashMap<TraceId, Vec<KnownSpan>>;
 
 impl Known {
-    /// Remembers a run that was just written: its items, sorted.
-    pub(super) fn remember(
-        &mut self,
-        run: (u64, u32),
-        items: &[Item<'_>],
-        notes: &HashMap<u32, SourceNotes>,
-    ) {
-        let mut known =
-            RunSpans { traces: Vec::new(), spans: Vec::with_capacity(items.len()), services: Vec::new() };
-        let mut places = HashMap::new();
-        let mut last = None;
-        for item in items {
-            let span = item.span;
-            if known.traces.last().is_none_or(|(id, _)| *id != span.trace_id) {
-                known.traces.push((span.trace_id, known.spans.len() as u32));
-            }
-            let service = match last {
-                Some((source, service)) if source == item.source => service,
-                _ => *places.entry(item.source).or_insert_with(|| {
-                    known.services.push(Arc::clone(&notes[&item.source].service));
-                    known.services.len() as u32 - 1
-                }),
-            };
-            last = Some((item.source, service));
-            let (span_id, content_hash, start, kind) =
-                (span.span_id, span.content_hash, span.start, span.kind);
-            known.spans.push(Short { span_id, content_hash, start, service, kind });
-        }
-        let mut hashes: Vec<u32> = known.traces.iter().map(|(id, _)| upper(bloom::trace_hash(*id))).collect();
+    /// Remembers a run that was just written: the hashes of its traces, and its spans.
+    pub(super) fn remember(&mut self, run: (u64, u32), hashes: &[u64], spans: RunSpans) {
+        let mut hashes: Vec<u32> = hashes.iter().map(|hash| upper(*hash)).collect();
         hashes.sort_unstable();
-        self.runs.push_front(Remembered { run, hashes, spans: Some(known) });
+        self.runs.push_front(Remembered { run, hashes, spans: Some(spans) });
         self.trim();
     }
 

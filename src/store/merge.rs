@@ -2,7 +2,7 @@
 //!
 //! Reading and packing happen beside the writer; only the commit takes its turn with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{Span, Timestamp};
@@ -12,7 +12,7 @@ use crate::store::directory::Run;
 use crate::store::pack::{self, Packer, Seen};
 use crate::store::schema::{RESOURCES, index_key};
 use crate::store::seal::Damaged;
-use crate::store::sources::{self, SourceNotes};
+use crate::store::sources::{self, Notes, SourceNotes};
 use crate::store::{Error, Store, shortened};
 
 /// What merging did.
@@ -172,8 +172,8 @@ impl Store {
         Ok(Merged { runs: read.len(), spans: before, duplicates })
     }
 
-    fn notes(&self, view: &View, read: &[Read]) -> Result<HashMap<u32, SourceNotes>, Error> {
-        let mut notes = HashMap::new();
+    fn notes(&self, view: &View, read: &[Read]) -> Result<Notes, Error> {
+        let mut notes = Notes::default();
         view.reading.read(|transaction| {
             let table = transaction.open_table(RESOURCES)?;
             for (_, source) in read.iter().flat_map(|read| &read.spans) {

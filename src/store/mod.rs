@@ -13,7 +13,7 @@
 //! sealed blocks 24 MiB, of the newest runs about 10 MiB, and what one batch takes.
 //!
 //! One commit is one *run*: its spans sorted by trace, in *chunks* of about two thousand, with one row of
-//! `ServiceNameIndex` for each service and one of `SearchableTags`. Small runs are merged beside the writer
+//! `ServiceNameIndex` for each service and some of `SearchableTags`. Small runs are merged beside the writer
 //! ([`Store::merge`]). Runs stand in *blocks*, one file each; `schema` lists the tables, docs/formats.md draws the bytes.
 //! The first format, one row for each span, is in [`literal`].
 //!
@@ -39,6 +39,7 @@ mod error;
 #[cfg(test)]
 mod failure_tests;
 mod files;
+mod fold;
 #[cfg(test)]
 mod golden_tests;
 mod histogram;
@@ -62,6 +63,7 @@ mod seal;
 mod sizes;
 mod snapshot;
 mod sources;
+mod tag_filters;
 pub(crate) mod tags;
 #[cfg(test)]
 mod tests;

@@ -7,21 +7,17 @@ use std::sync::Arc;
 use redb::WriteTransaction;
 
 use crate::model::{SpanKind, Timestamp, TraceId};
+use crate::store::calls::Numbers;
 use crate::store::chunk::{Encoder, Item, MAX_BODY_BYTES};
 use crate::store::directory::{ChunkEntry, Run};
 use crate::store::index::{Class, IndexBuilder};
+use crate::store::known::RunSpans;
 use crate::store::schema::{RUNS, SEARCHABLE_TAGS, SERVICE_NAME_INDEX, SPANS, chunk_key, index_key};
 use crate::store::sizes::Sizes;
-use crate::store::sources::SourceNotes;
+use crate::store::sources::Notes;
+use crate::store::tag_filters::TagFilters;
 use crate::store::tags::Tags;
-use crate::store::{Error, bloom, parts, shortened};
-
-/// Bytes of the filters of a run. Each chunk has one with all pairs of its sources: those of a few sources with a
-/// great many pairs, told again in each of thousands of chunks, would be longer than all spans and than any row may be.
-const MAX_FILTER_BYTES: usize = 8 << 20;
-
-/// The one byte of a filter that there was no room for: no filter is so short, so anything may be held.
-const MAY_HOLD_ALL: u8 = 0xff;
+use crate::store::{Error, bloom, parts, shortened, tag_filters};
 
 /// A run that is ready to be written.
 #[derive(Debug)]
@@ -29,9 +25,12 @@ pub(super) struct Packed {
     pub(super) run: Run,
     chunks: Vec<Vec<u8>>,
     index: Vec<IndexRow>,
-    tags: Vec<u8>,
+    tags: Vec<Vec<u8>>,
     /// Service, operation and kind of its spans.
     pub(super) names: Vec<(Arc<str>, String, SpanKind)>,
+    /// Hashes of its traces, and its spans, to be remembered.
+    pub(super) traces: Vec<u64>,
+    pub(super) spans: RunSpans,
 }
 
 /// A service's row of the index.
@@ -48,11 +47,12 @@ pub(super) struct Packer {
     sizes: Sizes,
     encoder: Encoder,
     tags: Tags,
+    filters: TagFilters,
 }
 
 impl Packer {
     pub(super) fn new(sizes: Sizes) -> Self {
-        Self { sizes, encoder: Encoder::new(), tags: Tags::default() }
+        Self { sizes, encoder: Encoder::new(), tags: Tags::default(), filters: TagFilters::default() }
     }
 
     /// The items of each run that is to be packed of so many.
@@ -80,54 +80,77 @@ impl Packer {
         &mut self,
         id: u32,
         items: &[Item<'_>],
-        notes: &HashMap<u32, SourceNotes>,
+        notes: &Notes,
         expire_time: Timestamp,
         seen: &mut Seen,
         mut packed: impl FnMut(usize, &Seen),
     ) -> Result<Packed, Error> {
         let mut run = RunBuilder { run: Run::empty(id, expire_time), hashes: Vec::new(), last: None };
-        let (mut chunks, mut filters, mut services) = (Vec::new(), Filters::default(), Services::default());
+        let (mut chunks, mut services) = (Vec::new(), Services::default());
+        let (mut known, mut source_tags) = (RunSpans::default(), SourceTags::default());
+        self.filters.clear();
         for piece in cut(items, &self.sizes) {
             let spans = &items[piece.clone()];
             self.tags.clear();
             let blob = self.encoder.encode(spans, &mut self.tags)?;
-            services.add(piece.start as u32, spans, seen.add(&self.encoder), notes);
-            self.add_sources(spans, notes);
-            filters.add(self.tags.finish());
+            seen.add(&self.encoder);
+            services.find(spans, notes);
+            services.add(piece.start as u32, spans, &self.encoder, &seen.operations);
+            known.add(spans, &services.places);
+            self.filters.add([self.tags.finish(), source_tags.find(&self.encoder, notes)]);
             run.add(piece.start as u32, spans, blob.len());
             chunks.push(blob);
             packed(piece.end, seen);
         }
         run.run.raw_bytes += services.bytes_of_sources(notes);
+        known.set_services(services.names());
         let (index, names) = services.finish();
-        Ok(Packed { run: run.finish(), chunks, index, tags: bloom::tags_row(&filters.all), names })
-    }
-
-    fn add_sources(&mut self, spans: &[Item<'_>], notes: &HashMap<u32, SourceNotes>) {
-        let mut sources: Vec<u32> = spans.iter().map(|item| item.source).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        for source in sources {
-            self.tags.source(&notes[&source].tags);
-        }
+        let tags = self.filters.rows();
+        run.run.tag_rows = tags.len() as u16;
+        let (run, traces) = run.finish();
+        Ok(Packed { run, chunks, index, tags, names, traces, spans: known })
     }
 }
 
-/// The filters of a run's chunks in the making.
+/// What the sources of a run's chunks bring. Many sources bring the same: each pair has a number, so that it is told once
+/// for each chunk without being looked for.
 #[derive(Default)]
-struct Filters {
-    all: Vec<Vec<u8>>,
-    bytes: usize,
+struct SourceTags {
+    numbers: HashMap<u64, u32, Numbers>,
+    /// Of each pair, and the chunk that it was told for last.
+    hashes: Vec<(u64, u32)>,
+    /// The numbers of each source's pairs.
+    of_source: HashMap<u32, Vec<u32>, Numbers>,
+    /// Those of the present chunk, and its number.
+    tags: Vec<u64>,
+    chunk: u32,
 }
 
-impl Filters {
-    fn add(&mut self, hashes: &[u64]) {
-        let mut filter = vec![MAY_HOLD_ALL];
-        if self.bytes + hashes.len() * bloom::TAG_BITS as usize / 8 <= MAX_FILTER_BYTES {
-            filter = bloom::build(hashes.iter().copied(), bloom::TAG_BITS);
-            self.bytes += filter.len();
+impl SourceTags {
+    /// For the chunk that was encoded last.
+    fn find(&mut self, encoder: &Encoder, notes: &Notes) -> &[u64] {
+        let Self { numbers, hashes, of_source, tags, chunk } = self;
+        *chunk += 1;
+        tags.clear();
+        for source in encoder.sources() {
+            let of_source = of_source.entry(source).or_insert_with(|| {
+                let number = |tag: &u64| {
+                    *numbers.entry(*tag).or_insert_with(|| {
+                        hashes.push((*tag, 0));
+                        hashes.len() as u32 - 1
+                    })
+                };
+                notes[&source].tags.iter().map(number).collect()
+            });
+            for number in &*of_source {
+                let (hash, told) = &mut hashes[*number as usize];
+                if *told != *chunk {
+                    *told = *chunk;
+                    tags.push(*hash);
+                }
+            }
         }
-        self.all.push(filter);
+        tags
     }
 }
 
@@ -162,10 +185,10 @@ impl RunBuilder {
         });
     }
 
-    fn finish(mut self) -> Run {
+    fn finish(mut self) -> (Run, Vec<u64>) {
         self.run.traces = self.hashes.len() as u32;
-        self.run.filter = bloom::build(self.hashes.into_iter(), bloom::TRACE_BITS);
-        self.run
+        self.run.filter = bloom::build(self.hashes.iter().copied(), bloom::TRACE_BITS);
+        (self.run, self.hashes)
     }
 }
 
@@ -235,14 +258,13 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Adds what is seen in the chunk that was encoded last; returns all names, and what was added of the spans.
-    fn add(&mut self, encoder: &Encoder) -> (&[String], &[(u32, bool)]) {
+    /// Adds what is seen in the chunk that was encoded last.
+    fn add(&mut self, encoder: &Encoder) {
         let operation = |name| shortened(&String::from_utf8_lossy(name)).into_owned();
-        let (first, before) = (self.operations.len() as u32, self.spans.len());
-        self.operations.extend(encoder.class_names().map(operation));
-        let seen = encoder.classes().iter().map(|(class, tells_of_calls)| (first + class, *tells_of_calls));
+        let first = self.operations.len() as u32;
+        self.operations.extend(encoder.names().map(operation));
+        let seen = encoder.classes().iter().map(|class| (first + class.name, class.tells_of_calls));
         self.spans.extend(seen);
-        (&self.operations, &self.spans[before..])
     }
 }
 
@@ -250,45 +272,63 @@ impl Seen {
 #[derive(Default)]
 struct Services {
     rows: Vec<(Arc<str>, IndexBuilder)>,
-    by_name: HashMap<Arc<str>, usize>,
-    by_source: HashMap<u32, usize>,
+    by_name: HashMap<Arc<str>, u32>,
+    by_source: HashMap<u32, u32, Numbers>,
+    /// Of each span of the present chunk, which row it goes to.
+    places: Vec<u32>,
+    /// Of each class of the present chunk, the row that a span of it went to last, and its number there.
+    classes: Vec<Option<(u32, u32)>>,
 }
 
 impl Services {
-    /// The spans of a chunk, and what was seen in them.
-    fn add(
-        &mut self,
-        first_ordinal: u32,
-        spans: &[Item<'_>],
-        (operations, seen): (&[String], &[(u32, bool)]),
-        notes: &HashMap<u32, SourceNotes>,
-    ) {
-        let mut last = None;
-        for ((ordinal, item), (operation, _)) in (first_ordinal..).zip(spans).zip(seen) {
-            let place = match last {
-                Some((source, place)) if source == item.source => place,
-                _ => self.place_of(item.source, notes),
-            };
-            last = Some((item.source, place));
-            let (span, operation) = (item.span, &operations[*operation as usize]);
-            let class = Class { operation, kind: span.kind, status: span.status };
-            self.rows[place].1.add(ordinal, class, span.start, span.duration());
+    /// Which rows the spans of a chunk go to.
+    fn find(&mut self, spans: &[Item<'_>], notes: &Notes) {
+        self.places.clear();
+        for item in spans {
+            let place = self.place_of(item.source, notes);
+            self.places.push(place);
         }
     }
 
-    fn place_of(&mut self, source: u32, notes: &HashMap<u32, SourceNotes>) -> usize {
+    /// Adds the spans of the chunk that was encoded last; `operations` are all names, its own the last.
+    fn add(&mut self, first_ordinal: u32, spans: &[Item<'_>], encoder: &Encoder, operations: &[String]) {
+        let operations = &operations[operations.len() - encoder.names().len()..];
+        self.classes.clear();
+        self.classes.resize(encoder.count_of_classes(), None);
+        let seen = encoder.classes().iter().zip(&self.places);
+        for ((ordinal, item), (class, place)) in (first_ordinal..).zip(spans).zip(seen) {
+            let (span, row) = (item.span, &mut self.rows[*place as usize].1);
+            let known = &mut self.classes[class.class as usize];
+            let number = match *known {
+                Some((last, number)) if last == *place => number,
+                _ => {
+                    let operation = &operations[class.name as usize][..];
+                    row.class(Class { operation, kind: span.kind, status: span.status })
+                }
+            };
+            *known = Some((*place, number));
+            row.add(ordinal, number, span.start, span.duration());
+        }
+    }
+
+    /// The services of the rows.
+    fn names(&self) -> Vec<Arc<str>> {
+        self.rows.iter().map(|(service, _)| Arc::clone(service)).collect()
+    }
+
+    fn place_of(&mut self, source: u32, notes: &Notes) -> u32 {
         let (rows, by_name) = (&mut self.rows, &mut self.by_name);
         *self.by_source.entry(source).or_insert_with(|| {
             let service = &notes[&source].service;
             *by_name.entry(Arc::clone(service)).or_insert_with(|| {
                 rows.push((Arc::clone(service), IndexBuilder::default()));
-                rows.len() - 1
+                rows.len() as u32 - 1
             })
         })
     }
 
     /// Each source is read once when the run is, and kept as long as its spans are.
-    fn bytes_of_sources(&self, notes: &HashMap<u32, SourceNotes>) -> u64 {
+    fn bytes_of_sources(&self, notes: &Notes) -> u64 {
         self.by_source.keys().map(|source| notes[source].bytes as u64).sum()
     }
 
@@ -319,8 +359,10 @@ impl Packed {
             let key = index_key(&row.service, row.latest.nanos(), run);
             written += parts::write(&mut index, &key, &row.blob)?;
         }
-        written +=
-            parts::write(&mut transaction.open_table(SEARCHABLE_TAGS)?, &run.to_be_bytes(), &self.tags)?;
+        let mut tags = transaction.open_table(SEARCHABLE_TAGS)?;
+        for (number, row) in (0..).zip(&self.tags) {
+            written += parts::write_one(&mut tags, &tag_filters::row_key(run, number), row)?;
+        }
         let key = run.to_be_bytes();
         let value = self.run.to_value(&key);
         transaction.open_table(RUNS)?.insert(&key[..], &value[..])?;
@@ -339,7 +381,7 @@ pub(super) fn remove(transaction: &WriteTransaction, run: &Run, index_keys: &[Ve
         parts::remove(&mut index, key)?;
     }
     let key = run.id.to_be_bytes();
-    parts::remove(&mut transaction.open_table(SEARCHABLE_TAGS)?, &key)?;
+    parts::remove_all(&mut transaction.open_table(SEARCHABLE_TAGS)?, &key)?;
     transaction.open_table(RUNS)?.remove(&key[..])?;
     Ok(())
 }

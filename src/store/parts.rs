@@ -45,11 +45,23 @@ pub(super) fn write(table: &mut WriteTable<'_>, key: &[u8], blob: &[u8]) -> Resu
     }
 }
 
+/// Writes a blob as one part, however long: one that leaves hardly anything of its pages empty.
+pub(super) fn write_one(table: &mut WriteTable<'_>, key: &[u8], blob: &[u8]) -> Result<u64, Error> {
+    let key = [key, &[0]].concat();
+    let value = seal(&key, blob.to_vec());
+    table.insert(&key[..], &value[..])?;
+    Ok((key.len() + value.len()) as u64)
+}
+
 /// How much of what is left goes into the next piece.
 fn piece_bytes(key_bytes: usize, left: usize) -> usize {
-    let room = |order: u32| (PAGE_BYTES << order) - OVERHEAD - key_bytes;
-    let full = (0..=LARGEST).rev().map(room).find(|&room| room <= left);
+    let full = (0..=LARGEST).rev().map(|order| room(order, key_bytes)).find(|&room| room <= left);
     full.unwrap_or(left)
+}
+
+/// What fits into 2^`order` pages with a key of so many bytes.
+fn room(order: u32, key_bytes: usize) -> usize {
+    (PAGE_BYTES << order) - OVERHEAD - key_bytes
 }
 
 /// The blob below `key`; `None` when there is none.
@@ -63,15 +75,35 @@ pub(super) fn read(
         let (key, value) = row?;
         let key = key.value();
         // A part that is missing would put together what does not belong together.
-        match unseal(key, value.value()) {
-            Ok(piece) if key.last().is_some_and(|&part| usize::from(part) == parts) => {
-                blob.extend_from_slice(piece);
-            }
+        let piece = match unseal(key, value.value()) {
+            Ok(piece) if key.last().is_some_and(|&part| usize::from(part) == parts) => piece,
             _ => return Ok(Some(Err(Damaged))),
-        }
+        };
+        blob.extend_from_slice(piece);
         parts += 1;
+        // The last one. To look for another would read the next blob's pages.
+        if piece.len() < room(0, key.len()) {
+            break;
+        }
     }
     Ok((parts > 0).then_some(Ok(blob)))
+}
+
+/// Looks at a blob of one part; `None` when there is none. Others are not looked for: on the disk they may be far away.
+pub(super) fn read_one<T>(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+    look: impl FnOnce(&[u8]) -> Result<T, Damaged>,
+) -> Result<Option<Result<T, Damaged>>, Error> {
+    let key = [key, &[0]].concat();
+    Ok(table.get(&key[..])?.map(|value| unseal(&key, value.value()).and_then(look)))
+}
+
+/// Removes all blobs whose keys begin like this.
+pub(super) fn remove_all(table: &mut WriteTable<'_>, start: &[u8]) -> Result<(), Error> {
+    let last = [start, &[u8::MAX; 4]].concat();
+    table.retain_in::<&[u8], _>(start..=&last[..], |_key, _value| false)?;
+    Ok(())
 }
 
 /// Removes the blob below `key`.

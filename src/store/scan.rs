@@ -15,7 +15,8 @@ use crate::store::directory::Run;
 use crate::store::index::{self, Indexed, ServiceRow};
 use crate::store::schema::{SEARCHABLE_TAGS, SERVICE_NAME_INDEX, index_key, indexed_run};
 use crate::store::seal::Damaged;
-use crate::store::{Error, Snapshot, bloom, parts, shortened};
+use crate::store::tag_filters::TagRow;
+use crate::store::{Error, Snapshot, bloom, parts, shortened, tag_filters};
 
 /// What indexes and filters can tell of a span. Names are [`shortened`].
 #[derive(Debug, Clone)]
@@ -172,31 +173,67 @@ impl Scan<'_> {
 
     /// Which chunks may hold all tags; `None` when no chunk does.
     fn chunks_with_tags(&self, seen: &Seen) -> Result<Option<Vec<bool>>, Error> {
-        let all = vec![true; seen.run.chunks.len()];
-        if self.filter.tags.is_empty() {
-            return Ok(Some(all));
+        let mut held = vec![true; seen.run.chunks.len()];
+        if seen.run.tag_rows == 0 && !self.filter.tags.is_empty() {
+            self.leave_out_by_filters_of_chunks(seen, &mut held)?;
+        } else {
+            for tags in &self.filter.tags {
+                let mut by_one = vec![false; held.len()];
+                for tag in tags {
+                    self.add_by_tag_row(seen, *tag, &mut by_one)?;
+                }
+                held.iter_mut().zip(by_one).for_each(|(held, by_one)| *held &= by_one);
+                if !held.contains(&true) {
+                    break;
+                }
+            }
         }
+        Ok(held.contains(&true).then_some(held))
+    }
+
+    /// Adds the chunks that may hold a tag: all where the row that would tell is damaged.
+    fn add_by_tag_row(&self, seen: &Seen, tag: u64, held: &mut [bool]) -> Result<(), Error> {
+        let key = tag_filters::key(seen.run.id, seen.run.tag_rows, tag);
+        let mut look = |row: &[u8]| {
+            self.snapshot.count_read(row.len());
+            let row = TagRow::read(row, held.len())?;
+            for (chunk, held) in (0..).zip(held.iter_mut()) {
+                *held |= row.may_hold(tag, chunk);
+            }
+            Ok(())
+        };
+        let told = seen.view.reading.read(|transaction| {
+            parts::read_one(&transaction.open_table(SEARCHABLE_TAGS)?, &key, &mut look)
+        })?;
+        let told = self.snapshot.store.losses.step_over(SEARCHABLE_TAGS, told.unwrap_or(Err(Damaged)));
+        if told.is_none() {
+            held.fill(true);
+        }
+        Ok(())
+    }
+
+    /// Leaves in `held` the chunks that may hold all tags, of a run that has a filter for each chunk.
+    fn leave_out_by_filters_of_chunks(&self, seen: &Seen, held: &mut [bool]) -> Result<(), Error> {
         let key = seen.run.id.to_be_bytes();
         let blob = seen
             .view
             .reading
             .read(|transaction| parts::read(&transaction.open_table(SEARCHABLE_TAGS)?, &key))?
             .unwrap_or(Err(Damaged));
-        let losses = &self.snapshot.store.losses;
-        let Some(blob) = losses.step_over(SEARCHABLE_TAGS, blob) else { return Ok(Some(all)) };
-        self.snapshot.count_read(blob.len());
-        let Some(filters) = losses.step_over(SEARCHABLE_TAGS, bloom::filters(&blob)) else {
-            return Ok(Some(all));
-        };
-        let holds_all = |filter: &&[u8]| {
-            let holds_one = |tags: &Vec<u64>| tags.iter().any(|tag| bloom::may_hold(filter, *tag));
-            self.filter.tags.iter().all(holds_one)
-        };
-        let held: Vec<bool> = filters.iter().map(holds_all).collect();
-        if held.len() != all.len() {
-            return Ok(Some(all));
-        }
-        Ok(held.contains(&true).then_some(held))
+        self.snapshot.count_read(blob.as_ref().map_or(0, Vec::len));
+        let told = blob.and_then(|blob| {
+            let filters = bloom::filters(&blob)?;
+            if filters.len() != held.len() {
+                return Err(Damaged);
+            }
+            for (filter, held) in filters.iter().zip(held) {
+                let holds_one = |tags: &Vec<u64>| tags.iter().any(|tag| bloom::may_hold(filter, *tag));
+                *held = self.filter.tags.iter().all(holds_one);
+            }
+            Ok(())
+        });
+        self.snapshot.store.losses.step_over(SEARCHABLE_TAGS, told);
+        Ok(())
     }
 
     fn service_row(&mut self, seen: &Seen, service: &str) -> Result<ServiceRows, Error> {

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | `jaeger.spans` | TraceID, SpanID | run ‖ TraceID ‖ SpanID of the first ‖ part | a chunk of spans in that order |
 //! | `jaeger.spans.ServiceNameIndex` | ServiceName, StartTime | ServiceName ‖ 00 ‖ latest StartTime ‖ run ‖ part | a service's spans of a run |
-//! | `jaeger.spans.SearchableTags` | – (projected by the index) | run ‖ part | a filter of (key, value) for each chunk |
+//! | `jaeger.spans.SearchableTags` | – (projected by the index) | run ‖ row ‖ part | in which chunks a (key, value) may be |
 //! | `jaeger.runs` | – | run | what the run holds, and a filter of its TraceIDs |
 //! | `jaeger.resources` | – (an attribute, Process) | id | a resource and a scope |
 //! | `jaeger.services` | Name | Name ‖ 00 | when it was seen |

@@ -17,6 +17,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::model::{Resource, Scope};
 use crate::store::Error;
+use crate::store::calls::Numbers;
+use crate::store::fold::Secrets;
 use crate::store::schema::RESOURCES;
 use crate::store::seal::{Cut, Damaged, last_number, seal, unseal};
 use crate::store::tags::source_tags;
@@ -28,6 +30,10 @@ const MAX_KNOWN: usize = 20_000;
 
 /// Bytes of what is noted of them before they are forgotten too: a resource may have 65 536 pairs.
 const MAX_KNOWN_BYTES: usize = 16 << 20;
+
+/// Sources of which copies are at hand, and how long one may be.
+const RECENT: usize = 512;
+const MAX_RECENT_BYTES: usize = 8 << 10;
 
 /// A resource and a scope.
 pub(super) type Source = (Arc<Resource>, Arc<Scope>);
@@ -53,18 +59,24 @@ impl SourceNotes {
     }
 }
 
+/// The notes of sources by their numbers.
+pub(super) type Notes = HashMap<u32, SourceNotes, Numbers>;
+
 /// Gives the sources of the active block their numbers.
 #[derive(Debug)]
 pub(super) struct SourceTable {
     /// Of this process alone, so that nobody can make two sources that are taken for one.
     seed: u64,
     known: HashMap<u128, u32>,
-    notes: HashMap<u32, SourceNotes>,
+    notes: Notes,
     /// Bytes of the notes.
     bytes: usize,
     next: u32,
-    /// Those that were looked up last: spans of one source come in a row.
+    /// The one that was looked up last: spans of one source come in a row.
     last: Option<(Source, u32)>,
+    /// Copies of those that were looked up lately, by a hash that is quicker than the one they are known by.
+    recent: Vec<Option<(Source, u32)>>,
+    secrets: Secrets,
     /// Not written yet.
     fresh: Vec<(u32, Source)>,
 }
@@ -75,10 +87,12 @@ impl SourceTable {
         Self {
             seed: RandomState::new().hash_one(0u8),
             known: HashMap::new(),
-            notes: HashMap::new(),
+            notes: Notes::default(),
             bytes: 0,
             next,
             last: None,
+            recent: vec![None; RECENT],
+            secrets: Secrets::new(),
             fresh: Vec::new(),
         }
     }
@@ -95,6 +109,7 @@ impl SourceTable {
             self.notes.clear();
             self.bytes = 0;
             self.last = None;
+            self.recent.fill(None);
         }
     }
 
@@ -107,12 +122,27 @@ impl SourceTable {
             return *number;
         }
         let source = (Arc::clone(resource), Arc::clone(scope));
-        let hash = self.hash(&source);
+        let number = self.number_of_recent(&source);
+        self.last = Some((source, number));
+        number
+    }
+
+    fn number_of_recent(&mut self, source: &Source) -> u32 {
+        let secrets = self.secrets;
+        let quick =
+            parts(&source.0, &source.1).into_iter().fold(0, |hash, part| secrets.bytes_after(hash, part));
+        let slot = quick as usize % RECENT;
+        if let Some((recent, number)) = &self.recent[slot]
+            && parts(&recent.0, &recent.1) == parts(&source.0, &source.1)
+        {
+            return *number;
+        }
+        let hash = self.hash(source);
         let number = match self.known.get(&hash) {
             Some(number) => *number,
-            None => self.add(hash, &source),
+            None => self.add(hash, source),
         };
-        self.last = Some((source, number));
+        self.recent[slot] = (bytes(source) <= MAX_RECENT_BYTES).then(|| (copied(source), number));
         number
     }
 
@@ -128,7 +158,7 @@ impl SourceTable {
     }
 
     /// The notes of a source that was given its number here.
-    pub(super) fn notes(&self) -> &HashMap<u32, SourceNotes> {
+    pub(super) fn notes(&self) -> &Notes {
         &self.notes
     }
 
@@ -162,6 +192,13 @@ impl SourceTable {
 /// Bytes that a source takes in memory, more or less.
 pub(super) fn bytes((resource, scope): &Source) -> usize {
     parts(resource, scope).map(<[u8]>::len).iter().sum()
+}
+
+/// The same without the request that they came in.
+fn copied((resource, scope): &Source) -> Source {
+    let resource = Resource { bytes: Bytes::copy_from_slice(&resource.bytes), ..Resource::clone(resource) };
+    let scope = Scope { bytes: Bytes::copy_from_slice(&scope.bytes), ..Scope::clone(scope) };
+    (Arc::new(resource), Arc::new(scope))
 }
 
 fn parts<'a>(resource: &'a Resource, scope: &'a Scope) -> [&'a [u8]; 5] {

@@ -21,6 +21,11 @@ pub fn tag_hash(key: &str, value: &str) -> u64 {
     xxh3_64_with_seed(value.as_bytes(), xxh3_64(key.as_bytes()))
 }
 
+/// The hash of a key, by which its pairs are hashed.
+pub(crate) fn key_hash(key: &[u8]) -> u64 {
+    xxh3_64(shown(key).as_bytes())
+}
+
 /// The pairs that resource and scope bring to every span of theirs.
 pub(crate) fn source_tags(resource: &Resource, scope: &Scope) -> Vec<u64> {
     let (resource, scope) = (ResourceView::read(&resource.bytes), ScopeView::read(&scope.bytes));
@@ -47,9 +52,8 @@ impl Tags {
         self.hashes.shrink_to(MAX_ROOM);
     }
 
-    /// A plain attribute of a span: its key, and the `AnyValue` message.
-    pub(crate) fn attribute(&mut self, key: &[u8], value: &[u8]) {
-        let key = xxh3_64(shown(key).as_bytes());
+    /// A plain attribute of a span: the hash of its key, and the `AnyValue` message.
+    pub(crate) fn attribute(&mut self, key: u64, value: &[u8]) {
         let hash = match only_field(value) {
             Some((1, Value::Bytes(text))) => xxh3_64_with_seed(shown(text).as_bytes(), key),
             Some((2, Value::Varint(bit))) => {
@@ -108,6 +112,7 @@ impl Tags {
     }
 
     /// What [`source_tags`] made of a source.
+    #[cfg(test)]
     pub(crate) fn source(&mut self, hashes: &[u64]) {
         self.hashes.extend_from_slice(hashes);
     }
@@ -180,7 +185,7 @@ mod tests {
             (Vec::new(), ""),
         ] {
             let mut tags = Tags::default();
-            tags.attribute(b"k\xff", &message);
+            tags.attribute(key_hash(b"k\xff"), &message);
             assert_eq!(tags.finish(), [tag_hash("k\u{fffd}", text)], "{text}");
         }
     }
@@ -193,7 +198,7 @@ mod tests {
             let mut expected = texts.map(|text| tag_hash("k", text));
             expected.sort_unstable();
             let mut plain = Tags::default();
-            plain.attribute(b"k", &message);
+            plain.attribute(key_hash(b"k"), &message);
             let mut in_an_event = Tags::default();
             let pair = value(|pair| {
                 write::string(pair, 1, "k");
@@ -216,7 +221,7 @@ mod tests {
         let mut tags = Tags::default();
         let seven = value(|value| write::uint(value, 3, 7));
         for key in [&b"b"[..], b"a", b"b"] {
-            tags.attribute(key, &seven);
+            tags.attribute(key_hash(key), &seven);
         }
         assert_eq!(tags.finish().len(), 2);
         assert!(tags.finish().is_sorted());

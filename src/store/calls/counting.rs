@@ -31,15 +31,20 @@ pub(in crate::store) struct Counting<'p> {
     losses: &'p Losses,
     counted: Counted,
     /// The service of each source that was met, by its number.
-    services: HashMap<u128, u32, Numbers>,
+    services: HashMap<u32, u32, Numbers>,
+    /// The number of each name that was seen, by its place; [`UNNUMBERED`] before it was counted.
+    pub(super) operations: Vec<u32>,
     foreign: Vec<ForeignLink>,
     relatives: Relatives,
 }
 
+/// The number of a name that has none.
+const UNNUMBERED: u32 = u32::MAX;
+
 /// What was seen in a trace's spans when they were packed.
 #[derive(Debug)]
 pub(in crate::store) struct SeenSpans<'s> {
-    /// Names of operations.
+    /// Names of operations; those of the traces before, if they were not none, stand first.
     pub(in crate::store) operations: &'s [String],
     /// Of each span, which of these is its name, and whether its message may say anything else of calls.
     pub(in crate::store) spans: &'s [(u32, bool)],
@@ -153,6 +158,7 @@ impl<'p> Counting<'p> {
             losses,
             counted: Counted { now, ..Counted::default() },
             services: HashMap::default(),
+            operations: Vec::new(),
             foreign: Vec::new(),
             relatives: Relatives::default(),
         }
@@ -177,9 +183,13 @@ impl<'p> Counting<'p> {
         let services: Vec<u32> = relatives.0.iter().map(|relative| relative.service).collect();
         relatives.add(earlier, &mut self.counted.names);
         for ((item, service), (operation, tells_of_calls)) in items.iter().zip(services).zip(seen.spans) {
-            let operation = &seen.operations[*operation as usize];
             let body = if *tells_of_calls { Body::read(&item.span.body) } else { Body::default() };
-            self.span(item.span, service, operation, &body, &relatives);
+            let outcome = Outcome {
+                is_error: item.span.status == StatusCode::Error,
+                nanos: item.span.end.nanos().saturating_sub(item.span.start.nanos()),
+            };
+            self.count_operation(item.span, service, (seen.operations, *operation as usize), outcome);
+            self.count_calls(item.span, service, outcome, &body, &relatives);
         }
         self.take_waiting(first.span.trace_id, items, &relatives);
         self.relatives = relatives;
@@ -216,15 +226,17 @@ impl<'p> Counting<'p> {
 
     fn service_of(&mut self, item: &Item<'_>) -> u32 {
         let names = &mut self.counted.names;
-        *self.services.entry(item.source.into()).or_insert_with(|| names.number(&item.span.resource.service))
+        *self.services.entry(item.source).or_insert_with(|| names.number(&item.span.resource.service))
     }
 
-    fn span(&mut self, span: &Span, service: u32, operation: &str, body: &Body, relatives: &Relatives) {
-        let outcome = Outcome {
-            is_error: span.status == StatusCode::Error,
-            nanos: span.end.nanos().saturating_sub(span.start.nanos()),
-        };
-        self.count_operation(span, service, operation, outcome);
+    fn count_calls(
+        &mut self,
+        span: &Span,
+        service: u32,
+        outcome: Outcome,
+        body: &Body,
+        relatives: &Relatives,
+    ) {
         let parent_id = span.parent_id.filter(|&parent| parent != span.span_id);
         let is_consumer = span.kind == SpanKind::Consumer;
         let links = if body.has_links { body::links(span) } else { Vec::new() };
@@ -248,17 +260,35 @@ impl<'p> Counting<'p> {
         }
     }
 
-    fn count_operation(&mut self, span: &Span, service: u32, name: &str, outcome: Outcome) {
-        let Counted { names, red, .. } = &mut self.counted;
-        let is_full = red.len() as u64 >= MAX_ROWS;
-        // No name is kept for what is left out.
-        let operation = if is_full { names.find(name) } else { Some(names.number(name)) };
+    /// Counts a span, whose name is the one at a place among those that were seen.
+    fn count_operation(
+        &mut self,
+        span: &Span,
+        service: u32,
+        (names, place): (&[String], usize),
+        outcome: Outcome,
+    ) {
+        let is_full = self.counted.red.len() as u64 >= MAX_ROWS;
+        let operation = self.operation(names, place, is_full);
+        let red = &mut self.counted.red;
         let minute = red::minute(span.start);
         let key = operation.map(|operation| RedKey { service, operation, minute, kind: span.kind });
         match key.filter(|key| !is_full || red.contains_key(key)) {
             Some(key) => red.entry(key).or_default().add(outcome),
             None => self.losses.leave_out(RED, MAX_ROWS),
         }
+    }
+
+    /// The number of a name; none for a new one when there are enough: no name is kept for what is left out.
+    fn operation(&mut self, seen: &[String], place: usize, is_full: bool) -> Option<u32> {
+        if self.operations.len() < seen.len() {
+            self.operations.resize(seen.len(), UNNUMBERED);
+        }
+        if self.operations[place] == UNNUMBERED {
+            let (names, name) = (&mut self.counted.names, &seen[place]);
+            self.operations[place] = if is_full { names.find(name)? } else { names.number(name) };
+        }
+        Some(self.operations[place])
     }
 
     /// Counts the call if the other side is there, else has the child wait for it.
@@ -314,7 +344,8 @@ impl<'p> Counting<'p> {
 /// A span that may be the other side of a call.
 #[derive(Debug)]
 struct Relative {
-    span_id: SpanId,
+    /// The id as a number: of two the same comes first as of their bytes.
+    span_id: u64,
     content_hash: u64,
     service: u32,
     kind: SpanKind,
@@ -324,8 +355,12 @@ struct Relative {
 impl Relative {
     fn of(span: &Span, service: u32) -> Self {
         let Span { span_id, content_hash, kind, start, .. } = *span;
-        Self { span_id, content_hash, service, kind, start }
+        Self { span_id: number(span_id), content_hash, service, kind, start }
     }
+}
+
+fn number(span_id: SpanId) -> u64 {
+    u64::from_be_bytes(span_id.0)
 }
 
 /// The spans of a trace, sorted by span id and content hash.
@@ -339,7 +374,8 @@ impl Relatives {
         }
         self.0.extend(known.iter().map(|span| {
             let KnownSpan { span_id, content_hash, kind, start, .. } = *span;
-            Relative { span_id, content_hash, service: names.number(&span.service), kind, start }
+            let (span_id, service) = (number(span_id), names.number(&span.service));
+            Relative { span_id, content_hash, service, kind, start }
         }));
         self.0.sort_unstable_by_key(|relative| (relative.span_id, relative.content_hash));
     }
@@ -347,6 +383,7 @@ impl Relatives {
     /// The span of this id; of several the one in the child's own service, else the earliest, as a trace's outline
     /// has it.
     fn parent(&self, span_id: SpanId, child_service: u32) -> Option<&Relative> {
+        let span_id = number(span_id);
         let first = self.0.partition_point(|relative| relative.span_id < span_id);
         let of_id =
             self.0[first..].iter().take_while(|relative| relative.span_id == span_id).take(MAX_PARENTS);

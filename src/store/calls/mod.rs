@@ -26,6 +26,7 @@ use crate::model::{SpanId, SpanKind, Timestamp};
 use crate::store::histogram::Histogram;
 
 pub(in crate::store) use counting::{Counted, Counting, SeenSpans};
+pub(in crate::store) use numbers::Numbers;
 pub(in crate::store) use pending::{PENDING_PARENTS, Pending, Waiting, check_waiting};
 pub(in crate::store) use rows::{Calls, DEPENDENCIES, add_to_table, check, read, read_waiting, write};
 

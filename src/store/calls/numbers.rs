@@ -1,19 +1,19 @@
 //! Hashing small numbers: what counting looks up for every span is known by numbers, each in one word of 128 bits.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 
-/// Hashes one number by folding its product with secret ones, a fraction of what hashing text takes. The numbers of
-/// names are given here, but senders choose the times among them: without the secrets nobody can make them collide.
+use crate::store::fold::Secrets;
+
+/// Hashes one number, a fraction of what hashing text takes. The numbers of names are given here, but senders choose the
+/// times among them: hence the secrets, of each table its own as the standard library has it.
 #[derive(Debug, Clone)]
-pub(super) struct Numbers {
-    secrets: [u64; 2],
+pub(in crate::store) struct Numbers {
+    secrets: Secrets,
 }
 
 impl Default for Numbers {
     fn default() -> Self {
-        // A random word for each table, as the standard library has it.
-        let random = RandomState::new();
-        Self { secrets: [random.hash_one(0u8), random.hash_one(1u8)] }
+        Self { secrets: Secrets::new() }
     }
 }
 
@@ -27,35 +27,31 @@ impl BuildHasher for Numbers {
 
 /// See [`Numbers`].
 #[derive(Debug)]
-pub(super) struct NumberHasher {
-    secrets: [u64; 2],
+pub(in crate::store) struct NumberHasher {
+    secrets: Secrets,
     hash: u64,
 }
 
 impl Hasher for NumberHasher {
     fn write_u128(&mut self, number: u128) {
-        let (low, high) = (number as u64 ^ self.hash, (number >> 64) as u64);
-        self.hash = fold(low ^ self.secrets[0], high ^ self.secrets[1]);
+        self.hash = self.secrets.number(number ^ u128::from(self.hash));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u128(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.write_u128(number.into());
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(16) {
-            let mut word = [0; 16];
-            word[..piece.len()].copy_from_slice(piece);
-            self.write_u128(u128::from_le_bytes(word));
-        }
+        self.hash = self.secrets.bytes_after(self.hash, bytes);
     }
 
     fn finish(&self) -> u64 {
-        // Tables choose by the lowest and the highest bits, which a product mixes least.
-        fold(self.hash ^ self.secrets[1], self.secrets[0] | 1)
+        self.secrets.finish(self.hash)
     }
-}
-
-/// Both halves of the product in one.
-fn fold(one: u64, other: u64) -> u64 {
-    let product = u128::from(one) * u128::from(other);
-    product as u64 ^ (product >> 64) as u64
 }
 
 #[cfg(test)]

@@ -195,8 +195,9 @@ fn calls(drawings: &[&str]) -> Vec<String> {
 /// Counts a trace as if nothing but the names of its spans were known.
 fn trace_of(counting: &mut Counting<'_>, items: &[Item<'_>], earlier: &[KnownSpan]) {
     let name = |item: &Item<'_>| SpanView::name_of(&item.span.body).into_owned();
-    let operations: Vec<String> = items.iter().map(name).collect();
-    let spans: Vec<_> = (0..).zip(items).map(|(place, _)| (place, true)).collect();
+    let mut operations = vec![String::new(); counting.operations.len()];
+    let spans: Vec<_> = (operations.len() as u32..).zip(items).map(|(place, _)| (place, true)).collect();
+    operations.extend(items.iter().map(name));
     counting.trace(items, &SeenSpans { operations: &operations, spans: &spans }, earlier);
 }
 

@@ -5,7 +5,7 @@ use crate::otlp::{Fields, write};
 use crate::store::chunk::dictionary::{Dictionary, Entry, Index};
 use crate::store::chunk::parts::{Part, Parts, Told};
 use crate::store::chunk::{FIRST_KEY, FORMER_NAMES, MAX_KEYS, REST};
-use crate::store::tags::Tags;
+use crate::store::tags::{Tags, key_hash};
 
 /// The number of the dictionary of keys; columns have the numbers below.
 const KEYS: u32 = FIRST_KEY + MAX_KEYS;
@@ -21,6 +21,8 @@ struct Column {
     dictionary: Dictionary,
     /// The key that came after this column's when it was met last: senders write attributes in one order.
     follower: u32,
+    /// The hash of the key.
+    key_hash: u64,
     /// Whether the key is one that says something of calls.
     tells_of_calls: bool,
 }
@@ -145,7 +147,7 @@ impl BodyColumns {
                 walk.before = column;
                 walk.tells_of_calls |= self.columns[column as usize].tells_of_calls;
                 if self.put(column, value, walk.index).is_new {
-                    walk.tags.attribute(key, value);
+                    walk.tags.attribute(self.columns[column as usize].key_hash, value);
                 }
                 Some(Told::COUNT + column as u16)
             }
@@ -191,7 +193,9 @@ impl BodyColumns {
             if column as usize == self.columns.len() {
                 self.columns.push(Column::default());
             }
-            self.columns[column as usize].tells_of_calls = key.starts_with(b"messaging.");
+            let column = &mut self.columns[column as usize];
+            column.key_hash = key_hash(key);
+            column.tells_of_calls = key.starts_with(b"messaging.");
         }
         Some(column)
     }

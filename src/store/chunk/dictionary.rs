@@ -1,10 +1,7 @@
 //! Byte strings told once: each distinct one gets a number, in the order of first appearance.
 
-use std::hash::{BuildHasher as _, RandomState};
-
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
 use crate::otlp::write;
+use crate::store::fold::Secrets;
 
 /// How many places are looked at for a value before it counts as new. One that was overlooked is told twice, which costs
 /// bytes and nothing else: so no sender can make the search long.
@@ -47,7 +44,7 @@ impl Dictionary {
         &self.bytes[start as usize..end as usize]
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.len()).map(|id| self.get(id))
     }
 
@@ -120,7 +117,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Index {
     /// Nobody outside knows which values share a place.
-    seed: u64,
+    secrets: Secrets,
     slots: Vec<Slot>,
     used: usize,
 }
@@ -135,7 +132,7 @@ struct Slot {
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { seed: RandomState::new().hash_one(0), slots: vec![Slot::default(); LEAST_SLOTS], used: 0 }
+        Self { secrets: Secrets::new(), slots: vec![Slot::default(); LEAST_SLOTS], used: 0 }
     }
 
     /// Forgets all; keeps about the room that the values so far needed.
@@ -164,7 +161,7 @@ impl Index {
         if dictionary.is_last(value) {
             return Some(Entry { id: dictionary.last, is_new: false });
         }
-        let mark = (xxh3_64_with_seed(value, self.seed) as u32) << NUMBER_BITS | number;
+        let mark = (self.secrets.bytes(value) as u32) << NUMBER_BITS | number;
         let (found, free) = self.find(mark, dictionary, value);
         if let Some(id) = found {
             dictionary.remember(id);
@@ -248,7 +245,7 @@ mod tests {
         let mut index = Index::new();
         let mut dictionary = Dictionary::default();
         dictionary.push(b"a");
-        let mark = (xxh3_64_with_seed(b"b", index.seed) as u32) << NUMBER_BITS;
+        let mark = (index.secrets.bytes(b"b") as u32) << NUMBER_BITS;
         let home = index.home(mark);
         index.slots[home] = Slot { mark, id: 1 };
         assert_eq!(index.intern(0, &mut dictionary, b"b").id, 1);

@@ -28,6 +28,17 @@ const CACHE_LINE: usize = 64;
 /// Bytes that are kept for the next chunk: few are larger.
 const MAX_ROOM: usize = 8 << 20;
 
+/// What spans of a chunk have in common.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct SpanClass {
+    /// Its number; spans of a class have one name, kind and status.
+    pub(in crate::store) class: u32,
+    /// Which of the chunk's names.
+    pub(in crate::store) name: u32,
+    /// Of this span alone: whether its links or attributes may say something of calls.
+    pub(in crate::store) tells_of_calls: bool,
+}
+
 /// Packs chunk after chunk in the same memory.
 pub(in crate::store) struct Encoder {
     index: Index,
@@ -35,8 +46,8 @@ pub(in crate::store) struct Encoder {
     body: BodyColumns,
     /// The shape of the present span.
     shape: Vec<u8>,
-    /// The class of each span of the chunk, and whether it may say something of calls.
-    classes: Vec<(u32, bool)>,
+    /// What is said of each span of the chunk.
+    classes: Vec<SpanClass>,
     /// Kinds and statuses that the tags have, a bit for each pair.
     outcomes: u32,
     raw: Vec<u8>,
@@ -91,15 +102,24 @@ impl Encoder {
         Ok(self.pack(items.len()))
     }
 
-    /// Of the chunk that was encoded last: the class of each span, and whether its links or attributes may say something
-    /// of calls. Spans of a class have one name, kind and status.
-    pub(in crate::store) fn classes(&self) -> &[(u32, bool)] {
+    /// Of each span of the chunk that was encoded last.
+    pub(in crate::store) fn classes(&self) -> &[SpanClass] {
         &self.classes
     }
 
-    /// The name of each class of the chunk that was encoded last, as its bytes came.
-    pub(in crate::store) fn class_names(&self) -> impl Iterator<Item = &[u8]> {
-        self.head.class_names()
+    /// How many classes the spans of that chunk are of.
+    pub(in crate::store) fn count_of_classes(&self) -> usize {
+        self.head.count_of_classes()
+    }
+
+    /// The sources of the spans of that chunk, each once.
+    pub(in crate::store) fn sources(&self) -> impl Iterator<Item = u32> {
+        self.head.sources()
+    }
+
+    /// The names of the spans of that chunk, as their bytes came.
+    pub(in crate::store) fn names(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.head.names()
     }
 
     fn span(&mut self, span: &Span, tags: &mut Tags) {
@@ -107,9 +127,9 @@ impl Encoder {
         self.shape.extend_from_slice(&[span.kind as u8, span.status as u8, span.origin as u8]);
         self.shape.extend_from_slice(&span.flags.to_le_bytes());
         let (name, tells_of_calls) = self.body.span(span, &mut self.shape, &mut self.index, tags);
-        let (class, is_new_name, is_new_shape) = self.head.class(&self.shape, name, &mut self.index);
-        self.classes.push((class, tells_of_calls));
-        if is_new_name {
+        let (class, name_entry, is_new_shape) = self.head.class(&self.shape, name, &mut self.index);
+        self.classes.push(SpanClass { class, name: name_entry.id, tells_of_calls });
+        if name_entry.is_new {
             tags.name(name);
         }
         if is_new_shape {

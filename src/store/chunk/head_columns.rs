@@ -3,7 +3,7 @@
 use crate::model::Span;
 use crate::otlp::write;
 use crate::store::chunk::body_columns::FIRST_OTHER_DICTIONARY;
-use crate::store::chunk::dictionary::{Dictionary, Index, MAX_DICTIONARIES};
+use crate::store::chunk::dictionary::{Dictionary, Entry, Index, MAX_DICTIONARIES};
 use crate::store::chunk::{Item, SHAPE_HEADER_BYTES};
 
 const SOURCES: u32 = FIRST_OTHER_DICTIONARY;
@@ -99,20 +99,27 @@ impl HeadColumns {
         write::varint(&mut self.parents, code);
     }
 
-    /// The next span's shape and name: their class, and whether the name, and the shape, are new.
-    pub(super) fn class(&mut self, shape: &[u8], name: &[u8], index: &mut Index) -> (u32, bool, bool) {
+    /// The next span's shape and name: the number of their class, that of the name, and whether the shape is new.
+    pub(super) fn class(&mut self, shape: &[u8], name: &[u8], index: &mut Index) -> (u32, Entry, bool) {
         let shape = index.intern(SHAPES, &mut self.shapes, shape);
         let name = index.intern(NAMES, &mut self.names, name);
         let pair = (u64::from(shape.id) << 32 | u64::from(name.id)).to_le_bytes();
         let class = index.intern(CLASSES, &mut self.classes, &pair);
         write::varint(&mut self.class_ids, class.id.into());
-        (class.id, name.is_new, shape.is_new)
+        (class.id, name, shape.is_new)
     }
 
-    /// The name of each class.
-    pub(super) fn class_names(&self) -> impl Iterator<Item = &[u8]> {
-        let name = |pair: &[u8]| pair.first_chunk().map_or(0, |name| u32::from_le_bytes(*name));
-        self.classes.iter().map(move |pair| self.names.get(name(pair)))
+    pub(super) fn sources(&self) -> impl Iterator<Item = u32> {
+        let number = |source: &[u8]| source.try_into().map(u32::from_le_bytes);
+        self.sources.iter().map(move |source| number(source).expect("a source was put in as four bytes"))
+    }
+
+    pub(super) fn count_of_classes(&self) -> usize {
+        self.classes.len() as usize
+    }
+
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.names.iter()
     }
 
     /// Appends the columns.
@@ -130,11 +137,7 @@ impl HeadColumns {
 
     fn write_sources(&self, out: &mut Vec<u8>) {
         write::varint(out, self.sources.len().into());
-        for source in self.sources.iter() {
-            let source =
-                source.try_into().map(u32::from_le_bytes).expect("a source was put in as four bytes");
-            write::varint(out, source.into());
-        }
+        self.sources().for_each(|source| write::varint(out, source.into()));
         out.extend_from_slice(&self.source_ids);
     }
 

@@ -32,6 +32,18 @@ impl Told {
         all.get(usize::from(number)).copied()
     }
 
+    /// Bytes of the field.
+    #[inline]
+    fn length(self) -> usize {
+        match self {
+            Self::TraceId => 2 + 16,
+            Self::SpanId | Self::ParentId => 2 + 8,
+            Self::Start | Self::End => 1 + 8,
+            Self::Kind => 1 + 1,
+            Self::Name => 0,
+        }
+    }
+
     /// The first byte of the field: its number and wire type.
     pub(super) fn tag(self) -> u8 {
         match self {
@@ -68,14 +80,13 @@ pub(super) enum Part<'a> {
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     span: &'a Span,
-    fields: Fields<'a>,
     at: usize,
     has_plain_name: bool,
 }
 
 impl<'a> Parts<'a> {
     pub(super) fn of(span: &'a Span) -> Self {
-        Self { span, fields: Fields::new(&span.body), at: 0, has_plain_name: false }
+        Self { span, at: 0, has_plain_name: false }
     }
 
     /// The next part and where it stands.
@@ -86,13 +97,41 @@ impl<'a> Parts<'a> {
             // Also behind what is no field: nobody reads on from there.
             return None;
         }
-        let Ok(field) = self.fields.next_field() else {
+        let rest = &self.span.body[start..];
+        if let Some((part, length)) = self.usual_part(rest) {
+            self.at += length;
+            return Some((part, start..self.at));
+        }
+        let mut fields = Fields::new(rest);
+        let Ok(field) = fields.next_field() else {
             self.at = self.span.body.len();
             return Some((Part::Other, start..self.at));
         };
         let (number, value) = field?;
-        self.at = self.fields.offset();
+        self.at += fields.offset();
         Some((self.part(number, value, start..self.at), start..self.at))
+    }
+
+    /// What most parts are, known by their first bytes, and its length; the same as the general way would say of it.
+    #[inline]
+    fn usual_part(&self, rest: &'a [u8]) -> Option<(Part<'a>, usize)> {
+        let span = self.span;
+        let (told, is_said) = match *rest {
+            [ATTRIBUTE_TAG, length, ref rest @ ..] if length < 0x80 => {
+                return Some((short_attribute(rest.get(..length.into())?)?, 2 + usize::from(length)));
+            }
+            [0x0a, 16, ref id @ ..] => (Told::TraceId, id.starts_with(&span.trace_id.0)),
+            [0x12, 8, ref id @ ..] => (Told::SpanId, id.starts_with(&span.span_id.0)),
+            [0x22, 8, ref id @ ..] => (
+                Told::ParentId,
+                span.parent_id.is_some_and(|parent| !parent.is_zero() && id.starts_with(&parent.0)),
+            ),
+            [0x39, ref time @ ..] => (Told::Start, time.starts_with(&span.start.nanos().to_le_bytes())),
+            [0x41, ref time @ ..] => (Told::End, time.starts_with(&span.end.nanos().to_le_bytes())),
+            [0x30, kind, ..] => (Told::Kind, kind == span.kind as u8),
+            _ => return None,
+        };
+        is_said.then_some((Part::Told(told), told.length()))
     }
 
     #[inline]
@@ -100,15 +139,15 @@ impl<'a> Parts<'a> {
         let span = self.span;
         match (number, value) {
             (9, Value::Bytes(message)) if is_shortest(message, place.len()) => attribute(message),
-            (1, Value::Bytes(id)) => told(Told::TraceId, place, 2, id == span.trace_id.0),
-            (2, Value::Bytes(id)) => told(Told::SpanId, place, 2, id == span.span_id.0),
+            (1, Value::Bytes(id)) => told(Told::TraceId, place, id == span.trace_id.0),
+            (2, Value::Bytes(id)) => told(Told::SpanId, place, id == span.span_id.0),
             (4, Value::Bytes(id)) => {
                 let is_parent = span.parent_id.is_some_and(|parent| !parent.is_zero() && id == parent.0);
-                told(Told::ParentId, place, 2, is_parent)
+                told(Told::ParentId, place, is_parent)
             }
-            (7, Value::Fixed64(time)) => told(Told::Start, place, 1, time == span.start.nanos()),
-            (8, Value::Fixed64(time)) => told(Told::End, place, 1, time == span.end.nanos()),
-            (6, Value::Varint(kind)) => told(Told::Kind, place, 1, kind == span.kind as u64),
+            (7, Value::Fixed64(time)) => told(Told::Start, place, time == span.start.nanos()),
+            (8, Value::Fixed64(time)) => told(Told::End, place, time == span.end.nanos()),
+            (6, Value::Varint(kind)) => told(Told::Kind, place, kind == span.kind as u64),
             (5, Value::Bytes(name)) => {
                 let is_plain = !self.has_plain_name && is_shortest(name, place.len());
                 self.has_plain_name |= is_plain;
@@ -122,13 +161,8 @@ impl<'a> Parts<'a> {
 /// A field whose content is the header's (`is_said`) follows from it if its tag and length are of one byte each:
 /// then there is but one way to write it.
 #[inline]
-fn told(told: Told, place: Range<usize>, before: usize, is_said: bool) -> Part<'static> {
-    let content = match told {
-        Told::TraceId => 16,
-        Told::Kind => 1,
-        _ => 8,
-    };
-    if is_said && place.len() == before + content { Part::Told(told) } else { Part::Other }
+fn told(told: Told, place: Range<usize>, is_said: bool) -> Part<'static> {
+    if is_said && place.len() == told.length() { Part::Told(told) } else { Part::Other }
 }
 
 /// Whether a field with this content, its number below 16, has the shortest tag and length that it can have.
@@ -154,6 +188,19 @@ fn plain_attribute(message: &[u8]) -> Option<Part<'_>> {
         _ => long_value(field)?,
     };
     Some(Part::Attribute { key, value })
+}
+
+/// An attribute of less than 128 bytes: its lengths are of one byte each.
+#[inline]
+fn short_attribute(message: &[u8]) -> Option<Part<'_>> {
+    let &[KEY_TAG, length, ref rest @ ..] = message else { return None };
+    let (key, field) = rest.split_at_checked(length.into())?;
+    match *field {
+        [VALUE_TAG, length, ref value @ ..] if usize::from(length) == value.len() => {
+            Some(Part::Attribute { key, value })
+        }
+        _ => None,
+    }
 }
 
 /// A value of 128 bytes and more.

@@ -28,13 +28,14 @@ struct Packed {
 
 /// What an encoder says of the spans that it has just packed is what a reader of them finds.
 fn check_seen(encoder: &Encoder, spans: &[Span]) {
-    let names: Vec<_> = encoder.class_names().map(String::from_utf8_lossy).collect();
+    let names: Vec<_> = encoder.names().map(String::from_utf8_lossy).collect();
     assert_eq!(encoder.classes().len(), spans.len());
-    for ((class, tells_of_calls), span) in encoder.classes().iter().zip(spans) {
+    for (class, span) in encoder.classes().iter().zip(spans) {
         let view = SpanView::read(&span.body);
-        assert_eq!(names[*class as usize], view.name);
+        assert!((class.class as usize) < encoder.count_of_classes());
+        assert_eq!(names[class.name as usize], view.name);
         let is_messaging = view.attributes.iter().any(|pair| pair.key.starts_with("messaging."));
-        assert!(*tells_of_calls || (view.links.is_empty() && !is_messaging), "{view:?}");
+        assert!(class.tells_of_calls || (view.links.is_empty() && !is_messaging), "{view:?}");
     }
 }
 

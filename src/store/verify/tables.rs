@@ -18,6 +18,7 @@ use crate::store::schema::{
     chunk_key, indexed_run,
 };
 use crate::store::seal::{Damaged, unseal};
+use crate::store::tag_filters::TagRow;
 use crate::store::{Error, bloom, index, key, sources};
 
 /// After so many chunks it is told how far it is.
@@ -163,10 +164,15 @@ impl<'t> Verifying<'t> {
 
     fn tags(&mut self, reading: &Reading, directory: &Directory) {
         let _told = self.blobs(reading, SEARCHABLE_TAGS, &mut |this, _, key, blob| {
-            let run = key.try_into().map(u32::from_be_bytes).unwrap_or_default();
+            let (run, is_one_of_all) = (key.first_chunk(), key.len() == 4);
+            let run = run.map_or(0, |run| u32::from_be_bytes(*run));
             let chunks = directory.runs.get(&run).map(|(_, chunks)| *chunks);
-            let filters = blob.bytes.and_then(|bytes| Ok(bloom::filters(bytes)?.len()));
-            if filters.is_err() || chunks.is_some_and(|chunks| filters != Ok(chunks)) {
+            let is_sound = blob.bytes.is_ok_and(|bytes| match chunks {
+                _ if is_one_of_all => bloom::filters(bytes)
+                    .is_ok_and(|filters| chunks.is_none_or(|chunks| filters.len() == chunks)),
+                chunks => TagRow::read(bytes, chunks.unwrap_or(usize::MAX)).is_ok(),
+            });
+            if !is_sound {
                 let cost = format!("a search by a tag reads all spans of run {run}");
                 this.damaged_row(SEARCHABLE_TAGS, &blob.row(key), cost);
             }
