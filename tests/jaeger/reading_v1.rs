@@ -181,6 +181,27 @@ async fn who_goes_away_in_the_middle_leaves_the_way_to_others() {
 }
 
 #[tokio::test]
+async fn those_who_do_not_read_do_not_hold_up_the_end() {
+    let logs = tempfile::tempdir().unwrap();
+    let log = logs.path().join("log");
+    let stored = Stored::saying(&log, &many(1, 20_000)).await;
+    let mut reader = reader(&stored).await;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let request = GetTraceRequest { trace_id: trace_id(1), ..GetTraceRequest::default() };
+        let mut stream = reader.get_trace(request).await.unwrap().into_inner();
+        assert!(stream.message().await.unwrap().is_some());
+        streams.push(stream);
+    }
+    // This thread reads nothing meanwhile.
+    let (code, took) = stored.server.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took.as_secs() < 10, "{took:?}");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
 async fn a_connected_client_outlives_a_restart() {
     let stored = Stored::with(&many(1, 3)).await;
     let channel = stored.endpoint().connect_lazy();

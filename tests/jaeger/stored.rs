@@ -1,5 +1,6 @@
 //! A running program that has spans, sent to it over OTLP, and clients for its storage.
 
+use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -168,6 +169,15 @@ impl Stored {
     pub(crate) async fn with_settings(settings: &[&str], spans: &[Sent]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start_with(folder.path(), settings);
+        let stored = Self { server, folder, client: Client::new() };
+        stored.add(spans).await;
+        stored
+    }
+
+    /// With these spans; what it logs goes to a file.
+    pub(crate) async fn saying(log: &Path, spans: &[Sent]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start_saying(folder.path(), &[], log);
         let stored = Self { server, folder, client: Client::new() };
         stored.add(spans).await;
         stored
