@@ -360,7 +360,7 @@ impl<T> Stream for ReceiverStream<T> {
 #[tokio::test]
 async fn what_was_taken_is_there_after_the_next_start() {
     let folders = Folders::new();
-    let mut plugin = Plugin::start(folders.command("")).await;
+    let plugin = Plugin::start(folders.command("")).await;
     let mut writer = SpanWriterPluginClient::new(plugin.door.clone());
     for id in 1..=50 {
         writer.write_span(WriteSpanRequest { span: Some(span(id)) }).await.unwrap();

@@ -101,7 +101,7 @@ impl Plugin {
     }
 
     /// As `Kill` of go-plugin asks.
-    pub(crate) async fn shut_down(&mut self) {
+    pub(crate) async fn shut_down(&self) {
         GrpcControllerClient::new(self.door.clone()).shutdown(Empty {}).await.unwrap();
     }
 
@@ -165,7 +165,7 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Durati
 /// A child's log as a host reads it: anything else than such lines is a failure.
 pub(crate) fn log(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
-    let lines: Vec<Value> = text.lines().map(|line| read_line(line)).collect();
+    let lines: Vec<Value> = text.lines().map(read_line).collect();
     assert!(text.is_empty() || text.ends_with('\n'));
     lines
 }
