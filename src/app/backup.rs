@@ -18,7 +18,7 @@ use super::{ARCHIVE, Config, SystemClock, VERSION, ask, say, status};
 use crate::buffer::Buffer;
 use crate::model::{Clock, Timestamp};
 use crate::serve::admin::WriteBackup;
-use crate::store::{Manifest, Settings, Store, check_backup, store_files};
+use crate::store::{Manifest, Settings, Store, check_backup, is_store, store_files};
 
 /// Between two pieces of a backup: longer than a server waits for the disk.
 const GO_ON_WITHIN: Duration = Duration::from_secs(120);
@@ -102,7 +102,7 @@ fn origin(backup: &Backup, config: &Config) -> anyhow::Result<Origin> {
     let folder = &config.data_dir;
     // Only what is there is opened: a folder that is made for it would be a backup of nothing.
     let files = store_files(folder).with_context(|| format!("look into {}", folder.display()))?;
-    if files.is_empty() {
+    if files.is_empty() && !is_store(folder) {
         bail!(
             "find a store in {}; name the data folder with --data-dir, or a server with --address",
             folder.display()

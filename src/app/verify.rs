@@ -51,7 +51,7 @@ fn say_out(line: &str) {
 
 fn folder(folder: &Path) -> anyhow::Result<Tally> {
     let files = store::store_files(folder)?;
-    if files.is_empty() {
+    if files.is_empty() && !store::is_store(folder) {
         bail!("find a store in it");
     }
     if files.iter().any(|name| store::is_first_format(name)) {

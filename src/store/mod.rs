@@ -104,7 +104,7 @@ pub use restore::{check_backup, restore, unpack};
 pub use scan::{Candidate, Filter, Scan};
 pub use snapshot::{Snapshot, TraceRows};
 pub use tags::tag_hash;
-pub use verify::{Damage, Found, Tally, is_first_format, store_files, verify};
+pub use verify::{Damage, Found, Tally, is_first_format, is_store, store_files, verify};
 pub use walk::PieceLimits;
 
 /// How a store is run.

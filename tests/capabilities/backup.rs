@@ -268,8 +268,8 @@ async fn what_is_torn_or_tampered_with_is_refused_and_nothing_is_restored() {
         (changed, "is not what was backed up"),
         (with_manifest(&whole, "\"bytes\": ", "\"bytes\": 1"), "is not what was backed up"),
         (
-            with_manifest(&whole, "\"format\": 1,", "\"format\": 2,"),
-            "read its format 2, made by tracelodge 0.1.0: this version knows formats up to 1",
+            with_manifest(&whole, "\"format\": 1,", "\"format\": 3,"),
+            "read its format 3, made by tracelodge 0.1.0: this version knows formats up to 2",
         ),
         (with_manifest(&whole, "{", "["), "read its manifest"),
         (tar_of(&[("../evil.redb", b"x")]), "it holds '../evil.redb', which no backup does"),

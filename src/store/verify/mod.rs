@@ -110,6 +110,11 @@ fn files_in(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether there is a store in a folder; it may be without a file.
+pub fn is_store(folder: &Path) -> bool {
+    folder.join(BLOCKS).is_dir()
+}
+
 /// Whether a file is of the first format: its rows are looked at when the next start takes it over.
 pub fn is_first_format(name: &str) -> bool {
     name == OLD
