@@ -29,5 +29,5 @@ USER 65532:65532
 VOLUME /data
 # Inside a container only its own network can reach it; what is published is decided by who runs it.
 ENV TRACELODGE_DATA_DIR=/data TRACELODGE_DOORS_HOST=0.0.0.0
-EXPOSE 4317 4318 16686 14269
+EXPOSE 4317 4318 16685 16686 17271 17272 14269
 ENTRYPOINT ["/tracelodge"]

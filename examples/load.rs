@@ -497,6 +497,9 @@ impl Server {
         for door in ["otlp_grpc", "otlp_http", "ui", "admin"] {
             command.args(["--set", &format!("doors.{door}=0")]);
         }
+        for door in ["storage", "archive", "query"] {
+            command.args(["--set", &format!("doors.{door}=off")]);
+        }
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let stdout = BufReader::new(child.stdout.take().context("the server's output")?);
         let mut addresses = Vec::new();

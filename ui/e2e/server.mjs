@@ -17,8 +17,8 @@ function argumentsFor(folder, ports) {
 /** @returns the origins of the page and of the OTLP door, and how to stop. */
 export async function startServer(binary) {
   const folder = await mkdtemp(join(tmpdir(), 'tracelodge-e2e-'));
-  const [ui, otlp_http, otlp_grpc, admin] = await freePorts(4);
-  const child = spawn(binary, argumentsFor(folder, { ui, otlp_http, otlp_grpc, admin }), {
+  const [ui, otlp_http, otlp_grpc, storage, archive, query, admin] = await freePorts(7);
+  const child = spawn(binary, argumentsFor(folder, { ui, otlp_http, otlp_grpc, storage, archive, query, admin }), {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log = [];
