@@ -24,9 +24,21 @@ impl Budget {
         Ok(Reservation { budget: Arc::clone(budget), bytes })
     }
 
+    /// The same for one who may have to take more, and waits for that: half of all stays for those who are there already,
+    /// or all would wait for each other.
+    pub fn admit(budget: &Arc<Self>, bytes: usize) -> Result<Reservation, Refused> {
+        budget.take_leaving(bytes, (budget.total / 2).saturating_sub(bytes))?;
+        Ok(Reservation { budget: Arc::clone(budget), bytes })
+    }
+
     fn take(&self, bytes: usize) -> Result<(), Refused> {
-        let taken =
-            self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(bytes));
+        self.take_leaving(bytes, 0)
+    }
+
+    /// Takes bytes if so many are left then.
+    fn take_leaving(&self, bytes: usize, left: usize) -> Result<(), Refused> {
+        let take = |free: usize| free.checked_sub(bytes).filter(|rest| *rest >= left);
+        let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
         taken.map(drop).map_err(|free| Refused::Later {
             why: format!(
                 "{bytes} more bytes of requests would exceed receive.in_flight_bytes = {} ({free} are free)",
@@ -85,5 +97,10 @@ mod tests {
         );
         drop(first);
         assert!(Budget::reserve(&budget, 100).is_ok());
+        let (first, second) = (Budget::admit(&budget, 40).unwrap(), Budget::admit(&budget, 20).unwrap());
+        assert!(Budget::admit(&budget, 1).is_err(), "half is for those who are there");
+        assert!(Budget::reserve(&budget, 40).is_ok());
+        drop((first, second));
+        assert!(Budget::admit(&budget, 100).is_ok());
     }
 }

@@ -211,6 +211,14 @@ impl Ingest {
         Budget::reserve(&self.budget, bytes)
     }
 
+    /// The same for a body that will wait for more room if it needs it: not all of the room is given out to such.
+    pub fn admit(&self, bytes: usize) -> Result<Reservation, Refused> {
+        if self.is_stopping() {
+            return Err(stopping());
+        }
+        Budget::admit(&self.budget, bytes)
+    }
+
     /// Refuses everything from now on; what was accepted before is finished.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);

@@ -20,9 +20,6 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How long the rest of a refused body is read.
 const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 
-/// Taken before anything is read; the rest is taken as it arrives, because a length costs nothing to announce.
-const FIRST_BYTES: usize = 16 << 10;
-
 /// What a body is inflated by at a time.
 const INFLATE_STEP: usize = 64 << 10;
 
@@ -66,7 +63,7 @@ pub(super) async fn read(
     if let Some(length) = announced.filter(|length| *length > limit as u64) {
         return Err(too_large(length, ingest));
     }
-    let mut reservation = door.patiently(|| ingest.reserve(FIRST_BYTES)).await?;
+    let mut reservation = door.admit().await?;
     let mut read = Vec::new();
     let gather = async {
         while let Some(frame) = body.frame().await {

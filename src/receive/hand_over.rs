@@ -7,10 +7,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Counts, Received, Transport};
-use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Signal};
+use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Reservation, Signal};
 
 /// Bodies larger than this are checked off the threads that serve connections.
 const INLINE_BYTES: usize = 64 << 10;
+
+/// Taken before anything is read; the rest is taken as it arrives, because a length costs nothing to announce.
+const FIRST_BYTES: usize = 16 << 10;
+
+/// The same where more is waited for: nearly all spans of a Jaeger need no more until they are on disk.
+const FIRST_BYTES_OF_THE_PATIENT: usize = 64 << 10;
 
 /// Pauses before a request is tried again, doubling from the first to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -135,6 +141,14 @@ impl Door {
     fn counted(&self, sent: Sent, outcome: Result<Accepted, Refused>) -> Result<Accepted, Refused> {
         count(self.counts.of(sent.transport), sent.signal, &outcome);
         outcome
+    }
+
+    /// Room for the beginning of a body.
+    pub(super) async fn admit(&self) -> Result<Reservation, Refused> {
+        if self.terms.patience.is_zero() {
+            return self.ingest.reserve(FIRST_BYTES);
+        }
+        self.patiently(|| self.ingest.admit(FIRST_BYTES_OF_THE_PATIENT)).await
     }
 
     /// Tries until it succeeds, is refused for good, or the door's patience is over.

@@ -414,3 +414,23 @@ async fn two_hundred_write_and_read_at_the_same_time() {
         client.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn writers_wait_where_there_is_no_room_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        ["receive.max_request_bytes=1MiB", "receive.max_span_bytes=512KiB", "receive.in_flight_bytes=3MiB"];
+    let server = Server::start_with(folder.path(), &settings);
+    let channel = connect(&server.storage).await;
+    // Each takes at least 16 KiB before it is read, and several times its length while it is translated.
+    let writers = (1..=300).map(|number| {
+        let mut writer = SpanWriterPluginClient::new(channel.clone());
+        let value = KeyValue { v_str: vec![b'x'; 20 << 10].into(), ..tag("long") };
+        let span = Span { tags: vec![value], ..span(1, number) };
+        tokio::spawn(async move { writer.write_span(write(span)).await })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(spans_once(&server, 1, 300).await.len(), 300);
+}

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::ingest::Refused;
-use crate::otlp::{Fields, MAX_VALUES, Value};
+use crate::otlp::{Fields, MAX_ENCLOSING_BYTES, MAX_VALUES, Value};
 use crate::proto::jaeger::api_v2::{KeyValue, Span};
 use crate::proto::jaeger::storage::v1::WriteSpanRequest;
 use crate::receive::Received;
@@ -20,6 +20,12 @@ const VALUE_BYTES: usize = 2 * size_of::<KeyValue>();
 
 /// Takes the room that reading a message takes: two bytes on the wire can become a hundred in memory.
 pub(super) async fn with_room_to_read(mut received: Received, door: &Door) -> Result<Received, Refused> {
+    let (bytes, limit) = (received.bytes.len(), door.ingest.settings().max_span_bytes);
+    // Its process is kept beside it; with that, too, it could not be kept.
+    if bytes > limit.saturating_add(MAX_ENCLOSING_BYTES) {
+        let (bytes, limit) = (bytes as u64, limit as u64);
+        return Err(Refused::TooLarge { what: "a span", bytes, limit, key: "receive.max_span_bytes" });
+    }
     let needed = room_to_read(&received.bytes)?;
     door.patiently(|| received.reservation.grow(needed)).await?;
     Ok(received)
