@@ -53,7 +53,7 @@ pub enum DrainError {
     Thread(#[from] std::io::Error),
 }
 
-/// The running drain.
+/// The running drain; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Drain {
     stop: Arc<AtomicBool>,
@@ -89,22 +89,32 @@ impl Drain {
     /// is applied after the next start. Returns whether all of it was applied.
     pub fn finish(mut self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
-        let thread = self.thread.take();
-        let Some(thread) = thread else { return true };
-        while !thread.is_finished() && Instant::now() < deadline {
+        while !self.has_ended() && Instant::now() < deadline {
             std::thread::park_timeout(Duration::from_millis(5));
         }
-        let finished = thread.is_finished();
+        let in_time = self.has_ended();
+        self.stop() && in_time
+    }
+
+    fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until it has ended. Returns whether it did without a panic.
+    fn stop(&mut self) -> bool {
         self.stop.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return true };
         // It may be waiting before it tries again; otherwise it ends after the commit it is in.
         thread.thread().unpark();
-        thread.join().is_ok() && finished
+        // A panic in it was told when it happened.
+        thread.join().is_ok()
     }
 }
 
 impl Drop for Drain {
+    /// Whoever has the data folder next finds nobody who writes to it.
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.stop();
     }
 }
 
@@ -283,4 +293,35 @@ fn take_out(room: &mut Take, frames: &[Frame]) -> bool {
     let (Some(max_frames), Some(max_bytes), Some(max_items)) = left else { return false };
     *room = Take { max_frames, max_bytes, max_items };
     max_frames > 0 && max_bytes > 0 && max_items > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{Environment, FileStorageConfig, HostClock, Signal};
+    use crate::model::Timestamp;
+    use crate::store::Settings;
+
+    #[derive(Debug)]
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp(1_700_000_000_000_000_000)
+        }
+    }
+
+    #[test]
+    fn one_that_is_dropped_has_let_go_of_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::host(Arc::new(HostClock));
+        let settings = FileStorageConfig::appliance();
+        let (buffer, _) =
+            Buffer::open(&folder.path().join("buffer"), Signal::Traces, settings, environment).unwrap();
+        let settings = Settings::for_good(1 << 20);
+        let store = Arc::new(Store::open(folder.path(), &settings, Still.now()).unwrap());
+        let counts = Arc::new(DrainCounts::default());
+        drop(Drain::start(&buffer, Arc::clone(&store), Arc::new(Still), counts).unwrap());
+        assert_eq!(Arc::strong_count(&store), 1);
+    }
 }
