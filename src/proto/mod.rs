@@ -7,12 +7,7 @@
 //!
 //! Does not know: anything else of this program.
 
-#![expect(
-    clippy::all,
-    clippy::too_many_lines,
-    clippy::wildcard_imports,
-    reason = "the generator's style is its own"
-)]
+#![expect(clippy::all, clippy::too_many_lines, reason = "the generator's style is its own")]
 
 include!(concat!(env!("OUT_DIR"), "/protocols.rs"));
 

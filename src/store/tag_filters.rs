@@ -203,7 +203,10 @@ mod tests {
         for blocks in [SHORT_ROW, LONG_ROW] {
             let taken = HEAD_BYTES + blocks * BLOCK_BYTES + key(0, 1, 0).len() + 1 + 16;
             let left = taken.next_power_of_two() - taken;
-            assert!(left < BLOCK_BYTES && taken.next_power_of_two() % 4_096 == 0, "{left} of {taken}");
+            assert!(
+                left < BLOCK_BYTES && taken.next_power_of_two().is_multiple_of(4_096),
+                "{left} of {taken}"
+            );
         }
     }
 
