@@ -417,6 +417,20 @@ async fn stream_until_the_end(plugin: &Plugin) -> Status {
     answer.await.unwrap().unwrap_err()
 }
 
+#[tokio::test]
+async fn a_stream_that_is_passed_on_ends_with_the_process_that_passes_it() {
+    let folders = Folders::new();
+    let first = Plugin::start(folders.command("")).await;
+    let (file, command) = logged(&folders);
+    let mut second = Plugin::start(command).await;
+    let said = stream_until_the_end(&second).await;
+    assert_eq!(said.code(), Code::Unavailable);
+    assert!(said.message().contains("how much of it is kept is not known"), "{said}");
+    second.ends_within(KILLS_AFTER);
+    assert!(!says(&file, CUT));
+    keeps(&first.door, &(1..=20).collect::<Vec<_>>()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_while_the_server_beside_it_is_started_anew() {
     let folders = Folders::new();

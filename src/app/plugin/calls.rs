@@ -31,6 +31,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What a caller hears whose call could not be passed on once more.
 const BROKE_OFF: &str = "the process that has the data folder broke off";
 
+/// What a caller hears whose stream was still passed on when this process was asked to end.
+const STREAM_ENDS: &str =
+    "this process ends, and with it this stream; how much of it is kept is not known here";
+
 /// Who answers.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Answering {
@@ -87,7 +91,8 @@ impl Calls {
     async fn pass(&self, mut who: Answering, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let mut deadline = None;
-        let (writes, held) = (is_write(head.uri.path()), Held::new(body));
+        let (writes, streams) = (is_write(head.uri.path()), is_stream(head.uri.path()));
+        let held = Held::new(body);
         let mut last = unavailable(BROKE_OFF);
         while let Some(body) = held.anew() {
             match who {
@@ -99,8 +104,14 @@ impl Calls {
                 }
                 Answering::Another(owner) => {
                     let head = head.clone();
-                    let answer =
-                        if writes { owner.tell(head, body).await } else { owner.ask(head, body).await };
+                    let passed = async {
+                        if writes { owner.tell(head, body).await } else { owner.ask(head, body).await }
+                    };
+                    let answer = tokio::select! {
+                        biased;
+                        answer = passed => answer,
+                        () = self.life.ending(), if streams => return unavailable(STREAM_ENDS),
+                    };
                     match answer {
                         // Hosts do not come again with what they write.
                         Ok(answer) if writes && is_not_now(answer.headers()) => last = answer,
@@ -153,6 +164,11 @@ fn unavailable(why: &str) -> Response<Body> {
 /// The services of both versions whose calls bring spans.
 fn is_write(path: &str) -> bool {
     path.contains("SpanWriterPlugin/") || path.ends_with("TraceService/Export")
+}
+
+/// The method whose calls have no end of their own.
+fn is_stream(path: &str) -> bool {
+    path.ends_with("SpanWriterPlugin/WriteSpanStream")
 }
 
 /// A call that the end of this process waits for; streams that only watch are not waited for.
