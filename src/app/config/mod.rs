@@ -29,6 +29,9 @@ const IN_FLIGHT_REQUESTS: usize = 3;
 /// What a Jaeger's span takes of it at most while it is read and written again, in its own lengths.
 const LARGEST_SPAN_COPIES: usize = 8;
 
+/// The largest span in a request of its own.
+const LARGEST_SPAN_REQUEST: usize = store::MAX_SPAN_BYTES + (4 << 20);
+
 /// What settings in the environment begin with.
 const ENVIRONMENT_PREFIX: &str = "TRACELODGE_";
 
@@ -183,7 +186,11 @@ impl Config {
         let jaegers = [&mut self.storage, &mut self.archive, &mut self.query];
         let others = [&mut self.otlp_grpc, &mut self.otlp_http, &mut self.ui, &mut self.admin];
         jaegers.into_iter().chain(others).for_each(|door| door.address = None);
+        // Who may not read a server's key can share its file of settings.
+        self.tls = None;
         self.receive.max_span_bytes = store::MAX_SPAN_BYTES;
+        let most = self.buffer.max_payload_bytes().min(LARGEST_SPAN_REQUEST);
+        self.receive.max_request_bytes = self.receive.max_request_bytes.max(most);
         self.receive.in_flight_bytes =
             self.receive.in_flight_bytes.max(LARGEST_SPAN_COPIES * store::MAX_SPAN_BYTES);
         self
@@ -540,6 +547,29 @@ mod tests {
             let wrong = format!("{key}=[[1]]");
             assert!(load(&[&wrong], &[]).is_err(), "{key} is in the file but nobody reads it");
         }
+    }
+
+    #[test]
+    fn a_child_shares_a_servers_settings_but_not_its_doors_and_limits() {
+        let settings = [
+            "tls.certificate_file=/not/here.pem",
+            "tls.key_file=/not/here.key",
+            "tls.doors=storage",
+            "receive.max_request_bytes=1MiB",
+            "receive.max_span_bytes=1MiB",
+            "receive.in_flight_bytes=4MiB",
+        ];
+        let config = load(&settings, &[]).unwrap().for_a_child();
+        assert_eq!((config.tls, config.storage.address), (None, None));
+        let limits = (config.receive.max_request_bytes, config.receive.max_span_bytes);
+        assert_eq!((limits, config.receive.in_flight_bytes), ((20 << 20, 16 << 20), 128 << 20));
+        // What the buffer cannot hold is not taken either.
+        let settings = [&settings[..], &["buffer.max_file_size=8MiB"]].concat();
+        let config = load(&settings, &[]).unwrap().for_a_child();
+        assert_eq!(config.receive.max_request_bytes, config.buffer.max_payload_bytes());
+        // One that is above stays.
+        let settings = ["receive.max_request_bytes=21MiB"];
+        assert_eq!(load(&settings, &[]).unwrap().for_a_child().receive.max_request_bytes, 21 << 20);
     }
 
     #[test]
