@@ -239,6 +239,16 @@ impl Doors {
         self.otlp.iter().flat_map(Bound::addresses).collect()
     }
 
+    /// Where a browser finds the page.
+    fn page(&self) -> Option<String> {
+        Some(format!("http://{}", shown(*self.ui.as_ref()?.addresses().first()?)))
+    }
+
+    /// Where the process itself is asked.
+    fn admin_address(&self) -> Option<String> {
+        Some(shown(*self.admin.as_ref()?.addresses().first()?).to_string())
+    }
+
     /// Each door with its addresses, the page last.
     fn listed(&self) -> Vec<Listed> {
         let jaegers = self.storage.iter().chain(&self.archive).chain(&self.query);
@@ -265,13 +275,10 @@ impl App {
     async fn start_in(config: &Config, mut folder: DataFolder) -> anyhow::Result<Self> {
         let started = Instant::now();
         let doors = Doors::bind(config).await?;
-        let page = doors
-            .ui
-            .as_ref()
-            .and_then(|ui| ui.addresses().first().map(|address| format!("http://{}", shown(*address))));
-        let admin = doors.admin.as_ref().and_then(|admin| admin.addresses().first().copied());
-        let admin = admin.map(|address| shown(address).to_string());
-        folder.introduce(page.as_deref(), admin.as_deref()).context("write who holds the data folder")?;
+        let (page, admin) = (doors.page(), doors.admin_address());
+        if let Err(error) = folder.introduce(page.as_deref(), admin.as_deref()) {
+            tracing::warn!(%error, "a second start on this data folder cannot be told who has it");
+        }
 
         let (now, counts): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Arc::new(DrainCounts::default()));
         let (store, buffers, drain, upkeep) = open_store(config, &folder, &now, &counts)?;
@@ -280,11 +287,6 @@ impl App {
         let ingest = Arc::new(Ingest::new(buffers.clone(), config.receive.clone()));
         let archived = Archived::open(&folder.join(ARCHIVE), &store, &ingest, &now)?;
         let received = Received::default();
-        let (buffer, beside) = (buffers.traces.clone(), archived.store());
-        let backup = backup::writing(Arc::clone(&store), beside, buffer, Arc::clone(&now));
-        let purge = config.purge.then(|| {
-            purge::purging(Arc::clone(&store), buffers.traces.clone(), archived.archive(), Arc::clone(&now))
-        });
         let query = Arc::new(Query::new(Arc::clone(&store)));
 
         let report = Arc::new(Report {
@@ -299,28 +301,20 @@ impl App {
             clock: Arc::clone(&now),
             query: Arc::clone(&query),
         });
-        let storage_address = storage_address(&doors);
-        let listed = doors.listed();
-        let first = |door: &Listed| Some((door.name.to_owned(), shown(*door.addresses.first()?).to_string()));
-        let about = About { version: VERSION.to_owned(), doors: listed.iter().filter_map(first).collect() };
+        let (storage_address, listed) = (storage_address(&doors), doors.listed());
         let answers = Answers {
             query,
             clock: now,
-            about,
+            about: about(&listed),
             allowed_hosts: config.allowed_hosts.clone(),
             turns: Turns::default(),
         };
-        let health = health::health(Arc::clone(&report));
-        let status = status::answering(Arc::clone(&report), answers.about.clone());
-        let metrics = Arc::new(move || report.metrics());
-        let process = Process { health, metrics, status, backup, purge };
+        let process = process(config, &report, &answers.about, &store, &archived);
         let incoming = Incoming { ingest: Arc::clone(&ingest), archived: &archived, received };
         let (serving, storage) = serve_all(config, doors, incoming, answers, process);
-        if let Some(address) = storage_address {
-            folder.announce(Kind::Server, address).context("write where it can be asked")?;
-        }
+        let folder = Arc::new(folder);
         let doors = listed;
-        Ok(Self {
+        let app = Self {
             ingest,
             buffers,
             drain,
@@ -331,8 +325,12 @@ impl App {
             doors,
             page,
             storage,
-            folder: Arc::new(folder),
-        })
+            folder,
+        };
+        if let Some(address) = storage_address {
+            app.announce_storage(Kind::Server, address);
+        }
+        Ok(app)
     }
 
     /// The data folder, for who has it until more than this has ended.
@@ -345,9 +343,12 @@ impl App {
         self.storage.clone()
     }
 
-    /// Tells other processes that come to the folder where its storage can be asked …
-    fn announce_storage(&self, kind: Kind, address: Address) -> std::io::Result<()> {
-        self.folder.announce(kind, address)
+    /// Tells other processes that come to the folder where its storage can be asked. Where they cannot be told they do not
+    /// find it, and all else goes on …
+    fn announce_storage(&self, kind: Kind, address: Address) {
+        if let Err(error) = self.folder.announce(kind, address) {
+            tracing::warn!(%error, "other processes on this data folder cannot be told where to ask");
+        }
     }
 
     /// … and that it no longer can; calls without an end of their own end.
@@ -424,6 +425,30 @@ fn open_store(
     let upkeep = Upkeep::start(Arc::clone(&store), Arc::clone(clock), Arc::clone(counts))
         .context("start the store's upkeep")?;
     Ok((store, buffers, drain, upkeep))
+}
+
+/// What the page says of the program.
+fn about(doors: &[Listed]) -> About {
+    let first = |door: &Listed| Some((door.name.to_owned(), shown(*door.addresses.first()?).to_string()));
+    About { version: VERSION.to_owned(), doors: doors.iter().filter_map(first).collect() }
+}
+
+/// What the admin door tells and does.
+fn process(
+    config: &Config,
+    report: &Arc<Report>,
+    about: &About,
+    store: &Arc<Store>,
+    archived: &Archived,
+) -> Process {
+    let (store, clock) = (Arc::clone(store), Arc::clone(&report.clock));
+    let buffer = report.buffers.traces.clone();
+    let backup = backup::writing(Arc::clone(&store), archived.store(), buffer.clone(), Arc::clone(&clock));
+    let purge = config.purge.then(|| purge::purging(store, buffer, archived.archive(), clock));
+    let health = health::health(Arc::clone(report));
+    let status = status::answering(Arc::clone(report), about.clone());
+    let report = Arc::clone(report);
+    Process { health, metrics: Arc::new(move || report.metrics()), status, backup, purge }
 }
 
 /// An address that a browser on this machine can be given.

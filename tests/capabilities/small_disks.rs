@@ -332,7 +332,7 @@ async fn a_server_on_a_full_disk_asks_senders_to_come_again_and_takes_when_there
         assert_eq!(answer.status, 200);
         kept.push(number);
     }
-    let filler = disk.fill();
+    disk.fill();
     let refused = loop {
         let number = 100 + kept.len() as u64;
         let answer = export(&client, &server, number).await;
@@ -352,9 +352,13 @@ async fn a_server_on_a_full_disk_asks_senders_to_come_again_and_takes_when_there
     let details =
         answer.trailers.get("grpc-status-details-bin").or(answer.headers.get("grpc-status-details-bin"));
     assert!(details.is_some(), "no RetryInfo: {answer:?}");
-    // What is stored is shown meanwhile, after a start on the full disk too.
+    // What is stored is shown meanwhile, after a start on the full disk too, however it ended before.
     shows_one(&client, &server).await;
     server.kill();
+    let server = Server::start(&disk.path());
+    shows_one(&client, &server).await;
+    assert_eq!(server.terminate().0, Some(0));
+    let filler = disk.fill();
     let server = Server::start(&disk.path());
     shows_one(&client, &server).await;
     filler.remove();

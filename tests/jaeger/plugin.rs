@@ -431,6 +431,21 @@ async fn a_stream_that_is_passed_on_ends_with_the_process_that_passes_it() {
     keeps(&first.door, &(1..=20).collect::<Vec<_>>()).await;
 }
 
+#[tokio::test]
+async fn who_cannot_say_where_it_can_be_asked_serves_all_the_same() {
+    let folders = Folders::new();
+    // Stands where that is written.
+    std::fs::create_dir_all(folders.data().join("storage.address.new")).unwrap();
+    let mut plugin = Plugin::start(folders.command("")).await;
+    let mut writer = SpanWriterPluginClient::new(plugin.door.clone());
+    writer.write_span(WriteSpanRequest { span: Some(span(1)) }).await.unwrap();
+    plugin.shut_down().await;
+    plugin.ends_within(KILLS_AFTER);
+    let server = Server::start(&folders.data());
+    let door = Endpoint::from_shared(format!("http://{}", server.storage)).unwrap().connect().await.unwrap();
+    keeps(&door, &[1]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_while_the_server_beside_it_is_started_anew() {
     let folders = Folders::new();

@@ -155,7 +155,12 @@ impl Child {
             () = self.life.ending() => return Ok(None),
         };
         // Nobody would ever connect where nobody has read where.
-        shake_hands(&address).context("tell its host where it listens")?;
+        if let Err(error) = shake_hands(&address) {
+            if let Standing::Owner(app) = standing {
+                drop(self.close(*app).await);
+            }
+            return Err(error).context("tell its host where it listens");
+        }
         let router = self.router().await;
         let connections = Connections::serve(door, router, self.life.clone());
         tokio::spawn(parent.watch(connections.open(), self.life.clone()));
@@ -183,10 +188,7 @@ impl Child {
                     self.life.ending().await;
                     app.withdraw_storage();
                     self.finish_calls().await;
-                    let folder = app.folder();
-                    self.calls.answered_by(Answering::Nobody);
-                    app.finish().await;
-                    return Ok(Some(folder));
+                    return Ok(Some(self.close(*app).await));
                 }
                 Standing::Guest(owner, kind) => tokio::select! {
                     () = owner.gone() => kind,
@@ -204,6 +206,14 @@ impl Child {
             };
             standing = found.inspect_err(|_error| self.life.end("it cannot go on"))?;
         }
+    }
+
+    /// Nobody is answered by it any more when it is closed, and the folder is the last that goes.
+    async fn close(&self, app: App) -> Arc<DataFolder> {
+        let folder = app.folder();
+        self.calls.answered_by(Answering::Nobody);
+        app.finish().await;
+        folder
     }
 
     async fn finish_calls(&self) {
@@ -229,6 +239,12 @@ impl Child {
                     Ok(folder) => return self.own(folder, address).await,
                     Err(folder::Error::Held { .. })
                         if within.is_none_or(|within| started.elapsed() < within) => {}
+                    Err(error @ folder::Error::Held { .. }) => {
+                        return Err(error).context(
+                            "pass calls on to who has its data folder: nothing there says where it can be asked, as a \
+                             server's doors.storage does that is on and without TLS",
+                        );
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -248,7 +264,7 @@ impl Child {
     async fn own(&self, folder: DataFolder, address: &Address) -> anyhow::Result<Standing> {
         let app = App::start_in(&self.config, folder).await?;
         self.calls.answered_by(Answering::Ourselves(app.storage()));
-        app.announce_storage(Kind::Child, address.clone()).context("write where it can be asked")?;
+        app.announce_storage(Kind::Child, address.clone());
         tracing::info!("this process has the data folder {}", self.config.data_dir.display());
         Ok(Standing::Owner(Box::new(app)))
     }

@@ -22,7 +22,8 @@ impl Parent {
     }
 
     /// Ends this process's life when the host is gone: its child has another parent then; or, where something stands
-    /// between the two that outlives it, nobody is connected and nobody could read what is printed.
+    /// between the two that outlives it, nobody is connected and nobody could read what is printed. A guest of the data
+    /// folder is connected too, and keeps the child alive for as long as it stays: such scripts are meant to `exec`.
     pub(super) async fn watch(self, open: watch::Receiver<usize>, life: Life) {
         let mut was_alone = false;
         loop {
