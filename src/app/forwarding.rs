@@ -13,6 +13,7 @@ use super::folder::DataFolder;
 use crate::buffer::{self, Buffer, Environment, FileStorageConfig, HostDisk, Reserve, WhenFull};
 use crate::ingest::forward::{CONSUMER, ForwardCounts, Forwarder, Route, Throttle, pending};
 use crate::ingest::{Buffers, Signal};
+use crate::translate;
 use crate::upstream::{Client, Endpoint};
 
 /// Memory for fresh log records and data points: nobody but a forwarder reads them.
@@ -172,6 +173,7 @@ impl Forwarding {
             Client::new(upstream.client.clone(), Arc::clone(&clock) as _).context("use its upstream")?;
         let route = Route {
             upstream: Arc::new(client),
+            say_spans: translate::otlp::for_others,
             start: upstream.start,
             throttle: Arc::new(Throttle::new(upstream.max_bytes_per_second)),
             rejected: folder.join("rejected"),

@@ -31,8 +31,9 @@ pub mod write;
 pub use count::{count_data_points, count_log_records};
 pub use damage::ScanError;
 pub use derived::derived_attributes;
-pub use scan::{Scanned, accepted_spans, scan, spans, without_rejected};
+pub use scan::{Scanned, accepted_spans, identified_spans, scan, spans, without_rejected};
 pub use view::{AnyValue, EventView, KeyValue, LinkView, ResourceView, ScopeView, SpanView};
+pub use walk::origin;
 pub use wire::{Fields, Value, WireError, WireErrorKind};
 
 /// How many levels of array and key-value list an attribute's value may have.

@@ -64,6 +64,39 @@ pub fn accepted_spans(request: &Bytes) -> Result<Vec<Span>, ScanError> {
     Ok(records.spans)
 }
 
+/// [`accepted_spans`] without those that have an id of zeros, as only spans in Jaeger's words may; and how many those are.
+/// They take no memory, however many they are.
+pub fn identified_spans(request: &Bytes) -> Result<(Vec<Span>, u32), ScanError> {
+    let mut identified = Identified { records: Records::new(request), others: 0 };
+    walk(request, &Limits { max_span_bytes: usize::MAX }, &mut identified)?;
+    Ok((identified.records.spans, identified.others))
+}
+
+/// Makes records of the spans that OTLP has ids for.
+struct Identified<'a> {
+    records: Records<'a, true>,
+    others: u32,
+}
+
+impl<'a> Visitor<'a> for Identified<'a> {
+    const ACCEPTED: bool = true;
+
+    fn resource(&mut self, resource: Envelope<'a>, origin: Origin) {
+        self.records.resource(resource, origin);
+    }
+
+    fn scope(&mut self, scope: Envelope<'a>) {
+        self.records.scope(scope);
+    }
+
+    fn span(&mut self, span: Found<'a>) {
+        match &span.header {
+            Ok(header) if !header.trace_id.is_zero() && !header.span_id.is_zero() => self.records.span(span),
+            _ => self.others = self.others.saturating_add(1),
+        }
+    }
+}
+
 /// Makes span records.
 struct Records<'a, const ACCEPTED: bool> {
     request: &'a Bytes,
@@ -212,6 +245,7 @@ mod tests {
             assert_eq!(span.origin, Origin::Jaeger);
         }
         assert_eq!(accepted_spans(&request).unwrap(), spans);
+        assert_eq!(identified_spans(&request).unwrap(), (Vec::new(), 2));
         assert_eq!(without_rejected(&request, &Limits::default()).unwrap(), request);
     }
 

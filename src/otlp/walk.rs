@@ -156,7 +156,7 @@ fn envelope<'a>(mut fields: Fields<'a>, enclosing: &Enclosing) -> Result<Envelop
 
 /// Whose words the spans of a `ResourceSpans` came in. What a later version of this program says is read as OTLP, which
 /// it also is.
-pub(super) fn origin(fields: Fields<'_>) -> Origin {
+pub fn origin(fields: Fields<'_>) -> Origin {
     let numbers = fields.filter_map(|field| match field {
         (ORIGIN_FIELD, Value::Varint(number)) => u8::try_from(number).ok(),
         _ => None,

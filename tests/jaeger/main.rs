@@ -8,11 +8,15 @@ mod drawing;
 #[path = "../capabilities/harness.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod harness;
+#[path = "../capabilities/upstream_stub.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod upstream_stub;
 
 mod archive;
 mod asked;
 mod capabilities;
 mod door;
+mod forwarded;
 mod interfaces;
 mod plugin;
 mod plugin_host;

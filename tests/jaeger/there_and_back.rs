@@ -29,7 +29,7 @@ fn number(key: &str, value: i64) -> KeyValue {
 }
 
 /// With all that a span can say, and what hardly any does.
-fn full(trace: u64) -> Span {
+pub(crate) fn full(trace: u64) -> Span {
     let reference = |of: u64, id: u64, ref_type| SpanRef {
         trace_id: Bytes::copy_from_slice(&trace_id(of).0),
         span_id: Bytes::copy_from_slice(&id.to_be_bytes()),
@@ -87,7 +87,7 @@ async fn trace(address: &str, id: &Bytes) -> Result<Vec<Span>, Status> {
 }
 
 /// The same once it has so many spans.
-async fn trace_once(address: &str, id: &Bytes, count: usize) -> Vec<Span> {
+pub(crate) async fn trace_once(address: &str, id: &Bytes, count: usize) -> Vec<Span> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match trace(address, id).await {
@@ -98,16 +98,21 @@ async fn trace_once(address: &str, id: &Bytes, count: usize) -> Vec<Span> {
     }
 }
 
-/// The groups of a trace in OTLP's words.
-async fn groups(server: &Server, id: &Bytes) -> Vec<ResourceSpans> {
+/// The groups of a trace in OTLP's words, as they stand in the answer.
+pub(crate) async fn group_bytes(server: &Server, id: &Bytes) -> Vec<Bytes> {
     let mut reader = TraceReaderClient::new(connect(&server.storage).await);
     let query = vec![GetTraceParams { trace_id: id.clone(), ..GetTraceParams::default() }];
     let mut stream = reader.get_traces(GetTracesRequest { query }).await.unwrap().into_inner();
     let mut groups = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {
-        groups.extend(message.resource_spans.iter().map(|group| ResourceSpans::decode(&group[..]).unwrap()));
+        groups.extend(message.resource_spans);
     }
     groups
+}
+
+async fn groups(server: &Server, id: &Bytes) -> Vec<ResourceSpans> {
+    let groups = group_bytes(server, id).await;
+    groups.iter().map(|group| ResourceSpans::decode(&group[..]).unwrap()).collect()
 }
 
 #[tokio::test]

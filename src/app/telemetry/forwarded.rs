@@ -8,8 +8,8 @@ use crate::ingest::forward::ForwardCounts;
 
 type Column = (&'static str, &'static str, &'static str, fn(&ForwardCounts) -> u64);
 
-/// What a consumer named upstream released in this run = forwarded + rejected + set aside, in items.
-const COLUMNS: [Column; 8] = [
+/// What a consumer named upstream released in this run = forwarded + rejected + set aside + left out, in items.
+const COLUMNS: [Column; 9] = [
     ("forwarded_requests_total", "counter", "Requests that the upstream took.", |counts| {
         counts.requests.value()
     }),
@@ -22,6 +22,12 @@ const COLUMNS: [Column; 8] = [
     ("set_aside_items_total", "counter", "Items that it will never take.", |counts| {
         counts.set_aside_items.value()
     }),
+    (
+        "left_out_items_total",
+        "counter",
+        "Spans with ids of zeros, which OTLP does not have: not sent.",
+        |counts| counts.left_out_items.value(),
+    ),
     ("failing", "gauge", "1 while the last try failed.", |counts| {
         u64::from(counts.failing.load(Ordering::Relaxed))
     }),

@@ -5,9 +5,22 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::buffer::{Frame, Take};
+use crate::buffer::Take;
 
 use super::size::{MOST_BYTES, MOST_FRAMES, RequestSize};
+
+/// A frame of the buffer as it goes out.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// Its number in the buffer.
+    pub(super) sequence: u64,
+    /// What is sent of it; nothing if it has nothing that the other server could take.
+    pub(super) request: Bytes,
+    /// Items in what is sent.
+    pub(super) items: u32,
+    /// Items that are not.
+    pub(super) left_out: u32,
+}
 
 /// Frames in the order of their numbers, and the parts that they are sent in.
 #[derive(Debug)]
@@ -73,7 +86,9 @@ impl Held {
     /// Where those are that go next.
     pub(super) fn next(&self, size: &RequestSize) -> Range<usize> {
         let end = self.parts.last().map_or(u64::MAX, |part| part.end);
-        0..size.fitting(self.frames.iter().take_while(|frame| frame.sequence < end))
+        0..size.fitting(
+            self.frames.iter().take_while(|frame| frame.sequence < end).map(|frame| frame.request.len()),
+        )
     }
 
     /// Where one is that may be better than those that were refused: another one each time, the newest first.
@@ -85,7 +100,7 @@ impl Held {
 
     /// How many more there may be; `None` when there are enough.
     pub(super) fn room(&self) -> Option<Take> {
-        let bytes: usize = self.frames.iter().map(|frame| frame.payload.len()).sum();
+        let bytes: usize = self.frames.iter().map(|frame| frame.request.len()).sum();
         let (max_frames, max_bytes) =
             (MOST_FRAMES.saturating_sub(self.frames.len()), MOST_BYTES.saturating_sub(bytes));
         (max_frames > 0 && max_bytes > 0).then_some(Take { max_frames, max_bytes, max_items: u64::MAX })
@@ -118,15 +133,20 @@ impl Held {
         self.frames.range(these.clone()).map(|frame| u64::from(frame.items)).sum()
     }
 
+    /// Items of these frames that are not in their request.
+    pub(super) fn left_out(&self, these: &Range<usize>) -> u64 {
+        self.frames.range(these.clone()).map(|frame| u64::from(frame.left_out)).sum()
+    }
+
     /// One after the other, which is one request with the resources of all of them (protobuf.dev, "Last One Wins":
     /// the elements of repeated fields are concatenated). A single one is not copied.
     pub(super) fn request(&self, these: &Range<usize>) -> Bytes {
         if these.len() == 1 {
-            return self.frames[these.start].payload.clone();
+            return self.frames[these.start].request.clone();
         }
-        let payloads = || self.frames.range(these.clone()).map(|frame| &frame.payload);
-        let mut request = BytesMut::with_capacity(payloads().map(Bytes::len).sum());
-        payloads().for_each(|payload| request.extend_from_slice(payload));
+        let requests = || self.frames.range(these.clone()).map(|frame| &frame.request);
+        let mut request = BytesMut::with_capacity(requests().map(Bytes::len).sum());
+        requests().for_each(|one| request.extend_from_slice(one));
         request.freeze()
     }
 }
@@ -137,9 +157,11 @@ mod tests {
 
     const WHOLE: Whole = Whole { bytes: 8, too_large: true, set_aside: 0 };
 
+    fn frame(sequence: u64) -> Frame {
+        Frame { sequence, request: vec![sequence as u8].into(), items: 1, left_out: 0 }
+    }
+
     fn held(count: u64) -> Held {
-        let frame =
-            |sequence| Frame { sequence, accepted: 0, items: 1, payload: vec![sequence as u8].into() };
         Held::new((0..count).map(frame).collect())
     }
 
@@ -177,7 +199,7 @@ mod tests {
         assert_eq!(held.take(2..3), Answered::Only(vec![2]));
         assert_eq!(held.take(0..1), Answered::UpTo(0));
         // Those may be on another side of a split.
-        held.add(vec![Frame { sequence: 9, accepted: 0, items: 1, payload: Bytes::new() }]);
+        held.add(vec![frame(9)]);
         assert_eq!(held.take(0..3), Answered::Only(vec![1, 3, 9]));
     }
 }

@@ -1,7 +1,8 @@
-//! Carries what is safe in a buffer to another OTLP server as well: the bytes that were accepted, as they are.
+//! Carries what is safe in a buffer to another OTLP server as well: the bytes that were accepted, as they are, or, of
+//! spans, as [`Route::say_spans`] says them.
 //!
 //! Promise: every accepted request is sent until the other server has answered for it, in the order of
-//! acceptance. Nothing is decoded and nothing is kept in memory beyond the one request that is being sent: while
+//! acceptance. Nothing is decoded here and nothing is kept in memory beyond the one request that is being sent: while
 //! the other server cannot be reached, everything waits in the buffer. After an outage what is fresh goes first,
 //! and the backlog follows beside it, one request after three fresh ones.
 //!
@@ -110,6 +111,8 @@ pub struct ForwardCounts {
     pub rejected_items: Counter,
     /// Items that it will never take.
     pub set_aside_items: Counter,
+    /// Items that are not sent, because they cannot be said to it.
+    pub left_out_items: Counter,
     /// Whether the last try failed.
     pub failing: AtomicBool,
     /// Whether it failed because somebody has to mend something.
@@ -127,11 +130,17 @@ pub fn pending(buffer: &Buffer) -> Amount {
         .map_or_else(Amount::default, |own| own.pending)
 }
 
+/// Says an accepted request of spans as every OTLP server knows it: what is sent, perhaps nothing, and how many of its
+/// items are not in it. Always the same of the same bytes.
+pub type Say = fn(&Bytes) -> (Bytes, u32);
+
 /// What all forwarders of a process have in common.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// The other server.
     pub upstream: Arc<dyn Upstream>,
+    /// How spans are said there.
+    pub say_spans: Say,
     /// Where a forwarder that never ran before begins.
     pub start: buffer::StartAt,
     /// The bound on bytes per second, over all signals.

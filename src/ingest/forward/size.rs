@@ -1,6 +1,6 @@
 //! How much goes into one request: as much as the server takes, and as the line carries in time.
 
-use crate::buffer::{Frame, Take};
+use crate::buffer::Take;
 
 /// What gRPC servers take unless told otherwise.
 pub(super) const MOST_BYTES: usize = 4 << 20;
@@ -45,14 +45,14 @@ impl RequestSize {
         self.bound
     }
 
-    /// How many of the frames go now; one always does.
-    pub(super) fn fitting<'a>(&self, frames: impl Iterator<Item = &'a Frame>) -> usize {
+    /// How many of the frames of these sizes go now; one always does.
+    pub(super) fn fitting(&self, sizes: impl Iterator<Item = usize>) -> usize {
         let mut bytes = 0;
-        let fits = |frame: &&Frame| {
-            bytes += frame.payload.len();
+        let fits = |size: &usize| {
+            bytes += size;
             bytes <= self.bytes
         };
-        frames.take_while(fits).count().max(1)
+        sizes.take_while(fits).count().max(1)
     }
 
     /// One was taken.

@@ -102,6 +102,7 @@ fn append(buffer: &Buffer, payload: Vec<u8>) {
 fn route(folder: &Path, script: &Arc<Script>) -> Route {
     Route {
         upstream: Arc::clone(script) as _,
+        say_spans: |request| (request.clone(), 0),
         start: StartAt::Oldest,
         throttle: Arc::new(Throttle::new(0)),
         rejected: folder.join("rejected"),
@@ -150,6 +151,68 @@ fn small_frames_share_a_request_and_large_ones_do_not() {
     assert_eq!(counts.requests.value(), 5);
     until("nothing is owed", || pending(&buffer) == Amount::default());
     drop(forwarder);
+}
+
+/// In other words: nothing of what is zero, and twice as much of everything else.
+fn in_other_words(request: &Bytes) -> (Bytes, u32) {
+    let said: Vec<u8> = request.iter().filter(|byte| **byte != 0).flat_map(|byte| [*byte; 2]).collect();
+    let left_out = request.iter().filter(|byte| **byte == 0).count();
+    (said.into(), left_out as u32)
+}
+
+#[test]
+fn spans_are_sent_as_they_are_said_and_what_cannot_be_said_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, script) = (open(folder.path()), Arc::new(Script::default()));
+    drop(buffer.consumer(CONSUMER, StartAt::Oldest).unwrap());
+    for payload in [vec![0; 3], vec![1, 0, 2], vec![3; 3 << 20], vec![0; 5]] {
+        append(&buffer, payload);
+    }
+    let route = Route { say_spans: in_other_words, ..route(folder.path(), &script) };
+    let counts = Arc::new(ForwardCounts::default());
+    // Each goes by itself in the end, and what says nothing does not go at all.
+    *script.always.lock() = Some(refused("size", Refusal::Size));
+    let _forwarder =
+        Forwarder::start_with(&buffer, Signal::Traces, &route, Arc::clone(&counts), QUICK).unwrap();
+    until("the two that say something are refused", || counts.set_aside_items.value() == 2 + (3 << 20));
+    until("nothing is owed", || pending(&buffer) == Amount::default());
+    assert_eq!(counts.left_out_items.value(), 3 + 1 + 5);
+    *script.always.lock() = None;
+    append(&buffer, vec![0; 7]);
+    append(&buffer, vec![4, 0]);
+    until("nothing is owed", || pending(&buffer) == Amount::default());
+    assert_eq!((counts.items.value(), counts.left_out_items.value()), (1, 17));
+    assert_eq!(script.taken(), [4, 4]);
+    let got = script.got.lock();
+    assert!(got.iter().all(|request| !request.is_empty()));
+    // Sizes are those of what is sent: the large one goes alone, though what is kept of all would fit.
+    assert_eq!(got.iter().filter(|request| request.len() > 4 << 20).map(Bytes::len).max(), Some(6 << 20));
+}
+
+#[test]
+fn what_is_no_span_is_never_said_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, script) = (open(folder.path()), Arc::new(Script::default()));
+    let route = Route { say_spans: in_other_words, ..route(folder.path(), &script) };
+    let counts = Arc::new(ForwardCounts::default());
+    let _forwarder =
+        Forwarder::start_with(&buffer, Signal::Logs, &route, Arc::clone(&counts), QUICK).unwrap();
+    append(&buffer, vec![0, 1]);
+    until("it is taken", || counts.items.value() == 2);
+    assert_eq!(script.taken(), [0, 1]);
+}
+
+#[test]
+fn a_request_that_cannot_be_said_goes_as_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (buffer, script) = (open(folder.path()), Arc::new(Script::default()));
+    let route = Route { say_spans: |_| panic!("a defect"), ..route(folder.path(), &script) };
+    let counts = Arc::new(ForwardCounts::default());
+    let _forwarder =
+        Forwarder::start_with(&buffer, Signal::Traces, &route, Arc::clone(&counts), QUICK).unwrap();
+    append(&buffer, vec![1; 2]);
+    until("it is taken", || counts.items.value() == 2);
+    assert_eq!(script.taken(), [1, 1]);
 }
 
 #[test]

@@ -1,20 +1,21 @@
 //! The loop of one signal's forwarder: gather, send, let go, and never more than one request at a time.
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::buffer::{self, Buffer, Consumer, Frame};
+use crate::buffer::{self, Buffer, Consumer};
 use crate::ingest::Signal;
 
 use super::aside::Aside;
 use super::backoff::{Backoff, Pace};
-use super::held::{Answered, Held, Whole};
+use super::held::{Answered, Frame, Held, Whole};
 use super::size::RequestSize;
 use super::trust::Trust;
-use super::{CONSUMER, Ending, ForwardCounts, Outcome, Refusal, Route, Throttle, Upstream, pending};
+use super::{CONSUMER, Ending, ForwardCounts, Outcome, Refusal, Route, Say, Throttle, Upstream, pending};
 
 /// How long to wait for fresh frames before looking whether to end.
 const WAIT: Duration = Duration::from_millis(100);
@@ -34,6 +35,8 @@ pub(super) struct Worker {
     buffer: Buffer,
     consumer: Consumer,
     upstream: Arc<dyn Upstream>,
+    /// How spans are said there.
+    say_spans: Say,
     counts: Arc<ForwardCounts>,
     backoff: Backoff,
     throttle: Arc<Throttle>,
@@ -96,6 +99,7 @@ impl Worker {
             buffer: buffer.clone(),
             consumer: buffer.consumer(CONSUMER, route.start)?,
             upstream: Arc::clone(&route.upstream),
+            say_spans: route.say_spans,
             counts,
             backoff: Backoff::new(pace),
             throttle: Arc::clone(&route.throttle),
@@ -171,7 +175,7 @@ impl Worker {
     }
 
     /// The frames of the next request; none if nothing came for a while.
-    fn gather(&mut self) -> Result<Vec<Frame>, buffer::Error> {
+    fn gather(&mut self) -> Result<Vec<buffer::Frame>, buffer::Error> {
         let Backlog::Left(live) = self.backlog else { return self.consumer.next(self.size.take(), WAIT) };
         if live < LIVE_PER_BACKLOG {
             match self.consumer.next(self.size.take(), Duration::ZERO) {
@@ -194,8 +198,8 @@ impl Worker {
 
     /// Sends these frames, in as few requests as the size of one allows, until the other server has answered for
     /// all of them that are still owed. Returns whether to go on.
-    fn deliver(&mut self, frames: Vec<Frame>) -> bool {
-        let mut held = Held::new(frames);
+    fn deliver(&mut self, frames: Vec<buffer::Frame>) -> bool {
+        let mut held = Held::new(self.said(frames));
         loop {
             for whole in held.keep(|sequence| self.consumer.owes(sequence)) {
                 self.learn(whole);
@@ -209,6 +213,29 @@ impl Worker {
         }
     }
 
+    /// The frames as the other server gets them.
+    fn said(&self, frames: Vec<buffer::Frame>) -> Vec<Frame> {
+        frames.into_iter().map(|frame| self.said_one(frame)).collect()
+    }
+
+    fn said_one(&self, frame: buffer::Frame) -> Frame {
+        let buffer::Frame { sequence, items, payload, .. } = frame;
+        let say = self.say_spans;
+        if self.signal != Signal::Traces {
+            return Frame { sequence, request: payload, items, left_out: 0 };
+        }
+        // A defect that one request meets must not keep all others from being sent.
+        let (request, left_out) = catch_unwind(|| say(&payload)).unwrap_or_else(|_panic| {
+            tracing::error!(
+                sequence,
+                items,
+                "saying a request for the upstream met a defect of this program; it goes as it is kept"
+            );
+            (payload.clone(), 0)
+        });
+        Frame { sequence, request, items: items.saturating_sub(left_out), left_out: left_out.min(items) }
+    }
+
     /// One try.
     fn advance(&mut self, held: &mut Held) -> bool {
         let these = if self.trust.is_spent() {
@@ -218,6 +245,11 @@ impl Worker {
             held.next(&self.size)
         };
         let (request, items) = (held.request(&these), held.items(&these));
+        let left_out = held.left_out(&these);
+        if request.is_empty() && left_out > 0 {
+            self.leave_out(left_out);
+            return self.let_go(held.take(these));
+        }
         if !self.pause(self.throttle.reserve(request.len(), Instant::now())) {
             return false;
         }
@@ -238,7 +270,19 @@ impl Worker {
             }
             Tried::Taken => self.size.taken(),
         }
+        self.leave_out(left_out);
         self.let_go(held.take(these))
+    }
+
+    /// Counts what is not in what is let go.
+    fn leave_out(&self, items: u64) {
+        if self.counts.left_out_items.add(items) == 0 && items > 0 {
+            tracing::warn!(
+                signal = self.signal.name(),
+                items,
+                "spans with ids of zeros, which OTLP does not have, are not forwarded (told once, counted always)"
+            );
+        }
     }
 
     /// When all that is held is refused, what comes meanwhile may be what the other server takes.
@@ -247,7 +291,7 @@ impl Worker {
         if let Some(take) = held.room()
             && let Ok(frames) = self.consumer.next(take, Duration::ZERO)
         {
-            held.add(frames);
+            held.add(self.said(frames));
         }
     }
 

@@ -9,11 +9,13 @@
 //!
 //! Source: opentelemetry-collector-contrib `pkg/translator/jaeger`; jaeger-idl `proto/storage/v2/trace_storage.proto`.
 
+mod for_others;
 mod from_jaeger;
 mod messages;
 #[cfg(test)]
 mod tests;
 mod view;
 
+pub use for_others::for_others;
 pub use messages::messages;
 pub use view::{has_links, view};

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::{has_links, messages, view};
+use super::{for_others, has_links, messages, view};
 use crate::model::{Origin, Resource, Scope, Span, Timestamp, content_hash, sketch};
 use crate::otlp::arbitrary::{Shape, request, scrambled};
 use crate::otlp::{self, AnyValue, Fields, Limits, SpanView, Value, write};
@@ -111,6 +111,44 @@ proptest! {
     }
 
     #[test]
+    fn others_get_otlp_as_it_came_and_jaegers_words_as_readers_do(parts in vec(part(), 0..5)) {
+        let request = Bytes::from(parts.iter().map(|(bytes, _)| &bytes[..]).collect::<Vec<_>>().concat());
+        let (mut expected, mut left_out) = (Vec::new(), 0);
+        for (bytes, is_jaeger) in parts {
+            if !is_jaeger {
+                expected.extend_from_slice(&bytes);
+                continue;
+            }
+            for group in bytes_of_groups(&bytes) {
+                let (spans, others): (Vec<_>, Vec<_>) = otlp::accepted_spans(&group)
+                    .unwrap()
+                    .into_iter()
+                    .partition(|span| !span.trace_id.is_zero() && !span.span_id.is_zero());
+                left_out += others.len() as u32;
+                expected.extend(bounded(&spans, usize::MAX, usize::MAX).iter().flat_map(prost::Message::encode_to_vec));
+            }
+        }
+        let (said, others) = for_others(&request);
+        prop_assert_eq!((&said[..], others), (&expected[..], left_out));
+        prop_assert_eq!(for_others(&said), (said, 0));
+    }
+
+    #[test]
+    fn whatever_the_bytes_others_get_something(
+        parts in vec(part(), 1..3),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut request = parts.into_iter().map(|(bytes, _)| bytes).collect::<Vec<_>>().concat();
+        for (at, byte) in damage {
+            if !request.is_empty() {
+                let at = at.index(request.len());
+                request[at] = byte;
+            }
+        }
+        for_others(&request.into());
+    }
+
+    #[test]
     fn any_bytes_can_be_said(span in any_bytes()) {
         let said = jaeger::span(&span);
         prop_assert_eq!((said.trace_id.len(), said.span_id.len()), (16, 8));
@@ -136,6 +174,31 @@ proptest! {
         spans.iter_mut().for_each(|span| span.body = span.body.repeat(repeated).into());
         bounded(&spans, 3, max_bytes);
     }
+}
+
+/// A request, and whether it is in Jaeger's words.
+fn part() -> impl Strategy<Value = (Vec<u8>, bool)> {
+    prop_oneof![
+        (request(), vec(any::<u8>(), 0..200)).prop_map(|(request, mut dice)| {
+            (scrambled(&request.encode_to_vec(), Shape::Request, &mut dice), false)
+        }),
+        (vec(any_span(), 0..4), any::<bool>()).prop_map(|(mut spans, without_ids)| {
+            if without_ids && let Some(span) = spans.first_mut() {
+                span.span_id = Bytes::new();
+            }
+            (jaeger::request(&spans).unwrap(), true)
+        }),
+    ]
+}
+
+/// The resources of a request, each as a request of its own.
+fn bytes_of_groups(request: &[u8]) -> Vec<Bytes> {
+    let group = |group: Bytes| {
+        let mut request = Vec::new();
+        write::bytes(&mut request, 1, &group);
+        request.into()
+    };
+    bytes(1, &Bytes::copy_from_slice(request)).into_iter().map(group).collect()
 }
 
 /// A record whose messages are damaged, and that may have lied about its origin.
@@ -187,6 +250,13 @@ fn warnings(view: &SpanView<'_>) -> Vec<String> {
     assert_eq!(of_key.len(), 1, "readers look at one");
     let AnyValue::Array(values) = &of_key[0].value else { panic!("{of_key:?}") };
     values.iter().map(|value| value.to_text().into_owned()).collect()
+}
+
+#[test]
+fn a_request_in_otlps_words_is_not_copied_for_others() {
+    let request = Bytes::from_static(&[10, 5, 0xfa, 0x3e, 2, b'o', b'k', 0xff]);
+    let (said, left_out) = for_others(&request);
+    assert_eq!((said.as_ptr(), said.len(), left_out), (request.as_ptr(), request.len(), 0));
 }
 
 #[test]
