@@ -30,6 +30,9 @@ const DEFAULT_TRACES: usize = 100;
 /// Traces of a search.
 const MAX_TRACES: usize = 10_000;
 
+/// Attributes that a trace may be asked to have: each is looked up in every run.
+const MAX_ATTRIBUTES: usize = 1_000;
+
 /// Spans that are read at once.
 const PIECE: PieceLimits = PieceLimits { spans: MAX_SPANS, bytes: ENOUGH_BYTES };
 
@@ -87,6 +90,12 @@ impl Desk {
 
     /// The traces that fulfil the conditions, newest first.
     pub(super) async fn find(&self, conditions: Conditions) -> Result<Vec<TraceId>, Status> {
+        let given = conditions.attributes.len();
+        if given > MAX_ATTRIBUTES {
+            let why =
+                format!("{given} attributes or tags are asked for, above the limit of {MAX_ATTRIBUTES}");
+            return Err(Error::Contradiction(why).into());
+        }
         let query = self.source.query.clone();
         Ok(self.turns.take_for_ids(move |cancel| find(&query, cancel, conditions)).await?)
     }

@@ -67,10 +67,15 @@ impl From<Error> for Status {
     }
 }
 
+/// The longest question, inflated; as long as HTTP's longest filter. Two bytes of it can become eighty when it is read,
+/// which is before it waits for a turn.
+pub(super) const MAX_QUESTION_BYTES: usize = 256 << 10;
+
 /// A server of a service that takes what is packed, and packs its answers for who says that it takes them so.
 macro_rules! packing {
     ($server:expr) => {
         $server
+            .max_decoding_message_size($crate::serve::grpc::MAX_QUESTION_BYTES)
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
             .accept_compressed(tonic::codec::CompressionEncoding::Zstd)
             .accept_compressed(tonic::codec::CompressionEncoding::Deflate)

@@ -12,11 +12,15 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 use tonic_reflection::pb::v1alpha;
-use tracelodge::proto::jaeger::storage::v1::GetServicesRequest;
+use tracelodge::proto::jaeger::api_v3::{self, query_service_client::QueryServiceClient};
 use tracelodge::proto::jaeger::storage::v1::span_reader_plugin_client::SpanReaderPluginClient;
+use tracelodge::proto::jaeger::storage::v1::{FindTraceIDsRequest, GetServicesRequest, TraceQueryParameters};
+use tracelodge::proto::jaeger::storage::v2::trace_reader_client::TraceReaderClient;
+use tracelodge::proto::jaeger::storage::v2::{GetTraceParams, GetTracesRequest};
 
 use crate::harness::Client;
-use crate::stored::{Sent, Stored, span};
+use crate::stored::{Sent, Stored, span, trace_id};
+use crate::writing::connect;
 
 const SERVED: [&str; 9] = [
     "jaeger.storage.v1.SpanReaderPlugin",
@@ -117,6 +121,33 @@ async fn packed_questions_are_read_and_answers_are_packed_for_who_takes_them_so(
     let url = format!("http://{}/jaeger.storage.v1.SpanReaderPlugin/GetTrace", stored.server.storage);
     let broken = client.grpc(url, "identity", &Bytes::from_static(b"\x0a\xff")).await.unwrap();
     assert_ne!(broken.grpc_status().0, 0);
+}
+
+#[tokio::test]
+async fn a_question_is_as_long_inflated_as_a_question_may_be() {
+    let stored = Stored::with(&[span("shop", "a", 1, 1)]).await;
+    // Two bytes each on the wire, eighty in memory, and all of them next to nothing when they are packed.
+    let asking = |ids| GetTracesRequest { query: vec![GetTraceParams::default(); ids] };
+    let mut reader =
+        TraceReaderClient::new(stored.storage().await).send_compressed(CompressionEncoding::Gzip);
+    for (ids, code) in [(2 << 20, Code::ResourceExhausted), (100_000, Code::InvalidArgument)] {
+        assert_eq!(reader.get_traces(asking(ids)).await.unwrap_err().code(), code, "{ids}");
+    }
+    let ids = vec![GetTraceParams { trace_id: trace_id(1), ..GetTraceParams::default() }; 10_000];
+    let mut traces = reader.get_traces(GetTracesRequest { query: ids }).await.unwrap().into_inner();
+    assert!(traces.message().await.unwrap().is_some());
+    let tags = |count: u32| (0..count).map(|number| (number.to_string(), String::new())).collect();
+    let mut older = SpanReaderPluginClient::new(stored.storage().await);
+    for (count, is_answered) in [(1_000, true), (1_001, false)] {
+        let query = Some(TraceQueryParameters { tags: tags(count), ..TraceQueryParameters::default() });
+        let code = older.find_trace_i_ds(FindTraceIDsRequest { query }).await.map_err(|status| status.code());
+        assert_eq!(code.is_ok(), is_answered, "{count}: {code:?}");
+        assert!(is_answered || code.unwrap_err() == Code::InvalidArgument);
+    }
+    let mut questions = QueryServiceClient::new(connect(&stored.server.grpc_query).await);
+    let query = api_v3::TraceQueryParameters { service_name: "s".repeat(300 << 10), ..Default::default() };
+    let asked = questions.find_traces(api_v3::FindTracesRequest { query: Some(query) }).await;
+    assert_eq!(asked.unwrap_err().code(), Code::OutOfRange);
 }
 
 fn packed(metadata: &MetadataMap) -> bool {

@@ -3,11 +3,12 @@
 //! Promise: what came in is given back, in the words of the version that asks. Whole traces of any size, all spans of a
 //! trace side by side, the newest trace first; a trace is as of one moment.
 //!
-//! Limits: a message has at most 1 000 spans and 3.4 MiB, below the 4 MiB that Jaeger's clients take; a larger span is
-//! cut, and says so, and a longer list is. A search gives at most 10 000 traces, 100 if no number is asked for, and ends as
-//! those of all doors do ([`crate::query::Limits`]). Questions wait for their turn as those of all doors do, but for up
-//! to two minutes. 32 answers of traces are under way at a time, and eight of them read; one that waits for a slow reader lets others
-//! read, and is given up when no message of it is taken for 30 s, or after ten minutes.
+//! Limits: a question has at most 256 KiB, inflated, and asks for at most 1 000 attributes. A message has at most 1 000
+//! spans and 3.4 MiB, below the 4 MiB that Jaeger's clients take; a larger span is cut, and says so, and a longer list is.
+//! A search gives at most 10 000 traces, 100 if no number is asked for, and ends as those of all doors do
+//! ([`crate::query::Limits`]). Questions wait for their turn as those of all doors do, but for up to two minutes. 32
+//! answers of traces are under way at a time, and eight of them read; one that waits for a slow reader lets others read,
+//! and is given up when no message of it is taken for 30 s, or after ten minutes.
 //!
 //! Does not know: how spans come in; writing is a receiver's.
 //!
