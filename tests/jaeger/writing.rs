@@ -184,6 +184,30 @@ async fn a_silent_stream_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_stops_neither_who_closes_nor_who_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let channel = connect(&server.storage).await;
+    let mut slow = tonic::client::Grpc::new(channel.clone());
+    slow.ready().await.unwrap();
+    let (sender, spans) = tokio::sync::mpsc::channel(8);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(spans);
+    let codec = tonic_prost::ProstCodec::<WriteSpanRequest, ()>::default();
+    let call = tokio::spawn(async move {
+        let path = http::uri::PathAndQuery::from_static(WRITE_SPAN);
+        slow.client_streaming(Request::new(stream), path, codec).await
+    });
+    sender.send(write(span(1, 1))).await.unwrap();
+    let mut writer = SpanWriterPluginClient::new(channel);
+    let soon = Duration::from_secs(10);
+    tokio::time::timeout(soon, writer.close(CloseWriterRequest {})).await.unwrap().unwrap();
+    tokio::time::timeout(soon, writer.write_span(write(span(1, 2)))).await.unwrap().unwrap();
+    drop(sender);
+    call.await.unwrap().unwrap();
+    assert_eq!(spans_once(&server, 1, 2).await.len(), 2);
+}
+
+#[tokio::test]
 async fn packed_messages_are_taken() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());

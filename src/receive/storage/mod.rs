@@ -13,6 +13,7 @@
 
 mod span;
 mod stream;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +23,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
 use axum::routing::any;
-use tokio::sync::{RwLock, watch};
+use tokio::sync::watch;
 
 use super::grpc::{coding, is_call, message, refusal, success, unimplemented};
 use super::hand_over::{Door, Sent, Terms};
 use super::{Counts, Transport, otlp};
 use crate::ingest::{Ingest, RETRY_AFTER, Refused, Signal};
+use under_way::UnderWay;
 
 const WRITE_SPAN: &str = "/jaeger.storage.v1.SpanWriterPlugin/WriteSpan";
 const CLOSE: &str = "/jaeger.storage.v1.SpanWriterPlugin/Close";
@@ -44,8 +46,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 struct Writer {
     door: Arc<Door>,
-    /// Held by everything that writes, and alone by who closes.
-    writes: RwLock<()>,
+    writes: UnderWay,
     /// Whether the program is ending: streams end then.
     ending: watch::Receiver<bool>,
 }
@@ -59,7 +60,7 @@ pub fn router(
 ) -> Router {
     let writer = |ingest| {
         let door = Arc::new(Door { ingest, counts: Arc::clone(&counts), terms: Terms::STORAGE });
-        Arc::new(Writer { door, writes: RwLock::default(), ending: ending.clone() })
+        Arc::new(Writer { door, writes: UnderWay::default(), ending: ending.clone() })
     };
     let (spans, archive) = (writer(spans), writer(archive));
     let into_archive = Router::new().route(WRITE_ARCHIVE_SPAN, any(write_span)).with_state(archive);
@@ -82,12 +83,16 @@ async fn write_span(State(writer): State<Arc<Writer>>, request: Request<Body>) -
         Ok(coding) => coding,
         Err(why) => return unimplemented(why),
     };
-    let _writing = writer.writes.read().await;
+    let mut writing = None;
     let received = async {
         let received = message(&mut body, coding, &writer.door).await?;
+        // What is still on its way was not written before whoever closes meanwhile.
+        writing = Some(writer.writes.begin());
         span::with_room_to_read(received, &writer.door).await
     };
-    match writer.door.take(SPANS, received, span::to_request).await {
+    let outcome = writer.door.take(SPANS, received, span::to_request).await;
+    drop(writing);
+    match outcome {
         Ok(_accepted) => success(&[]),
         Err(refused) => refusal(&refused),
     }
@@ -95,8 +100,8 @@ async fn write_span(State(writer): State<Arc<Writer>>, request: Request<Body>) -
 
 /// Every write has its own answer; this one comes when all writes before it have theirs. Others go on.
 async fn close(State(writer): State<Arc<Writer>>) -> Response<Body> {
-    match tokio::time::timeout(CLOSE_WITHIN, writer.writes.write()).await {
-        Ok(_alone) => success(&[]),
+    match tokio::time::timeout(CLOSE_WITHIN, writer.writes.until_now()).await {
+        Ok(()) => success(&[]),
         Err(_elapsed) => {
             let why = "some spans are not on disk yet".to_owned();
             refusal(&Refused::Later { why, retry_after: RETRY_AFTER })

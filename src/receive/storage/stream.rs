@@ -48,7 +48,7 @@ pub(super) async fn write_all(writer: Arc<Writer>, body: Body, coding: Coding) -
             _ = ending.wait_for(|ending| *ending) => Err(stopping()),
         };
         let written = {
-            let _writing = writer.writes.read().await;
+            let _writing = writer.writes.begin();
             write(door, spans).await
         };
         kept += u64::from(written.kept);
