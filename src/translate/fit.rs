@@ -93,6 +93,7 @@ impl Shape {
             Self::Scope => matches!(field, 1 | 2 | 4),
             Self::JaegerSpan => matches!(field, 1..=3 | 5..=7 | 10 | 11),
             Self::JaegerProcess => field == 1,
+            Self::Status => matches!(field, 2 | 3),
             _ => false,
         }
     }
@@ -205,7 +206,7 @@ fn shortened(text: &[u8], limit: usize) -> &[u8] {
 fn leave_out(cut: &mut Cut, shape: Shape, max_bytes: usize) {
     let message = std::mem::take(&mut cut.message);
     let mut pieces = pieces(&message, shape);
-    make_room_beside_process(&mut pieces, cut, shape, max_bytes);
+    make_room_beside_single(&mut pieces, cut, shape, max_bytes);
     let mut length: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
     for (number, what) in shape.expendable() {
         let mut count = 0;
@@ -249,16 +250,18 @@ fn pieces(message: &[u8], shape: Shape) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// A process of many tags is cut first: the span is what was asked for.
-fn make_room_beside_process(pieces: &mut [Piece<'_>], cut: &mut Cut, shape: Shape, max_bytes: usize) {
+/// A process of many tags is cut first, and a status of many fields: the span is what was asked for.
+fn make_room_beside_single(pieces: &mut [Piece<'_>], cut: &mut Cut, shape: Shape, max_bytes: usize) {
     for (number, piece) in pieces.iter_mut().filter(|(_, piece)| piece.len() > max_bytes / 4) {
-        if let (Content::Message(Shape::JaegerProcess), Some((_, Value::Bytes(process)))) =
-            (shape.content(*number), Fields::new(piece).next())
+        if let (
+            Content::Message(inner @ (Shape::JaegerProcess | Shape::Status)),
+            Some((_, Value::Bytes(single))),
+        ) = (shape.content(*number), Fields::new(piece).next())
         {
-            let process = fit(process, Shape::JaegerProcess, max_bytes / 4);
-            cut.left_out.extend(process.left_out);
+            let single = fit(single, inner, max_bytes / 4);
+            cut.left_out.extend(single.left_out);
             let mut shorter = Vec::new();
-            write::bytes(&mut shorter, *number, &process.message);
+            write::bytes(&mut shorter, *number, &single.message);
             *piece = Cow::Owned(shorter);
         }
     }

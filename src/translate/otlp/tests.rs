@@ -376,6 +376,27 @@ fn of_a_jaeger_span_a_person_is_shown_nothing_twice() {
 }
 
 #[test]
+fn a_status_that_says_too_much_leaves_room_for_the_span() {
+    let unknown: fn(&mut Vec<u8>) = |status| write::uint(status, 9, 1);
+    let repeated: fn(&mut Vec<u8>) = |status| write::string(status, 2, "again");
+    for fill in [unknown, repeated] {
+        let mut span = with_attributes(10, 100);
+        let mut body = span.body.to_vec();
+        write::message(&mut body, 15, |status| {
+            (0..100_000).for_each(|_| fill(status));
+            write::string(status, 2, "broken");
+            write::uint(status, 3, 2);
+        });
+        span.body = body.into();
+        let body = only_span(&bounded(&[span], 1, 50_000));
+        let view = SpanView::read(&body);
+        assert_eq!((view.attributes.len(), view.events.len(), view.links.len()), (11, 1, 1));
+        assert_eq!(view.status_message, "broken");
+        assert_eq!(bytes(15, &body)[0][..], b"\x12\x06broken\x18\x02"[..]);
+    }
+}
+
+#[test]
 fn what_is_said_a_million_times_is_cut_in_no_time() {
     let mut span = with_attributes(60_000, 2);
     let mut body = span.body.to_vec();
