@@ -115,7 +115,9 @@ fn files_that_cannot_be_used_are_named_before_a_door_is_open() {
     let other = setting("key_file", &authority.path("other.key"));
     let no_certificate = setting("certificate_file", &authority.path("server.key"));
     let no_clients = setting("client_ca_file", &authority.path("server.key"));
+    let no_doors = "tls.doors=[]".to_owned();
     let cases = [
+        (vec![&good[0], &good[1], &no_doors], "tls.doors = []: name the doors"),
         (vec![&good[0]], "tls.key_file = \"\": name the key of certificate_file"),
         (vec![&good[0], &missing], "read tls.key_file = "),
         (vec![&good[0], &other], "use tls.certificate_file and tls.key_file"),

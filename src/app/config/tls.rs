@@ -23,5 +23,8 @@ pub(super) fn read(read: &Reader<'_>) -> Result<Option<Tls>, Error> {
         }
         return Ok(None);
     };
+    if doors.is_empty() {
+        return Err(read.wrong("tls.doors", "name the doors that the certificate is for, or no certificate"));
+    }
     Ok(Some(Tls { certificate_file, key_file, client_ca_file, doors }))
 }
