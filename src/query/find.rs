@@ -80,7 +80,7 @@ pub(super) fn find(
     limits: &Limits,
     cancel: &Cancel,
 ) -> Result<Found, Error> {
-    look(snapshot, conditions, limits, cancel, |search, looked| {
+    look(snapshot, (conditions, Wanted::All), limits, cancel, |search, looked| {
         // What was found is worth some time more.
         let before = search.budget.patience.deadline;
         let patience = Patience { deadline: Instant::now().max(before) + limits.search_time / 8, cancel };
@@ -101,23 +101,23 @@ pub(super) fn find_ids(
     limits: &Limits,
     cancel: &Cancel,
 ) -> Result<FoundIds, Error> {
-    let limit = conditions.limit;
-    let one_more = &Conditions { limit: limit.saturating_add(1), ..conditions.clone() };
-    look(snapshot, one_more, limits, cancel, |search, stopped| {
-        let mut ids: Vec<_> = search.hits.newest().filter(|hit| !hit.id.is_zero()).collect();
-        let is_more = ids.len() > limit && stopped == Stopped::End;
-        let stopped = if is_more { Stopped::Limit } else { stopped };
-        ids.truncate(limit);
-        Ok(FoundIds {
-            ids: ids.into_iter().map(|hit| FoundId { id: hit.id, newest: hit.start }).collect(),
-            stopped,
-        })
+    look(snapshot, (conditions, Wanted::WithId), limits, cancel, |search, stopped| {
+        let found = search.hits.newest().map(|hit| FoundId { id: hit.id, newest: hit.start });
+        Ok(FoundIds { ids: found.collect(), stopped })
     })
+}
+
+/// Which traces are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    /// Those whose id is not zero.
+    WithId,
 }
 
 fn look<T>(
     snapshot: &Snapshot<'_>,
-    conditions: &Conditions,
+    (conditions, wanted): (&Conditions, Wanted),
     limits: &Limits,
     cancel: &Cancel,
     answer: impl FnOnce(&Search<'_>, Stopped) -> Result<T, Error>,
@@ -129,6 +129,7 @@ fn look<T>(
     let mut search = Search {
         scan: snapshot.scan(&filter)?.ending_when(&is_over),
         conditions,
+        wanted,
         budget: &budget,
         candidates: BinaryHeap::new(),
         max_candidates: limits.candidates,
@@ -174,6 +175,7 @@ impl Budget<'_> {
 struct Search<'a> {
     scan: Scan<'a>,
     conditions: &'a Conditions,
+    wanted: Wanted,
     budget: &'a Budget<'a>,
     /// Not looked at yet, the latest on top.
     candidates: BinaryHeap<Candidate>,
@@ -210,6 +212,9 @@ impl Search<'_> {
         }
         // A trace that is found already may move up, but only by what its time is known too roughly.
         let Some(id) = self.scan.trace_id(candidate)? else { return Ok(()) };
+        if self.wanted == Wanted::WithId && id.is_zero() {
+            return Ok(());
+        }
         if self.hits.start_of(id).is_some_and(|start| start >= candidate.start_at_most) {
             return Ok(());
         }

@@ -519,10 +519,27 @@ fn ids_are_found_as_traces_are_but_for_those_without_one() {
         let expected: Vec<u128> = (1..=6).rev().take(limit).collect();
         assert_eq!(ids, expected);
         assert_eq!(found.ids[0].newest, at(60));
-        // Where the one without an id takes the last place it may be that there are more.
-        assert!(limit == 6 || found.stopped == if limit < 6 { Stopped::Limit } else { Stopped::End });
+        // The one without an id began before all others: as long as it was not looked at, it may be another.
+        assert_eq!(found.stopped, if limit <= 6 { Stopped::Limit } else { Stopped::End });
     }
     let bounds = shelf.query().bounds(trace_id(0)).unwrap();
     assert_eq!(bounds, Some((at(0), Timestamp(at(90).nanos() + 1_000))));
     assert_eq!(shelf.query().bounds(trace_id(7)).unwrap(), None);
+}
+
+#[test]
+fn ids_are_not_looked_for_when_there_are_as_many_as_are_wanted() {
+    // Nothing is kept at hand.
+    let mut shelf = Shelf::with_cache(0);
+    for second in 1..=9 {
+        shelf.append(&[beginning(1, at(second).nanos())], BASE);
+    }
+    let whole = shelf.query().find(&of_any(20)).unwrap();
+    let search = |limit| {
+        let query = shelf.within(Limits { read_bytes: whole.read_bytes / 3, ..Limits::default() });
+        query.find_ids_unless(&Cancel::default(), &of_any(limit)).unwrap()
+    };
+    let newest = vec![FoundId { id: trace_id(1), newest: at(9) }];
+    assert_eq!(search(1), FoundIds { ids: newest.clone(), stopped: Stopped::Limit });
+    assert_eq!(search(2), FoundIds { ids: newest, stopped: Stopped::Read });
 }
