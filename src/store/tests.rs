@@ -704,6 +704,29 @@ fn a_trace_is_pinned_piece_by_piece() {
 }
 
 #[test]
+fn a_short_trace_in_many_chunks_is_gone_through_once() {
+    // Nothing is kept at hand.
+    let shelf = Shelf::with(Settings { cache_bytes: 0, ..settings() }, TINY);
+    for number in 1..=4 {
+        let sketch = format!("a | x | server | {number}-9");
+        let beside: Vec<_> = (1..=3).flat_map(|other| trace(other, &sketch)).collect();
+        shelf.append(number, &beside, BASE);
+    }
+    let chunks = shelf.store().snapshot().unwrap();
+    chunks.bounds(trace_id(2)).unwrap();
+    let walk = shelf.store().snapshot().unwrap();
+    let mut walked = 0;
+    let all = walk.each_piece(trace_id(2), PieceLimits { spans: 9, bytes: usize::MAX }, |piece| {
+        walked += piece.len();
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    assert!(all.unwrap().is_continue());
+    assert_eq!(walked, 4);
+    // Once to count its spans among twelve.
+    assert_eq!(walk.read_bytes(), 2 * chunks.read_bytes());
+}
+
+#[test]
 fn no_more_is_pinned_than_a_quarter_of_what_there_may_be() {
     let mut shelf = Shelf::with(Settings { max_bytes: Some(64 << 20), ..settings() }, Sizes::default());
     let mut number = 1;
