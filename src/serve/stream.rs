@@ -18,6 +18,9 @@ use crate::query::Cancel;
 /// How long an answer may take in all, who takes it slowly included.
 const MAX_TIME: Duration = Duration::from_secs(600);
 
+/// Messages by which who asked is waited for as long again as it was before any was taken.
+const MESSAGES_OF_PATIENCE: u32 = 60;
+
 /// The messages as who asked takes them. When it is dropped, work on further ones ends.
 #[derive(Debug)]
 pub(super) struct Stream<T> {
@@ -35,6 +38,8 @@ pub(super) struct Outlet<T> {
     /// Given back while nobody takes a message.
     turn: Option<OwnedSemaphorePermit>,
     cancel: Cancel,
+    /// How long it is still waited until messages are taken, in all.
+    patience: Duration,
     late: Instant,
 }
 
@@ -53,8 +58,8 @@ impl<T: Send + 'static> Outlet<T> {
         let (end, ended) = oneshot::channel();
         let asker = Asker::default();
         let cancel = asker.told();
-        let outlet =
-            Self { messages: sender, lane, turn: Some(turn), cancel, late: Instant::now() + MAX_TIME };
+        let (patience, late) = (lane.patience, Instant::now() + MAX_TIME);
+        let outlet = Self { messages: sender, lane, turn: Some(turn), cancel, patience, late };
         (outlet, Stream { messages, outcome: Some(ended), _asker: asker }, end)
     }
 
@@ -62,6 +67,7 @@ impl<T: Send + 'static> Outlet<T> {
     /// puts out nothing for long asks [`Outlet::check`].
     pub(super) fn send(&mut self, message: T) -> Result<(), Status> {
         self.check()?;
+        self.patience += self.lane.patience / MESSAGES_OF_PATIENCE;
         match self.messages.try_send(message) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(gone()),
@@ -86,11 +92,16 @@ impl<T: Send + 'static> Outlet<T> {
     fn send_later(&mut self, message: T) -> Result<(), Status> {
         self.turn = None;
         let doors = Handle::current();
-        match doors.block_on(timeout(self.lane.pause, self.messages.send(message))) {
-            Ok(Ok(())) => {}
+        let (pause, begun) = (self.lane.pause.min(self.patience), Instant::now());
+        match doors.block_on(timeout(pause, self.messages.send(message))) {
+            Ok(Ok(())) => self.patience = self.patience.saturating_sub(begun.elapsed()),
             Ok(Err(_closed)) => return Err(gone()),
             Err(_elapsed) => {
-                let said = format!("no message was taken for {} s", self.lane.pause.as_secs());
+                let said = if pause < self.lane.pause {
+                    "messages were taken too slowly".to_owned()
+                } else {
+                    format!("no message was taken for {} s", pause.as_secs())
+                };
                 tracing::warn!("an answer was given up: {said}");
                 return Err(Status::deadline_exceeded(said));
             }

@@ -20,8 +20,9 @@ const MAX_TURNS: usize = 16;
 const MAX_SEARCHES: usize = 2;
 /// How long one waits for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// Answers in many messages that are made at the same time, those that wait for a slow reader among them. Each has some
-/// 4 MiB of messages in memory; a single large span takes more.
+/// Answers in many messages that are made at the same time, those that wait for a slow reader among them. Each has two
+/// messages of some 1 MiB in memory, 3.4 MiB at most but for a single large span, and what it reads a trace with: up to
+/// 2.5 MiB of ids, 12 MiB of resources where those are large, and a chunk.
 const MAX_STREAMS: usize = 32;
 /// Those of them that read the store. They have turns of their own, for each may take long; so have searches for ids,
 /// which take no room: of who asks one kind, others wait for none.
@@ -29,6 +30,8 @@ const MAX_STREAM_TURNS: usize = 8;
 const MAX_ID_SEARCHES: usize = 4;
 /// How long a message of one waits to be taken.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// How long it is waited for messages to be taken, all waiting together; longer the more of them there are.
+const MAX_PATIENCE: Duration = Duration::from_secs(60);
 /// How long one waits whose client has a time limit of its own, or waits as long as it takes.
 const PATIENT_WAIT: Duration = Duration::from_secs(120);
 /// How long an asker waits for an answer that is being made.
@@ -60,8 +63,13 @@ pub struct Turns {
 impl Default for Turns {
     fn default() -> Self {
         let of = |count| Arc::new(Semaphore::new(count));
-        let lane =
-            Lane { free: of(MAX_TURNS), wait: MAX_WAIT, answer_time: MAX_ANSWER_TIME, pause: MAX_PAUSE };
+        let lane = Lane {
+            free: of(MAX_TURNS),
+            wait: MAX_WAIT,
+            answer_time: MAX_ANSWER_TIME,
+            pause: MAX_PAUSE,
+            patience: MAX_PATIENCE,
+        };
         Self {
             stream_lane: Lane { free: of(MAX_STREAM_TURNS), ..lane.clone() },
             lane,
@@ -198,6 +206,8 @@ pub(super) struct Lane {
     answer_time: Duration,
     /// How long a message of an answer waits to be taken.
     pub(super) pause: Duration,
+    /// How long all of them together do, before any was taken.
+    pub(super) patience: Duration,
 }
 
 /// Calls work off when it goes out of scope: its result is there, its time is up, or who asked went away, which drops
@@ -266,7 +276,8 @@ mod tests {
 
     fn lane(count: usize, answer_time: Duration) -> Lane {
         let free = Arc::new(Semaphore::new(count));
-        Lane { free, wait: Duration::from_millis(1), answer_time, pause: MAX_PAUSE }
+        let wait = Duration::from_millis(1);
+        Lane { free, wait, answer_time, pause: MAX_PAUSE, patience: MAX_PATIENCE }
     }
 
     #[tokio::test]
@@ -396,6 +407,23 @@ mod tests {
         let status = all_of(asleep).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::DeadlineExceeded, "what there is of it looks whole to nobody");
         drop(places);
+    }
+
+    #[tokio::test]
+    async fn one_who_takes_a_message_now_and_then_is_given_up_and_told_so() {
+        let mut turns = streaming();
+        turns.stream_lane.patience = Duration::from_millis(60);
+        let mut slow = turns.stream(count_to(100)).await.unwrap();
+        let mut taken = 0;
+        let status = loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            match slow.next().await {
+                Some(Ok(_)) => taken += 1,
+                Some(Err(status)) => break status,
+                None => panic!("it took 100 messages as slowly as it wanted"),
+            }
+        };
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded, "after {taken} messages");
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ pub(super) struct Sizes {
     pub(super) merged_runs: usize,
     pub(super) merged_spans: u32,
     pub(super) merged_bytes: u64,
-    /// Spans that are kept in mind while a trace is gone through, so that none comes twice: 20 MiB. Of a larger trace a
+    /// Spans that are kept in mind while a trace is gone through, so that none comes twice: 2.5 MiB. Of a larger trace a
     /// part is gone through at a time.
     pub(super) walked_spans: u64,
     /// Spans of one batch when an older format is taken over, and bytes of rows behind which it ends.
@@ -46,7 +46,7 @@ impl Default for Sizes {
             merged_runs: 256,
             merged_spans: 30_000,
             merged_bytes: 32 << 20,
-            walked_spans: 1 << 20,
+            walked_spans: 1 << 17,
             conversion_spans: 10_000,
             conversion_bytes: 16 << 20,
         }

@@ -26,7 +26,7 @@ const SPAN_BYTES: usize = 200;
 const MAX_SOURCES: usize = 4_096;
 
 /// Bytes of them.
-const MAX_SOURCE_BYTES: usize = 16 << 20;
+const MAX_SOURCE_BYTES: usize = 8 << 20;
 
 /// The store as it stood when the snapshot was taken. Pages it can see are not reused while it lives: keep it short.
 #[derive(Debug)]

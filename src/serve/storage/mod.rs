@@ -8,7 +8,8 @@
 //! A search gives at most 10 000 traces, 100 if no number is asked for, and ends as those of all doors do
 //! ([`crate::query::Limits`]). Questions wait for their turn as those of all doors do, but for up to two minutes. 32
 //! answers of traces are under way at a time, and eight of them read; one that waits for a slow reader lets others read,
-//! and is given up when no message of it is taken for 30 s, or after ten minutes.
+//! and is given up when no message of it is taken for 30 s, when it was waited for 60 s and a second for each message, or
+//! after ten minutes.
 //!
 //! Does not know: how spans come in; writing is a receiver's.
 //!

@@ -169,7 +169,7 @@ impl Chunk {
         self.reader(sources).map_or_else(|Damaged| Vec::new(), |mut reader| reader.spans(spans))
     }
 
-    /// Reads spans one after the other; asks for each source once.
+    /// Reads spans one after the other; asks for each source once, or again where they are large.
     pub(in crate::store) fn reader<F: FnMut(u32) -> Option<Source>>(
         &self,
         sources: F,
@@ -179,7 +179,7 @@ impl Chunk {
         });
         let body = body.as_ref().ok_or(Damaged)?;
         let known = std::iter::repeat_with(|| None).take(self.head.sources.len()).collect();
-        Ok(SpanReader { head: &self.head, body, sources, known })
+        Ok(SpanReader { head: &self.head, body, sources, known, known_bytes: 0 })
     }
 }
 
@@ -188,14 +188,18 @@ fn unpack(packed: &[u8], length: usize) -> Option<Vec<u8>> {
     zstd::bulk::decompress(packed, length).ok().filter(|unpacked| unpacked.len() == length)
 }
 
+/// Bytes of the sources that a [`SpanReader`] keeps at hand.
+const MAX_KNOWN_BYTES: usize = 4 << 20;
+
 /// Makes spans of a chunk.
 #[derive(Debug)]
 pub(in crate::store) struct SpanReader<'a, F> {
     head: &'a Head,
     body: &'a Body,
     sources: F,
-    /// The sources that were asked for.
+    /// The sources that were asked for lately, and their bytes.
     known: Vec<Option<Box<Known>>>,
+    known_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -230,6 +234,12 @@ impl<F: FnMut(u32) -> Option<Source>> SpanReader<'_, F> {
         let source = usize::from(self.head.source_of[span]);
         if self.known[source].is_none() {
             let (resource, scope) = (self.sources)(self.head.sources[source])?;
+            let bytes = resource.bytes.len() + scope.bytes.len();
+            if self.known_bytes + bytes > MAX_KNOWN_BYTES {
+                self.known.iter_mut().for_each(|known| *known = None);
+                self.known_bytes = 0;
+            }
+            self.known_bytes += bytes;
             let hasher = ContentHasher::new(&resource, &scope);
             self.known[source] = Some(Box::new(Known { resource, scope, hasher }));
         }

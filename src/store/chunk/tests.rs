@@ -394,6 +394,31 @@ fn spans_without_their_source_are_left_out() {
 }
 
 #[test]
+fn large_sources_are_asked_for_again_rather_than_kept() {
+    let large = |number: u8| {
+        let bytes = Bytes::from(vec![number; 1 << 20]);
+        let resource = Arc::new(Resource { bytes, ..Resource::default() });
+        let span = span_of(number.into(), Bytes::new());
+        Span { content_hash: content_hash(&resource, &span.scope, &span.body), resource, ..span }
+    };
+    let packed = Packed::new((1..=6).map(large).collect());
+    let chunk = packed.check();
+    let mut asked = 0;
+    let mut reader = chunk.reader(|id| {
+        asked += 1;
+        packed.source(id)
+    });
+    let reader = reader.as_mut().unwrap();
+    for _again in 0..2 {
+        for (place, span) in packed.spans.iter().enumerate() {
+            assert_eq!(reader.span(place).as_ref(), Some(span));
+            assert_eq!(reader.span(place).as_ref(), Some(span));
+        }
+    }
+    assert!((7..=12).contains(&asked), "{asked}");
+}
+
+#[test]
 fn alike_spans_take_few_bytes() {
     let spans = (0..2_000).map(|number| span_of(number, body_of([("http.route".into(), "/".into())])));
     let packed = Packed::new(spans.collect());
