@@ -145,6 +145,9 @@ async fn every_spelling_of_a_parameter_is_that_parameter() {
         "query.start_time_min=2023-11-14T22:13:21Z&query.start_time_max=2023-11-15T00:13:21.000000001+02:00";
     let found = lodge.get(&format!("/api/v3/trace-summaries?{snake}")).await;
     assert_eq!(ids_of_valid_summaries(&found), [LATER], "both ends belong to it");
+    let far = "query.startTimeMin=2023-11-14T22:13:00Z&query.startTimeMax=3000-01-01T00:00:00Z";
+    let found = lodge.get(&format!("/api/v3/trace-summaries?{far}")).await;
+    assert_eq!(ids_of_valid_summaries(&found), [NAMES, LATER, CART], "beyond what is counted in 64 bits");
     for kind in ["spanKind", "span_kind"] {
         let operations = lodge.get(&format!("/api/v3/operations?service=shop&{kind}=client")).await.json();
         assert_eq!(operations, json!({"operations": [{"name": "POST /reserve", "spanKind": "client"}]}));

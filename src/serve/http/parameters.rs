@@ -128,7 +128,7 @@ impl Parameters {
         moment(value, now).map(Some).ok_or_else(|| malformed(name, value, expected))
     }
 
-    /// A time as RFC 3339 has it; before 1970 counts as that.
+    /// A time as RFC 3339 has it; before 1970 counts as that, after 2554 as the last there is.
     pub(super) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Error> {
         let expected = "a time such as 2026-01-31T12:00:00.123456789Z";
         let Some(value) = self.text(name) else { return Ok(None) };
@@ -242,13 +242,14 @@ fn by_magnitude(number: u64) -> Timestamp {
     }
 }
 
+/// What lies before 1970 is the first moment there is, and what lies after 2554 the last.
 fn rfc_3339(text: &str) -> Option<Timestamp> {
     let moment = text.parse::<jiff::Timestamp>().ok().or_else(|| {
         // A `+` that was not percent-encoded arrives as a space.
         let (day, offset) = text.rsplit_once(' ')?;
         format!("{day}+{offset}").parse().ok()
     })?;
-    Some(Timestamp(u64::try_from(moment.as_nanosecond()).unwrap_or(0)))
+    Some(Timestamp(u64::try_from(moment.as_nanosecond().max(0)).unwrap_or(u64::MAX)))
 }
 
 /// A duration, or whole days or weeks (`2d`, `1w`).
@@ -282,6 +283,7 @@ mod tests {
             ("2023-11-14T23:13:20.123456789+01:00", now),
             ("2023-11-14T23:13:20.123456789 01:00", now),
             ("1969-12-31T23:00:00Z", Timestamp::ZERO),
+            ("3000-01-01T00:00:00Z", Timestamp::MAX),
         ];
         for (text, expected) in cases {
             assert_eq!(moment(text, now), Some(expected), "{text}");
