@@ -41,7 +41,8 @@ impl Search {
         Ok(found)
     }
 
-    /// Only their ids, in the same order.
+    /// Only their ids, in the same order. A search that ended before its time has not found all, which who asks for ids
+    /// cannot be told, unless there is nothing else to tell: it is logged.
     pub(super) fn find_ids(&self, query: &Query, cancel: &Cancel) -> Result<FoundIds, Error> {
         let mut found = FoundIds { ids: Vec::new(), stopped: Stopped::End };
         for conditions in &self.any {
@@ -57,6 +58,12 @@ impl Search {
                 found.ids.truncate(self.limit);
                 found.stopped = weightier(found.stopped, Stopped::Limit);
             }
+        }
+        if matches!(found.stopped, Stopped::Time | Stopped::Read) && !found.ids.is_empty() {
+            tracing::warn!(
+                found = found.ids.len(),
+                "a search for traces stopped before its end, there may be more: it took too long, or read too much"
+            );
         }
         Ok(found)
     }

@@ -25,6 +25,20 @@ pub(super) fn operations(
     Ok(operations)
 }
 
+/// The same as Jaeger's third API says them, by name: in OTLP, a kind that was not said is taken for internal.
+pub(super) fn operations_of_otlp(
+    query: &Query,
+    shown: &str,
+    kind: Option<SpanKind>,
+) -> Result<BTreeSet<Operation>, Error> {
+    let mut operations = operations(query, shown, kind)?;
+    if kind == Some(SpanKind::Internal) {
+        operations.extend(self::operations(query, shown, Some(SpanKind::Unspecified))?);
+    }
+    let said = |kind| if kind == SpanKind::Unspecified { SpanKind::Internal } else { kind };
+    Ok(operations.into_iter().map(|it| Operation { kind: said(it.kind), ..it }).collect())
+}
+
 /// Conditions whose service is a shown name, as those that differ in nothing but the service that may be meant.
 pub(super) fn meant(conditions: Conditions) -> Vec<Conditions> {
     match &conditions.service {

@@ -135,6 +135,20 @@ async fn what_there_is_is_listed() {
 }
 
 #[tokio::test]
+async fn a_kind_that_was_not_said_is_internal() {
+    const TRACE: u128 = 3;
+    let asked = Asked::empty();
+    asked.deliver(draw(TRACE, "shop | tick | unspecified | 0-1\nshop | tick | internal | 1-2")).await;
+    asked.has(TRACE, 2).await;
+    let mut door = door(&asked).await;
+    for kind in ["", "internal", "unspecified"] {
+        let request = GetOperationsRequest { service: "shop".into(), span_kind: kind.into() };
+        let operations = door.get_operations(request).await.unwrap().into_inner().operations;
+        assert_eq!(operations, [Operation { name: "tick".into(), span_kind: "internal".into() }], "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_question_is_said() {
     let asked = Asked::empty();
     let mut door = door(&asked).await;

@@ -93,7 +93,8 @@ impl proto::query_service_server::QueryService for Answers {
     ) -> Result<Response<proto::GetOperationsResponse>, Status> {
         let proto::GetOperationsRequest { service, span_kind: kind } = request.into_inner();
         let kind = span_kind(&kind)?;
-        let found = self.0.ask(move |query| Ok(services::operations(query, &service, kind)?)).await?;
+        let found = move |query: &Query| Ok(services::operations_of_otlp(query, &service, kind)?);
+        let found = self.0.ask(found).await?;
         let named = found.into_iter().map(|operation| proto::Operation {
             name: operation.name,
             span_kind: operation.kind.name().to_owned(),

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::error::V3Error;
 use super::question::SPAN_KIND;
-use crate::model::SpanKind;
 use crate::query;
 use crate::serve::http::answer::Reply;
 use crate::serve::http::desk::Desk;
@@ -22,11 +21,11 @@ struct Services {
 
 #[derive(Debug, Serialize)]
 struct Operations {
-    operations: BTreeSet<Operation>,
+    operations: Vec<Operation>,
 }
 
 /// An operation, as Jaeger says it.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Operation {
     name: String,
@@ -34,10 +33,8 @@ struct Operation {
 }
 
 impl From<query::Operation> for Operation {
-    /// In OTLP, a kind that was not said is taken for internal, and Jaeger says so here.
     fn from(operation: query::Operation) -> Self {
-        let said = Some(operation.kind).filter(|kind| *kind != SpanKind::Unspecified);
-        Self { name: operation.name, span_kind: said.unwrap_or(SpanKind::Internal).name() }
+        Self { name: operation.name, span_kind: operation.kind.name() }
     }
 }
 
@@ -59,10 +56,7 @@ pub(in crate::serve::http) async fn operations(
     let service = asked.parameters.required("service")?.to_owned();
     let kind = span_kind(&asked.parameters, SPAN_KIND.given(&asked.parameters))?;
     let reply = desk.ask(move |answers| {
-        let mut operations = stored::operations(&answers.query, &service, kind)?;
-        if kind == Some(SpanKind::Internal) {
-            operations.extend(stored::operations(&answers.query, &service, Some(SpanKind::Unspecified))?);
-        }
+        let operations = stored::operations_of_otlp(&answers.query, &service, kind)?;
         let operations = operations.into_iter().map(Operation::from).collect();
         Reply::json(&Operations { operations }, asked.form)
     });
