@@ -333,6 +333,10 @@ async fn what_was_not_understood_is_named_with_what_is_right() {
             "unable to parse param 'trace_id': 'xyz' is not a trace id of 1 to 32 hex digits".into(),
         ),
         (
+            "/api/v3/traces/%FF".into(),
+            "unable to parse param 'trace_id': Invalid URL: Invalid UTF-8 in `trace_id`".into(),
+        ),
+        (
             "/api/v3/traces/1?raw_traces=2".into(),
             "unable to parse param 'raw_traces': '2' is not true or false".into(),
         ),

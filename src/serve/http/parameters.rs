@@ -39,7 +39,7 @@ pub(super) enum Error {
     #[error("'{earliest}' should be before '{latest}'")]
     Times { earliest: &'static str, latest: &'static str },
     #[error("unable to parse param '{name}': {reason}")]
-    Json { name: &'static str, reason: String },
+    Unreadable { name: &'static str, reason: String },
     #[error("parameter '{name}' cannot be given together with '{other}'")]
     Together { name: &'static str, other: &'static str },
     #[error("unable to parse param '{name}': {given} values are given, {limit} are allowed")]

@@ -87,7 +87,7 @@ fn search_depth(parameters: &Parameters) -> Result<usize, Error> {
 /// A JSON object of texts, and what they mean.
 fn of_attributes(parameters: &Parameters) -> Result<Conditions, Error> {
     let name = ATTRIBUTES.given(parameters);
-    let wrong = |reason: &dyn ToString| Error::Json { name, reason: reason.to_string() };
+    let wrong = |reason: &dyn ToString| Error::Unreadable { name, reason: reason.to_string() };
     let pairs: BTreeMap<String, String> = match parameters.text(name) {
         Some(json) => serde_json::from_str(json).map_err(|error| wrong(&error))?,
         None => BTreeMap::new(),
@@ -104,6 +104,6 @@ fn of_filter(parameters: &Parameters) -> Result<Option<Conditions>, Error> {
         return Err(Error::Together { name, other });
     }
     let filter = expression::of_json(json);
-    let filter = filter.map_err(|error| Error::Json { name, reason: error.to_string() })?;
+    let filter = filter.map_err(|error| Error::Unreadable { name, reason: error.to_string() })?;
     Ok(Some(Conditions { filter: Some(filter), ..Conditions::default() }))
 }

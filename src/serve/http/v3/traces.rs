@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::ser::{Error as _, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -35,10 +36,12 @@ pub(in crate::serve::http) async fn search(State(desk): State<Desk>, asked: Aske
 /// `GET /api/v3/traces/{trace_id}`. Times are only hints where to look, as in v1.
 pub(in crate::serve::http) async fn by_id(
     State(desk): State<Desk>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     asked: Asked,
 ) -> Result<Reply, V3Error> {
-    let id = parameters::trace_id("trace_id", &id)?;
+    let name = "trace_id";
+    let Path(id) = id.map_err(|error| parameters::Error::Unreadable { name, reason: error.body_text() })?;
+    let id = parameters::trace_id(name, &id)?;
     for hint in [START, END] {
         asked.parameters.time(hint.given(&asked.parameters))?;
     }
