@@ -8,10 +8,11 @@ use tonic::Status;
 
 use crate::model::{Span, TraceId};
 use crate::proto::jaeger::api_v2;
-use crate::query::{Cancel, Conditions, PieceLimits, Query, Stopped};
+use crate::query::{Cancel, Conditions, Count, PieceLimits, Query, Stopped};
 use crate::serve::find::Search;
 use crate::serve::grpc::{Error, Source};
 use crate::serve::stream::{Outlet, Stream};
+use crate::serve::summary::Summary;
 use crate::serve::turns::Turns;
 use crate::translate::jaeger;
 
@@ -24,25 +25,11 @@ pub(super) const MAX_BYTES: usize = 3_500 << 10;
 /// Bytes after which a message is sent, so that many of them can wait for slow readers.
 pub(super) const ENOUGH_BYTES: usize = 1 << 20;
 
-/// Traces of a search when none or less than none are asked for, as in Jaeger's own stores.
-const DEFAULT_TRACES: usize = 100;
-
-/// Traces of a search.
-const MAX_TRACES: usize = 10_000;
-
 /// Attributes that a trace may be asked to have: each is looked up in every run.
 const MAX_ATTRIBUTES: usize = 1_000;
 
 /// Spans that are read at once.
 const PIECE: PieceLimits = PieceLimits { spans: MAX_SPANS, bytes: ENOUGH_BYTES };
-
-/// How many traces are meant by a number.
-pub(super) fn limit(asked: i32) -> usize {
-    match usize::try_from(asked) {
-        Ok(asked @ 1..) => asked.min(MAX_TRACES),
-        _ => DEFAULT_TRACES,
-    }
-}
 
 /// Hands the spans of a trace on, piece by piece; whether there are any.
 pub(super) fn each_piece<T: Send + 'static>(
@@ -63,6 +50,26 @@ pub(super) fn each_piece<T: Send + 'static>(
         ControlFlow::Continue(()) => Ok(is_found),
         ControlFlow::Break(status) => Err(status),
     }
+}
+
+/// Hands those of these traces on that are there still, each in one line.
+pub(super) fn each_summary<T: Send + 'static>(
+    query: &Query,
+    ids: Vec<TraceId>,
+    outlet: &mut Outlet<T>,
+    mut say: impl FnMut(&mut Outlet<T>, Summary) -> Result<(), Status>,
+) -> Result<(), Status> {
+    for id in ids {
+        let mut count = Count::default();
+        let is_there_still = each_piece(query, id, outlet, |_outlet, spans| {
+            spans.iter().for_each(|span| count.add(span));
+            Ok(())
+        })?;
+        if is_there_still {
+            say(outlet, Summary::of(id, count.finish()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A door's questions.

@@ -18,6 +18,7 @@ pub mod guard;
 pub mod health;
 pub mod http;
 pub mod questions;
+mod searched;
 mod services;
 pub mod storage;
 mod stream;

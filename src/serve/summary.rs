@@ -60,6 +60,11 @@ impl Summary {
     }
 }
 
+/// A number as protobuf's messages say it.
+pub(super) fn counted(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
 /// The name that a service is listed by.
 fn listed(name: &str) -> String {
     shown_service(&shortened(name)).to_owned()

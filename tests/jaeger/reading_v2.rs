@@ -288,6 +288,20 @@ async fn summaries_count_what_is_in_the_whole_trace() {
 }
 
 #[tokio::test]
+async fn services_that_are_shown_by_one_name_are_counted_together() {
+    let sent = [span("missing-service-name", "root", 1, 1), span("", "load", 1, 2).below(1).status(2)];
+    let stored = Stored::with(&sent).await;
+    let request = FindTraceSummariesRequest { query: Some(of("missing-service-name")) };
+    let mut stream = reader(&stored).await.find_trace_summaries(request).await.unwrap().into_inner();
+    let [summary] = stream.message().await.unwrap().unwrap().summaries.try_into().unwrap();
+    let [service] = summary.services.try_into().unwrap();
+    assert_eq!(
+        (&*service.name, service.span_count, service.error_span_count),
+        ("missing-service-name", 2, 1)
+    );
+}
+
+#[tokio::test]
 async fn services_and_operations_are_listed_with_their_kinds() {
     let sent =
         [span("shop", "pay", 1, 1).kind(2), span("shop", "look", 1, 2), span("cart", "sort", 1, 3).kind(1)];

@@ -52,11 +52,6 @@ fn not_found() -> Status {
     Status::not_found("trace not found")
 }
 
-/// A text that says something.
-fn said(text: String) -> Option<String> {
-    Some(text).filter(|text| !text.is_empty())
-}
-
 /// The kind that is asked for; empty is any.
 fn span_kind(name: &str) -> Result<Option<SpanKind>, Error> {
     if name.is_empty() {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{bytes_of, not_found, required, said, span_kind};
+use super::{bytes_of, not_found, required, span_kind};
 use crate::model::{Clock, Span, TraceId};
 use crate::proto::jaeger::api_v2 as proto;
 use crate::query::{Conditions, Query, Trace};
 use crate::serve::answer::{self, Cap, Chunk, Desk};
 use crate::serve::budget::Share;
 use crate::serve::grpc::{self, Error, Source};
+use crate::serve::searched::Searched;
 use crate::serve::stream::{Outlet, Stream};
 use crate::serve::turns::Turns;
 use crate::serve::{services, times};
@@ -138,23 +139,18 @@ impl proto::query_service_server::QueryService for Answers {
     }
 }
 
-/// What is searched for. Tags mean what they are; no key is a word of its own.
+/// What is searched for.
 fn conditions(asked: proto::TraceQueryParameters) -> Result<Conditions, Error> {
-    let (min_duration, max_duration) =
-        times::durations(("duration_min", &asked.duration_min), ("duration_max", &asked.duration_max))?;
-    let (start, end) =
-        times::bounds(("start_time_min", &asked.start_time_min), ("start_time_max", &asked.start_time_max))?;
-    Ok(Conditions {
-        service: said(asked.service_name),
-        operation: said(asked.operation_name),
-        attributes: asked.tags.into_iter().collect(),
-        min_duration,
-        max_duration,
-        start,
-        end,
-        limit: answer::limit(asked.search_depth),
-        ..Conditions::default()
-    })
+    let searched = Searched {
+        service: asked.service_name,
+        operation: asked.operation_name,
+        start_time_min: asked.start_time_min,
+        start_time_max: asked.start_time_max,
+        duration_min: asked.duration_min,
+        duration_max: asked.duration_max,
+        traces: asked.search_depth,
+    };
+    searched.with_tags(asked.tags)
 }
 
 /// A trace as it is read, until it is known whether it can be adjusted.

@@ -2,16 +2,17 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{bytes_of, not_found, required, said, span_kind};
+use super::{bytes_of, not_found, required, span_kind};
 use crate::model::TraceId;
 use crate::proto::jaeger::api_v3 as proto;
 use crate::proto::opentelemetry::proto::trace::v1::TracesData;
-use crate::query::{Conditions, Count, Query, conditions_of_attributes};
+use crate::query::{Conditions, Query};
 use crate::serve::answer::{self, Cap, Desk, MAX_BYTES, MAX_SPANS};
 use crate::serve::grpc::Error;
+use crate::serve::searched::Searched;
 use crate::serve::stream::{Outlet, Stream};
-use crate::serve::summary::Summary;
-use crate::serve::{expression, services, times};
+use crate::serve::summary::{Summary, counted};
+use crate::serve::{services, times};
 use crate::translate::otlp::messages;
 
 static SERVICES: Cap = Cap::new("services");
@@ -62,18 +63,9 @@ impl proto::query_service_server::QueryService for Answers {
     ) -> Result<Response<Self::FindTraceSummariesStream>, Status> {
         let ids = self.0.find(conditions(required(request.into_inner().query)?)?).await?;
         let answer = move |query: &Query, outlet: &mut Outlet<_>| {
-            for id in ids {
-                let mut count = Count::default();
-                let is_there_still = answer::each_piece(query, id, outlet, |_outlet, spans| {
-                    spans.iter().for_each(|span| count.add(span));
-                    Ok(())
-                })?;
-                if is_there_still {
-                    let summary = Summary::of(id, count.finish());
-                    outlet.send(proto::FindTraceSummariesResponse { summaries: vec![summary.into()] })?;
-                }
-            }
-            Ok(())
+            answer::each_summary(query, ids, outlet, |outlet, summary| {
+                outlet.send(proto::FindTraceSummariesResponse { summaries: vec![summary.into()] })
+            })
         };
         self.0.stream(answer).await.map(Response::new)
     }
@@ -121,29 +113,18 @@ impl proto::query_service_server::QueryService for Answers {
     }
 }
 
-/// What is searched for. Beside a structured filter nothing else is said of spans.
+/// What is searched for.
 fn conditions(asked: proto::TraceQueryParameters) -> Result<Conditions, Error> {
-    let (min_duration, max_duration) =
-        times::durations(("duration_min", &asked.duration_min), ("duration_max", &asked.duration_max))?;
-    let (start, end) =
-        times::bounds(("start_time_min", &asked.start_time_min), ("start_time_max", &asked.start_time_max))?;
-    let limit = answer::limit(asked.search_depth);
-    let (service, operation) = (said(asked.service_name), said(asked.operation_name));
-    let is_plain = service.is_some()
-        || operation.is_some()
-        || !asked.attributes.is_empty()
-        || min_duration.is_some()
-        || max_duration.is_some();
-    let conditions = match &asked.filter {
-        Some(_) if is_plain => {
-            return Err(Error::Contradiction(
-                "filter stands instead of service_name, operation_name, attributes and durations".into(),
-            ));
-        }
-        Some(filter) => Conditions { filter: Some(expression::of_call(filter)?), ..Conditions::default() },
-        None => conditions_of_attributes(asked.attributes)?,
+    let searched = Searched {
+        service: asked.service_name,
+        operation: asked.operation_name,
+        start_time_min: asked.start_time_min,
+        start_time_max: asked.start_time_max,
+        duration_min: asked.duration_min,
+        duration_max: asked.duration_max,
+        traces: asked.search_depth,
     };
-    Ok(Conditions { service, operation, min_duration, max_duration, start, end, limit, ..conditions })
+    searched.with_attributes_or_filter(asked.attributes, asked.filter.as_ref())
 }
 
 /// Whether there is anything of the trace.
@@ -155,12 +136,11 @@ fn put_trace(query: &Query, id: TraceId, outlet: &mut Outlet<TracesData>) -> Res
 
 impl From<Summary> for proto::TraceSummary {
     fn from(summary: Summary) -> Self {
-        let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
         let services = summary.services.into_iter();
         let services = services.map(|(name, (spans, errors))| proto::ServiceSummary {
             name,
-            span_count: count(spans),
-            error_span_count: count(errors),
+            span_count: counted(spans),
+            error_span_count: counted(errors),
         });
         Self {
             trace_id: summary.id.to_string(),
@@ -168,9 +148,9 @@ impl From<Summary> for proto::TraceSummary {
             root_operation_name: summary.root_name,
             min_start_time_unix_nano: summary.start.nanos(),
             max_end_time_unix_nano: summary.end.nanos(),
-            span_count: count(summary.spans),
-            error_span_count: count(summary.errors),
-            orphan_span_count: count(summary.orphans),
+            span_count: counted(summary.spans),
+            error_span_count: counted(summary.errors),
+            orphan_span_count: counted(summary.orphans),
             services: PARTAKERS.fitting(services, bytes_of),
         }
     }

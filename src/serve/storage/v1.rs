@@ -18,6 +18,7 @@ use crate::proto::jaeger::storage::v1::{
 };
 use crate::query::{Conditions, Query};
 use crate::serve::answer::{self, Cap, Chunk, Desk};
+use crate::serve::searched::Searched;
 use crate::serve::stream::{Outlet, Stream};
 use crate::serve::{grpc, services, times};
 use crate::translate::jaeger;
@@ -176,21 +177,16 @@ async fn trace(
 
 fn conditions(asked: Option<TraceQueryParameters>) -> Result<Conditions, grpc::Error> {
     let asked = asked.unwrap_or_default();
-    let (min_duration, max_duration) =
-        times::durations(("duration_min", &asked.duration_min), ("duration_max", &asked.duration_max))?;
-    let (start, end) =
-        times::bounds(("start_time_min", &asked.start_time_min), ("start_time_max", &asked.start_time_max))?;
-    Ok(Conditions {
-        service: Some(asked.service_name).filter(|name| !name.is_empty()),
-        operation: Some(asked.operation_name).filter(|name| !name.is_empty()),
-        attributes: asked.tags.into_iter().collect(),
-        min_duration,
-        max_duration,
-        start,
-        end,
-        limit: answer::limit(asked.num_traces),
-        ..Conditions::default()
-    })
+    let searched = Searched {
+        service: asked.service_name,
+        operation: asked.operation_name,
+        start_time_min: asked.start_time_min,
+        start_time_max: asked.start_time_max,
+        duration_min: asked.duration_min,
+        duration_max: asked.duration_max,
+        traces: asked.num_traces,
+    };
+    searched.with_tags(asked.tags)
 }
 
 /// Adds a trace, and sends what is full; whether there is such a trace.

@@ -16,11 +16,12 @@ use crate::proto::jaeger::storage::v2::{
     GetServicesResponse, GetTracesRequest, Operation, ServiceSummary, TraceQueryParameters, TraceSummary,
 };
 use crate::proto::opentelemetry::proto::trace::v1::TracesData;
-use crate::query::{Conditions, Count, Query, Summary, conditions_of_attributes, shortened};
+use crate::query::{Conditions, Query};
 use crate::serve::answer::{self, Cap, Desk, ENOUGH_BYTES, MAX_BYTES, MAX_SPANS};
+use crate::serve::searched::Searched;
 use crate::serve::stream::{Outlet, Stream};
-use crate::serve::{expression, grpc, services, times};
-use crate::translate::jaeger_json::shown_service;
+use crate::serve::summary::{Summary, counted};
+use crate::serve::{grpc, services, times};
 use crate::translate::otlp;
 
 /// What an item of a list takes beside its own bytes, at most.
@@ -127,16 +128,7 @@ impl TraceReader for Reader {
         let ids = self.0.find(conditions).await?;
         let answer = move |query: &Query, outlet: &mut Outlet<_>| {
             let mut batch = Batch::default();
-            for id in ids {
-                let mut count = Count::default();
-                let is_found = answer::each_piece(query, id, outlet, |_, spans| {
-                    spans.iter().for_each(|span| count.add(span));
-                    Ok(())
-                })?;
-                if is_found {
-                    batch.add(summary(id, count.finish()), outlet)?;
-                }
-            }
+            answer::each_summary(query, ids, outlet, |outlet, summary| batch.add(summary.into(), outlet))?;
             batch.send(outlet)
         };
         self.0.stream(answer).await.map(Response::new)
@@ -184,60 +176,38 @@ impl DependencyReader for Dependencies {
 
 fn conditions(asked: Option<TraceQueryParameters>) -> Result<Conditions, grpc::Error> {
     let asked = asked.unwrap_or_default();
-    let (min_duration, max_duration) =
-        times::durations(("duration_min", &asked.duration_min), ("duration_max", &asked.duration_max))?;
-    let (start, end) =
-        times::bounds(("start_time_min", &asked.start_time_min), ("start_time_max", &asked.start_time_max))?;
-    let limit = answer::limit(asked.search_depth);
-    let is_plain = !asked.service_name.is_empty()
-        || !asked.operation_name.is_empty()
-        || !asked.attributes.is_empty()
-        || min_duration.is_some()
-        || max_duration.is_some();
-    let conditions = match &asked.filter {
-        Some(_) if is_plain => {
-            return Err(grpc::Error::Contradiction(
-                "filter stands instead of service_name, operation_name, attributes and durations".into(),
-            ));
-        }
-        Some(filter) => Conditions { filter: Some(expression::of_call(filter)?), ..Conditions::default() },
-        None => {
-            let pairs = asked.attributes.into_iter();
-            conditions_of_attributes(pairs.map(|pair| (pair.key, text(pair.value.as_ref()))))?
-        }
+    let searched = Searched {
+        service: asked.service_name,
+        operation: asked.operation_name,
+        start_time_min: asked.start_time_min,
+        start_time_max: asked.start_time_max,
+        duration_min: asked.duration_min,
+        duration_max: asked.duration_max,
+        traces: asked.search_depth,
     };
-    Ok(Conditions {
-        service: Some(asked.service_name).filter(|name| !name.is_empty()),
-        operation: Some(asked.operation_name).filter(|name| !name.is_empty()),
-        min_duration,
-        max_duration,
-        start,
-        end,
-        limit,
-        ..conditions
-    })
+    let attributes = asked.attributes.into_iter().map(|pair| (pair.key, text(pair.value.as_ref())));
+    searched.with_attributes_or_filter(attributes, asked.filter.as_ref())
 }
 
-fn summary(id: TraceId, summary: Summary) -> TraceSummary {
-    let counted = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    let listed = |service: &str| shown_service(&shortened(service)).to_owned();
-    let services = summary.services.iter().map(|service| ServiceSummary {
-        name: listed(&service.name),
-        span_count: counted(service.spans),
-        error_span_count: counted(service.errors),
-    });
-    let mut services = PARTAKERS.fitting(services, |service| service.encoded_len() + FRAME_BYTES);
-    services.sort_by(|one, other| one.name.cmp(&other.name));
-    TraceSummary {
-        trace_id: id.0.to_vec().into(),
-        root_service_name: summary.root.as_ref().map_or_else(String::new, |root| listed(&root.service)),
-        root_operation_name: summary.root.map_or_else(String::new, |root| shortened(&root.name).into_owned()),
-        min_start_time_unix_nano: summary.start.nanos(),
-        max_end_time_unix_nano: summary.end.nanos(),
-        span_count: counted(summary.spans),
-        error_span_count: counted(summary.errors),
-        orphan_span_count: counted(summary.orphans),
-        services,
+impl From<Summary> for TraceSummary {
+    fn from(summary: Summary) -> Self {
+        let services = summary.services.into_iter();
+        let services = services.map(|(name, (spans, errors))| ServiceSummary {
+            name,
+            span_count: counted(spans),
+            error_span_count: counted(errors),
+        });
+        Self {
+            trace_id: summary.id.0.to_vec().into(),
+            root_service_name: summary.root_service,
+            root_operation_name: summary.root_name,
+            min_start_time_unix_nano: summary.start.nanos(),
+            max_end_time_unix_nano: summary.end.nanos(),
+            span_count: counted(summary.spans),
+            error_span_count: counted(summary.errors),
+            orphan_span_count: counted(summary.orphans),
+            services: PARTAKERS.fitting(services, |service| service.encoded_len() + FRAME_BYTES),
+        }
     }
 }
 
