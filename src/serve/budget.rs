@@ -34,8 +34,8 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// For two large answers of numbers over time at once, and many small ones.
-    pub(super) fn for_numbers() -> Self {
+    /// For two large answers of one kind at once, and many small ones: others wait for none of them.
+    pub(super) fn for_two() -> Self {
         Self { free: Arc::new(Semaphore::new(2 * MAX_ANSWER_BYTES)) }
     }
 

@@ -12,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::turns::{Asker, Lane};
+use super::budget::{Budget, Share};
+use super::turns::{Asker, Error, Lane};
 use crate::query::Cancel;
 
 /// How long an answer may take in all, who takes it slowly included.
@@ -35,7 +36,9 @@ pub(super) struct Stream<T> {
 pub(super) struct Outlet<T> {
     messages: mpsc::Sender<T>,
     lane: Lane,
-    /// Given back while nobody takes a message.
+    /// For what is held while messages are taken.
+    held: Budget,
+    /// Given back while nobody takes a message, or bytes are waited for.
     turn: Option<OwnedSemaphorePermit>,
     cancel: Cancel,
     /// How long it is still waited until messages are taken, in all.
@@ -48,10 +51,15 @@ fn gone() -> Status {
     Status::cancelled("nobody waits for the answer any more")
 }
 
+fn busy(error: Error) -> Status {
+    Status::unavailable(error.to_string())
+}
+
 impl<T: Send + 'static> Outlet<T> {
     /// Tells who asked, and how to say how it ended.
     pub(super) fn new(
         lane: Lane,
+        held: Budget,
         turn: OwnedSemaphorePermit,
     ) -> (Self, Stream<T>, oneshot::Sender<Result<(), Status>>) {
         let (sender, messages) = mpsc::channel(1);
@@ -59,7 +67,7 @@ impl<T: Send + 'static> Outlet<T> {
         let asker = Asker::default();
         let cancel = asker.told();
         let (patience, late) = (lane.patience, Instant::now() + MAX_TIME);
-        let outlet = Self { messages: sender, lane, turn: Some(turn), cancel, patience, late };
+        let outlet = Self { messages: sender, lane, held, turn: Some(turn), cancel, patience, late };
         (outlet, Stream { messages, outcome: Some(ended), _asker: asker }, end)
     }
 
@@ -106,9 +114,26 @@ impl<T: Send + 'static> Outlet<T> {
                 return Err(Status::deadline_exceeded(said));
             }
         }
-        let turn = doors.block_on(self.lane.turn());
-        self.turn = Some(turn.map_err(|busy| Status::unavailable(busy.to_string()))?);
+        self.turn = Some(doors.block_on(self.lane.turn()).map_err(busy)?);
         Ok(())
+    }
+
+    /// Sets the bytes of an answer aside. If none are free, they are waited for without a turn, so that others work
+    /// meanwhile: among them those who hold them.
+    pub(super) fn share(&mut self) -> Result<Share, Status> {
+        let doors = Handle::current();
+        if let Ok(share) = doors.block_on(self.held.take(Duration::ZERO)) {
+            return Ok(share);
+        }
+        self.turn = None;
+        let share = doors.block_on(async {
+            tokio::select! {
+                share = self.held.take(self.lane.wait) => share.map_err(busy),
+                () = self.messages.closed() => Err(gone()),
+            }
+        })?;
+        self.turn = Some(doors.block_on(self.lane.turn()).map_err(busy)?);
+        Ok(share)
     }
 }
 

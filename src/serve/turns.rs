@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -22,7 +21,8 @@ const MAX_SEARCHES: usize = 2;
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Answers in many messages that are made at the same time, those that wait for a slow reader among them. Each has two
 /// messages of some 1 MiB in memory, 3.4 MiB at most but for a single large span, and what it reads a trace with: up to
-/// 2.5 MiB of ids, 12 MiB of resources where those are large, and a chunk.
+/// 2.5 MiB of ids, 12 MiB of resources where those are large, and a chunk. A trace that is held whole has its share of a
+/// [`Budget`] besides.
 const MAX_STREAMS: usize = 32;
 /// Those of them that read the store. They have turns of their own, for each may take long; so have searches for ids,
 /// which take no room: of who asks one kind, others wait for none.
@@ -58,6 +58,8 @@ pub struct Turns {
     stream_lane: Lane,
     spans: Budget,
     numbers: Budget,
+    /// For traces that streams hold whole, as long as their readers take.
+    held: Budget,
 }
 
 impl Default for Turns {
@@ -77,7 +79,8 @@ impl Default for Turns {
             id_searches: of(MAX_ID_SEARCHES),
             streams: of(MAX_STREAMS),
             spans: Budget::default(),
-            numbers: Budget::for_numbers(),
+            numbers: Budget::for_two(),
+            held: Budget::for_two(),
         }
     }
 }
@@ -168,7 +171,7 @@ impl Turns {
         let lane = &self.stream_lane;
         let place = lane.wait_for(&self.streams).await?;
         let turn = lane.turn().await?;
-        let (mut outlet, stream, end) = Outlet::new(lane.clone(), turn);
+        let (mut outlet, stream, end) = Outlet::new(lane.clone(), self.held.clone(), turn);
         drop(spawn_blocking(move || {
             let outcome = work(&mut outlet);
             drop((outlet, place));
@@ -176,11 +179,6 @@ impl Turns {
             drop(end.send(outcome));
         }));
         Ok(stream)
-    }
-
-    /// Sets the bytes of an answer made of spans aside for work that has its turn, on a thread that may block.
-    pub(super) fn share_of_spans(&self) -> Result<Share, Error> {
-        Handle::current().block_on(self.spans.take(self.lane.wait))
     }
 
     /// Bytes are waited for before a turn is taken, so that large answers leave turns to small ones.
@@ -202,7 +200,7 @@ impl Turns {
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
     free: Arc<Semaphore>,
-    wait: Duration,
+    pub(super) wait: Duration,
     answer_time: Duration,
     /// How long a message of an answer waits to be taken.
     pub(super) pause: Duration,
@@ -395,6 +393,23 @@ mod tests {
         }
         assert_eq!(all_of(slow).await.unwrap(), [1, 2, 3, 4, 5]);
         assert!(all_of(turns.stream(count_to(0)).await.unwrap()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_who_waits_for_bytes_lets_others_pass() {
+        let turns = streaming();
+        let mut shares = Vec::new();
+        while let Ok(share) = turns.held.take(Duration::ZERO).await {
+            shares.push(share);
+        }
+        let sharing = |outlet: &mut Outlet<u32>| outlet.share().and_then(|_share| outlet.send(1));
+        let gone = turns.stream(sharing).await.unwrap();
+        drop(gone);
+        let waiting = turns.stream(sharing).await.unwrap();
+        let quick = turns.stream(count_to(3)).await.unwrap();
+        assert_eq!(all_of(quick).await.unwrap(), [1, 2, 3]);
+        shares.clear();
+        assert_eq!(all_of(waiting).await.unwrap(), [1]);
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use tracelodge::proto::jaeger::api_v2::query_service_client::QueryServiceClient;
 use tracelodge::proto::jaeger::api_v2::*;
 
 use crate::asked::{Asked, CART, LATER, all, at, failure, heavy};
-use crate::drawing::draw;
+use crate::drawing::{attribute, draw};
 use crate::writing;
 
 async fn door(asked: &Asked) -> QueryServiceClient<Channel> {
@@ -263,6 +263,28 @@ async fn a_trace_of_any_size_comes_in_messages_that_clients_take() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 9);
+}
+
+#[tokio::test]
+async fn a_trace_of_many_small_tags_is_too_large_to_adjust_sooner() {
+    const TRACE: u128 = 5;
+    let asked = Asked::empty();
+    let mut door = door(&asked).await;
+    let is_sorted = |span: &Span| span.tags.is_sorted_by_key(|tag| tag.key.clone());
+    // 0.7 MB each, and 4 MB adjusted.
+    for (number, is_adjusted) in (1..=10).map(|number| (number, number < 7)) {
+        let drawing = format!("shop | step {number} | internal | {number}-{number} | #{number} z=1 a=1");
+        let mut drawn = draw(TRACE, &drawing);
+        let attributes = &mut drawn[0].scope_spans[0].spans[0].attributes;
+        attributes.extend(std::iter::repeat_n(attribute("t", "x"), 60_000));
+        asked.deliver(drawn).await;
+        if matches!(number, 6 | 10) {
+            asked.has(TRACE, number).await;
+            let said = spans(all(door.get_trace(by_id(TRACE, false)).await).await);
+            assert_eq!(said.len(), number);
+            assert!(said.iter().all(|span| is_sorted(span) == is_adjusted), "{number}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 //! Promise: what is asked here is answered as it is over HTTP: version 2 in Jaeger's words, adjusted unless it is asked for
 //! raw; version 3 in OTLP's, as it came in. Traces have any size, and all spans of one come one after the other.
 //!
-//! Limits: as of [`super::storage`]'s answers. A trace of more than 24 MiB is not adjusted.
+//! Limits: as of [`super::storage`]'s answers. A trace of more than 24 MiB is not adjusted, nor is one
+//! that takes more than 32 MiB together with what is made of it: some 20 000 spans of ten tags. Those that are take
+//! 64 MiB together and another half a MiB each, until their last message is taken.
 //!
 //! Does not know: HTTP, where the questions come from.
 //!
 //! Source: jaeger-idl `proto/api_v2/query.proto`, `proto/api_v3/query_service.proto`; Jaeger's `jaegerquery` extension.
 
+mod held;
 mod v2;
 mod v3;
 

@@ -5,24 +5,16 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::held::Held;
 use super::{bytes_of, not_found, required, span_kind};
-use crate::model::{Clock, Span, TraceId};
+use crate::model::Clock;
 use crate::proto::jaeger::api_v2 as proto;
-use crate::query::{Conditions, Query, Trace};
-use crate::serve::answer::{self, Cap, Chunk, Desk};
-use crate::serve::budget::Share;
+use crate::query::{Conditions, Query};
+use crate::serve::answer::{Cap, Chunk, Desk};
 use crate::serve::grpc::{self, Error, Source};
 use crate::serve::searched::Searched;
 use crate::serve::stream::{Outlet, Stream};
-use crate::serve::turns::Turns;
 use crate::serve::{services, times};
-use crate::translate::jaeger;
-
-/// Spans of a trace that is adjusted, for which all of it is needed at once.
-const MAX_ADJUSTED_BYTES: usize = 24 << 20;
-
-/// What is more than this takes a share of what answers may take together.
-const MAX_HELD_BYTES: usize = 4 << 20;
 
 static SERVICES: Cap = Cap::new("services");
 static OPERATIONS: Cap = Cap::new("operations");
@@ -32,13 +24,12 @@ static CALLS: Cap = Cap::new("dependencies");
 #[derive(Debug)]
 pub(super) struct Answers {
     desk: Desk,
-    turns: Turns,
     clock: Arc<dyn Clock>,
 }
 
 impl Answers {
     pub(super) fn of(source: Source) -> Self {
-        Self { turns: source.turns.clone(), clock: Arc::clone(&source.clock), desk: Desk::new(source) }
+        Self { clock: Arc::clone(&source.clock), desk: Desk::new(source) }
     }
 }
 
@@ -56,10 +47,9 @@ impl proto::query_service_server::QueryService for Answers {
         // Hints where to look, which are not needed here.
         times::moment(("start_time", &start_time)).map_err(Error::from)?;
         times::moment(("end_time", &end_time)).map_err(Error::from)?;
-        let turns = self.turns.clone();
         let answer = move |query: &Query, outlet: &mut Outlet<_>| {
             let mut chunk = Chunk::default();
-            let is_found = Held::new(&turns, raw_traces).put_trace(query, id, &mut chunk, outlet)?;
+            let is_found = Held::new(raw_traces).put_trace(query, id, &mut chunk, outlet)?;
             if is_found { chunk.send(outlet) } else { Err(not_found()) }
         };
         self.desk.stream(answer).await.map(Response::new)
@@ -82,11 +72,10 @@ impl proto::query_service_server::QueryService for Answers {
         let asked = required(request.into_inner().query)?;
         let is_raw = asked.raw_traces;
         let ids = self.desk.find(conditions(asked)?).await?;
-        let turns = self.turns.clone();
         let answer = move |query: &Query, outlet: &mut Outlet<_>| {
             let mut chunk = Chunk::default();
             for id in ids {
-                let _is_there_still = Held::new(&turns, is_raw).put_trace(query, id, &mut chunk, outlet)?;
+                let _is_there_still = Held::new(is_raw).put_trace(query, id, &mut chunk, outlet)?;
             }
             chunk.send(outlet)
         };
@@ -151,54 +140,6 @@ fn conditions(asked: proto::TraceQueryParameters) -> Result<Conditions, Error> {
         traces: asked.search_depth,
     };
     searched.with_tags(asked.tags)
-}
-
-/// A trace as it is read, until it is known whether it can be adjusted.
-struct Held<'a> {
-    turns: &'a Turns,
-    is_raw: bool,
-    bytes: usize,
-    spans: Vec<Span>,
-    share: Option<Share>,
-}
-
-impl<'a> Held<'a> {
-    fn new(turns: &'a Turns, is_raw: bool) -> Self {
-        Self { turns, is_raw, bytes: 0, spans: Vec::new(), share: None }
-    }
-
-    /// Whether there is anything of the trace.
-    fn put_trace(
-        mut self,
-        query: &Query,
-        id: TraceId,
-        chunk: &mut Chunk,
-        outlet: &mut Outlet<proto::SpansResponseChunk>,
-    ) -> Result<bool, Status> {
-        let is_found = answer::each_piece(query, id, outlet, |outlet, piece| self.add(piece, chunk, outlet))?;
-        let trace = Trace::new(id, self.spans);
-        jaeger::adjusted(&trace.spans).try_for_each(|span| chunk.add(span, outlet))?;
-        Ok(is_found)
-    }
-
-    fn add(
-        &mut self,
-        piece: &[Span],
-        chunk: &mut Chunk,
-        outlet: &mut Outlet<proto::SpansResponseChunk>,
-    ) -> Result<(), Status> {
-        self.bytes += piece.iter().map(|span| span.body.len()).sum::<usize>();
-        self.spans.extend_from_slice(piece);
-        if self.is_raw || self.bytes > MAX_ADJUSTED_BYTES {
-            self.share = None;
-            let spans = std::mem::take(&mut self.spans);
-            return spans.iter().try_for_each(|span| chunk.add(jaeger::span(span), outlet));
-        }
-        if self.bytes > MAX_HELD_BYTES && self.share.is_none() {
-            self.share = Some(self.turns.share_of_spans().map_err(Error::from)?);
-        }
-        Ok(())
-    }
 }
 
 impl From<Vec<proto::Span>> for proto::SpansResponseChunk {

@@ -183,7 +183,7 @@ fn ref_type(value: &[u8]) -> Option<i32> {
 }
 
 /// Key and `AnyValue` of a `KeyValue` message.
-fn key_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn key_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
     let (mut key, mut value) = (&[][..], &[][..]);
     for field in Fields::new(pair) {
         match field {
@@ -220,7 +220,7 @@ fn lists(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The embedded messages of field 1: of a list its values, of a resource its attributes.
-fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     Fields::new(list).filter_map(|field| match field {
         (1, Value::Bytes(message)) => Some(message),
         _ => None,

@@ -6,7 +6,8 @@
 //!
 //! Limits: an id has the length it must have, a time and a duration what Go can hold; everything else is judged by
 //! [`crate::otlp::scan`] as any span is. Not told apart: a span without a process and one whose process says nothing. A
-//! tag of a type that `model.proto` does not have comes back as an empty text.
+//! tag of a type that `model.proto` does not have comes back as an empty text. A number of -0.0 is kept, and comes back as
+//! 0: protobuf's encoder here does not write what equals 0, as Jaeger's own does not.
 //!
 //! # How it is kept
 //!
@@ -20,6 +21,7 @@ mod keep;
 mod kept;
 mod meaning;
 mod said;
+mod weight;
 
 use crate::model::{self, Origin};
 use crate::otlp::{ORIGIN_FIELD, write};
@@ -30,6 +32,7 @@ pub(super) use checked::nearest;
 pub(super) use keep::{attribute, link};
 pub(super) use kept::{process as kept_process, span as kept};
 pub(super) use meaning::{Meaning, event_name};
+pub use weight::{adjusted_bytes, adjusted_process_bytes};
 
 use super::fit;
 #[cfg(doc)]

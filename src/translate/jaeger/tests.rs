@@ -247,6 +247,55 @@ proptest! {
     }
 }
 
+/// What the shapes of an adjusted trace take, but for the ends of lists that grew.
+fn taken(trace: &[model::Span]) -> usize {
+    use crate::translate::jaeger_json::{self, Log, Process, Reference, Tag, Value};
+
+    let copied = |text: &std::borrow::Cow<'_, str>| match text {
+        std::borrow::Cow::Borrowed(_) => 0,
+        std::borrow::Cow::Owned(text) => text.len(),
+    };
+    let tags = |tags: &[Tag<'_>]| -> usize {
+        let text = |tag: &Tag<'_>| if let Value::String(text) = &tag.value { copied(text) } else { 0 };
+        tags.iter().map(|tag| size_of::<Tag<'_>>() + copied(&tag.key) + text(tag)).sum()
+    };
+    let shapes = jaeger_json::trace(trace, jaeger_json::View::Adjusted);
+    let spans = shapes.spans.iter().map(|span| {
+        let logs = span.logs.iter().map(|log| size_of::<Log<'_>>() + tags(&log.fields)).sum::<usize>();
+        let references = span.references.len() * size_of::<Reference>();
+        size_of::<jaeger_json::Span<'_>>() + tags(&span.tags) + logs + references
+    });
+    let processes = shapes.processes.iter().map(|process| size_of::<Process<'_>>() + tags(&process.tags));
+    spans.sum::<usize>() + processes.sum::<usize>()
+}
+
+#[test]
+fn what_a_trace_takes_adjusted_is_told_before_it_is() {
+    let numbers = |count: i64| -> Vec<KeyValue> {
+        let tag = |v_int64| KeyValue { key: "k".into(), v_type: 2, v_int64, ..KeyValue::default() };
+        (0..count).map(tag).collect()
+    };
+    let text = KeyValue { key: "text".into(), v_str: "x".repeat(100_000).into(), ..KeyValue::default() };
+    let log = Log { timestamp: None, fields: numbers(5) };
+    let other = SpanRef { trace_id: vec![1; 16].into(), span_id: vec![1; 8].into(), ref_type: 1 };
+    let cases = [
+        Span { tags: numbers(5_000), ..Span::default() },
+        Span { tags: vec![text], ..Span::default() },
+        Span { logs: vec![log; 1_000], ..Span::default() },
+        Span { references: vec![other; 1_000], ..Span::default() },
+        Span { process: Some(Process { tags: numbers(5_000), ..Process::default() }), ..Span::default() },
+    ];
+    for (place, sent) in cases.into_iter().enumerate() {
+        for origin in [Origin::Jaeger, Origin::Otlp] {
+            let mut records = records(std::slice::from_ref(&sent));
+            records[0].origin = origin;
+            let told = adjusted_bytes(&records[0]) + adjusted_process_bytes(&records[0].resource, origin);
+            let taken = taken(&records);
+            assert!(taken <= told && told < 2 * taken + 1_000, "{place}, {origin:?}: {told} of {taken}");
+        }
+    }
+}
+
 #[test]
 fn the_largest_values_are_cut_first() {
     let tag = |key: &'static str, length| KeyValue {
