@@ -60,6 +60,11 @@ impl Default for Conditions {
 impl Conditions {
     /// Whether the span fulfils every condition.
     pub fn match_span(&self, span: &Span) -> bool {
+        self.match_until(&|| false, span)
+    }
+
+    /// The same, unless it is over before that is known: then it is false.
+    pub(super) fn match_until(&self, is_over: &dyn Fn() -> bool, span: &Span) -> bool {
         let named = |wanted: &String, name: &str| shortened(wanted) == shortened(name);
         (self.start..=self.end).contains(&span.start)
             && self.service.as_ref().is_none_or(|service| named(service, &span.resource.service))
@@ -68,7 +73,7 @@ impl Conditions {
             && self.min_duration.is_none_or(|shortest| span.duration() >= shortest)
             && self.max_duration.is_none_or(|longest| span.duration() <= longest)
             && self.operation.as_ref().is_none_or(|name| named(name, &SpanView::name_of(&span.body)))
-            && self.match_views(span)
+            && self.match_views(is_over, span)
     }
 
     /// All that indexes and filters can tell.
@@ -90,13 +95,14 @@ impl Conditions {
     }
 
     /// What only the span itself can tell.
-    fn match_views(&self, span: &Span) -> bool {
+    fn match_views(&self, is_over: &dyn Fn() -> bool, span: &Span) -> bool {
         if self.attributes.is_empty() && self.filter.is_none() {
             return true;
         }
-        let views = Views::of(span);
+        let views = Views::until(is_over, span);
         self.attributes.iter().all(|(key, value)| views.have(key, value))
             && self.filter.as_ref().is_none_or(|filter| filter.holds(&views))
+            && views.steps.go_on(0)
     }
 }
 
@@ -189,7 +195,7 @@ mod tests {
             for span in otlp::spans(&bytes, &otlp::Limits::default()).unwrap() {
                 let filters = [filter(&span, |body, tags| tags.fields(body)), filter(&span, feed_in_pieces)];
                 let (keys, values) = words(&span);
-                let views = Views::of(&span);
+                let views = Views::until(&|| false, &span);
                 for (key, value) in keys.iter().flat_map(|key| values.iter().map(move |value| (key, value))) {
                     let hash = tag_hash(key, value);
                     let passes = filters.iter().all(|filter| bloom::may_hold(filter, hash));
@@ -277,7 +283,7 @@ mod tests {
 
     /// The keys and values that may be asked for, all that stand anywhere in the span.
     fn words(span: &Span) -> (Vec<Cow<'_, str>>, Vec<Cow<'_, str>>) {
-        let views = Views::of(span);
+        let views = Views::until(&|| false, span);
         let SpanView { name, trace_state, status_message, attributes, events, links, .. } = views.body;
         let (mut keys, mut values) = (Vec::new(), vec![name, trace_state, status_message]);
         values.extend(["", "true", "OK", "ERROR", span.kind.name()].map(Cow::Borrowed));

@@ -218,7 +218,9 @@ impl Search<'_> {
         if self.hits.start_of(id).is_some_and(|start| start >= candidate.start_at_most) {
             return Ok(());
         }
-        if let Some(span) = self.scan.span(candidate)?.filter(|span| self.conditions.match_span(span)) {
+        let is_over = || self.budget.patience.is_used_up().is_some();
+        let span = self.scan.span(candidate)?;
+        if let Some(span) = span.filter(|span| self.conditions.match_until(&is_over, span)) {
             self.hits.add(id, span.start, *candidate);
         }
         Ok(())

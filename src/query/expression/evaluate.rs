@@ -15,6 +15,10 @@ impl Expression {
     }
 }
 
+/// What a call counts beside the attributes it looks at, and an element of a list: one attribute may be long.
+const STEPS_OF_CALL: usize = 256;
+const STEPS_OF_ELEMENT: usize = 16;
+
 /// A span, and what of its events and links is asked.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
@@ -41,24 +45,27 @@ pub(super) enum Value<'a> {
 
 impl<'a> Asked<'a> {
     fn fulfils(&self, expression: &'a Expression) -> bool {
+        if !self.views.steps.go_on(STEPS_OF_CALL) {
+            return false;
+        }
         match &expression.node {
             Node::All(predicates) => predicates.iter().all(|predicate| self.fulfils(predicate)),
             Node::Any(predicates) => predicates.iter().any(|predicate| self.fulfils(predicate)),
             Node::Not(predicate) => !self.fulfils(predicate),
             Node::Exists(reference) => self.has(reference),
             Node::Compare(comparison, left, right) => self.compare(*comparison, left, right),
-            Node::Member { of, list, wanted: true } => self.any(of, &mut |value| is_in(value, list)),
+            Node::Member { of, list, wanted: true } => self.any(of, &mut |value| self.is_in(value, list)),
             Node::Member { of, list, wanted: false } => {
-                self.has(of) && !self.any(of, &mut |value| is_in(value, list))
+                self.has(of) && !self.any(of, &mut |value| self.is_in(value, list))
             }
             Node::Regex(reference, pattern) => {
                 self.any(reference, &mut |value| value.text().is_some_and(|text| pattern.0.is_match(&text)))
             }
             Node::Some(Level::Link, predicate) => {
-                self.links().iter().any(|link| Asked { link: Some(link), ..*self }.fulfils(predicate))
+                self.links().any(|link| Asked { link: Some(link), ..*self }.fulfils(predicate))
             }
             Node::Some(_, predicate) => {
-                self.events().iter().any(|event| Asked { event: Some(event), ..*self }.fulfils(predicate))
+                self.events().any(|event| Asked { event: Some(event), ..*self }.fulfils(predicate))
             }
             Node::Pair { key, text, of_resource: false } => self.views.have(key, text),
             Node::Pair { key, text, of_resource: true } => self.views.resource_has(key, text),
@@ -78,6 +85,14 @@ impl<'a> Asked<'a> {
             Comparison::Gte => ordered(Ordering::is_ge),
             Comparison::Lte => ordered(Ordering::is_le),
         }
+    }
+
+    fn is_in(&self, value: &Value<'_>, list: &[Constant]) -> bool {
+        let mut elements = list.iter().take_while(|_| self.views.steps.go_on(STEPS_OF_ELEMENT));
+        elements.any(|element| match (value, element) {
+            (Value::Int(_), Constant::Double(_)) | (Value::Double(_), Constant::Int(_)) => false,
+            _ => equal(value, &Value::of_constant(element)),
+        })
     }
 
     fn has(&self, reference: &Reference) -> bool {
@@ -107,7 +122,8 @@ impl<'a> Asked<'a> {
     ) -> bool {
         let views = self.views;
         let mut stands_in = |pairs: &[KeyValue<'_>]| {
-            let mut named = pairs.iter().filter(|pair| pair.key == key);
+            let going_on = pairs.iter().take_while(|_| views.steps.go_on(1));
+            let mut named = going_on.filter(|pair| pair.key == key);
             named.any(|pair| test(&Value::of_attribute(&pair.value)))
         };
         match level {
@@ -119,8 +135,8 @@ impl<'a> Asked<'a> {
             Some(Level::Span) => stands_in(&views.body.attributes) || (key == "error" && self.is_error(test)),
             Some(Level::Resource) => stands_in(&views.resource.attributes),
             Some(Level::Scope) => stands_in(&views.scope.attributes),
-            Some(Level::Event) => self.events().iter().any(|event| stands_in(&event.attributes)),
-            Some(Level::Link) => self.links().iter().any(|link| stands_in(&link.attributes)),
+            Some(Level::Event) => self.events().any(|event| stands_in(&event.attributes)),
+            Some(Level::Link) => self.links().any(|link| stands_in(&link.attributes)),
         }
     }
 
@@ -156,10 +172,10 @@ impl<'a> Asked<'a> {
             Field::ScopeVersion => self.is_of_scope(&views.scope.version, "otel.scope.version", test),
             Field::ScopeSchemaUrl => is_said(&span.scope.schema_url, test),
             Field::EventName | Field::EventTime | Field::TimeSinceStart => {
-                self.events().iter().any(|event| test(&self.of_event(field, event)))
+                self.events().any(|event| test(&self.of_event(field, event)))
             }
             Field::LinkTraceId | Field::LinkSpanId | Field::LinkTraceState => {
-                self.links().iter().any(|link| match field {
+                self.links().any(|link| match field {
                     Field::LinkTraceId => test(&Value::Text(link.trace_id.to_string().into())),
                     Field::LinkSpanId => test(&Value::Text(link.span_id.to_string().into())),
                     _ => is_said(&link.trace_state, test),
@@ -186,12 +202,14 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn events(&self) -> &'a [EventView<'a>] {
-        self.event.map_or(&self.views.body.events, std::slice::from_ref)
+    fn events(&self) -> impl Iterator<Item = &'a EventView<'a>> {
+        let events = self.event.map_or(&self.views.body.events[..], std::slice::from_ref);
+        events.iter().take_while(|_| self.views.steps.go_on(1))
     }
 
-    fn links(&self) -> &'a [LinkView<'a>] {
-        self.link.map_or(&self.views.body.links, std::slice::from_ref)
+    fn links(&self) -> impl Iterator<Item = &'a LinkView<'a>> {
+        let links = self.link.map_or(&self.views.body.links[..], std::slice::from_ref);
+        links.iter().take_while(|_| self.views.steps.go_on(1))
     }
 }
 
@@ -244,13 +262,6 @@ impl<'a> Value<'a> {
             Self::Other(value) => Some(value.to_text()),
         }
     }
-}
-
-fn is_in(value: &Value<'_>, list: &[Constant]) -> bool {
-    list.iter().any(|element| match (value, element) {
-        (Value::Int(_), Constant::Double(_)) | (Value::Double(_), Constant::Int(_)) => false,
-        _ => equal(value, &Value::of_constant(element)),
-    })
 }
 
 fn equal(one: &Value<'_>, other: &Value<'_>) -> bool {

@@ -1,7 +1,7 @@
 //! What a span must be like, as a tree: comparisons of its attributes and fields, joined by and, or and not.
 //!
 //! Promise: a tree that exists makes sense, because whoever builds it is told what does not: which operator, and what
-//! of it. Asking a span reads nothing that was not read before, and takes as long as the tree and the span are large.
+//! of it. Asking a span reads nothing that was not read before, and ends soon when it is over.
 //!
 //! Limits: calls stand in calls up to [`MAX_DEPTH`]; a tree has [`MAX_NODES`] calls, operands and elements of lists, a
 //! list [`MAX_ELEMENTS`]; regular expressions have [`MAX_PATTERN_BYTES`], [`MAX_PATTERNS`] stand in a tree, and what is

@@ -1,11 +1,13 @@
 //! What trees mean, one question at a time.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::*;
 use crate::model::sketch::{at, trace};
 use crate::model::{Origin, Resource, Scope, Span};
 use crate::otlp::write;
+use crate::query::Conditions;
 use crate::query::views::Views;
 
 const DRAWING: &str = "shop | GET /cart | server | 0-100 | code=500 size=9 ok=true word=Blue zone=a resource:zone=b \
@@ -45,7 +47,7 @@ fn not(predicate: Expression) -> Expression {
 }
 
 fn holds(expression: &Expression, span: &Span) -> bool {
-    expression.holds(&Views::of(span))
+    expression.holds(&Views::until(&|| false, span))
 }
 
 /// The drawn span and what is said of it.
@@ -73,6 +75,21 @@ fn value(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut message = Vec::new();
     write(&mut message);
     message
+}
+
+#[test]
+fn a_span_of_many_values_is_looked_at_no_longer_when_it_is_over() {
+    let one = value(|message| write::string(message, 1, "one"));
+    let span = with_values(&vec![("n", one); 60_000]);
+    let greater = || compare(Comparison::Gt, attribute("n"), attribute("n"));
+    let many = Expression::any((0..500).map(|_| greater()).collect()).unwrap();
+    for filter in [many.clone(), not(many)] {
+        let asked = Cell::new(0);
+        let is_over = || asked.replace(asked.get() + 1) >= 2;
+        let conditions = Conditions { filter: Some(filter), ..Conditions::default() };
+        assert!(!conditions.match_until(&is_over, &span));
+        assert_eq!(asked.get(), 3);
+    }
 }
 
 #[test]
