@@ -91,8 +91,16 @@ impl Desk {
         &self,
         answer: impl FnOnce(&Query) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Status> {
+        self.ask_unless(move |query, _cancel| answer(query)).await
+    }
+
+    /// The same for an answer that may take long, and is told when nobody waits for it any more.
+    pub(super) async fn ask_unless<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&Query, &Cancel) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Status> {
         let query = self.source.query.clone();
-        Ok(self.turns.take(move |_cancel| answer(&query)).await?)
+        Ok(self.turns.take(move |cancel| answer(&query, cancel)).await?)
     }
 
     /// The traces that fulfil the conditions, newest first.

@@ -16,7 +16,7 @@ use crate::proto::jaeger::storage::v2::{
     GetServicesResponse, GetTracesRequest, Operation, ServiceSummary, TraceQueryParameters, TraceSummary,
 };
 use crate::proto::opentelemetry::proto::trace::v1::TracesData;
-use crate::query::{Conditions, Query};
+use crate::query::{Cancel, Conditions, Query};
 use crate::serve::answer::{self, Cap, Desk, ENOUGH_BYTES, MAX_BYTES, MAX_SPANS};
 use crate::serve::searched::Searched;
 use crate::serve::stream::{Outlet, Stream};
@@ -104,9 +104,9 @@ impl TraceReader for Reader {
     ) -> Result<Response<FindTraceIDsResponse>, Status> {
         let conditions = conditions(request.into_inner().query)?;
         let ids = self.0.find(conditions).await?;
-        let found = move |query: &Query| {
+        let found = move |query: &Query, cancel: &Cancel| {
             let mut trace_ids = Vec::with_capacity(ids.len());
-            for (place, id) in ids.into_iter().enumerate() {
+            for (place, id) in ids.into_iter().enumerate().take_while(|_| !cancel.is_cancelled()) {
                 let bounds = if place < MAX_BOUNDS { query.bounds(id)? } else { None };
                 trace_ids.push(FoundTraceId {
                     trace_id: id.0.to_vec().into(),
@@ -116,7 +116,7 @@ impl TraceReader for Reader {
             }
             Ok(trace_ids)
         };
-        let trace_ids = self.0.ask(found).await?;
+        let trace_ids = self.0.ask_unless(found).await?;
         Ok(Response::new(FindTraceIDsResponse { trace_ids }))
     }
 
