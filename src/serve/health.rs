@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -43,7 +44,7 @@ pub fn with_health(services: Routes, names: Names, is_serving: IsServing) -> Rou
     };
     let well_formed = "the descriptors are those the program was built from";
     services
-        .add_service(HealthServer::new(Said { names, is_serving }))
+        .add_service(HealthServer::new(Said { names, is_serving, watched: Watched::default() }))
         .add_service(reflection().build_v1().expect(well_formed))
         .add_service(reflection().build_v1alpha().expect(well_formed))
 }
@@ -54,10 +55,14 @@ mod reflection_name {
     pub(super) const V1_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 }
 
+/// What all who watch are told from, as it was last; none while nobody does.
+type Watched = Arc<Mutex<Option<watch::Sender<Option<ServingStatus>>>>>;
+
 /// Health as it is when it is asked for.
 struct Said {
     names: Names,
     is_serving: IsServing,
+    watched: Watched,
 }
 
 impl fmt::Debug for Said {
@@ -69,6 +74,38 @@ impl fmt::Debug for Said {
 impl Said {
     fn knows(&self, name: &str) -> bool {
         name.is_empty() || self.names.services.iter().chain(self.names.others).any(|known| *known == name)
+    }
+
+    /// Says how it is, from now on: looked at once for all who watch.
+    fn watch_with_others(&self) -> watch::Receiver<Option<ServingStatus>> {
+        let mut watched = self.watched.lock();
+        if let Some(watched) = &*watched {
+            return watched.subscribe();
+        }
+        let (sender, receiver) = watch::channel(None);
+        *watched = Some(sender);
+        tokio::spawn(keep_watched(Arc::clone(&self.is_serving), Arc::clone(&self.watched)));
+        receiver
+    }
+}
+
+/// Looks how it is until nobody watches any more.
+async fn keep_watched(is_serving: IsServing, watched: Watched) {
+    loop {
+        let now = status(&is_serving).await;
+        {
+            let mut watched = watched.lock();
+            match &*watched {
+                Some(sender) if sender.receiver_count() > 0 => {
+                    sender.send_if_modified(|last| last.replace(now) != Some(now));
+                }
+                _ => {
+                    *watched = None;
+                    return;
+                }
+            }
+        }
+        tokio::time::sleep(WATCH_EVERY).await;
     }
 }
 
@@ -105,26 +142,24 @@ impl Health for Said {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let (told, tells) = mpsc::channel(1);
-        let (is_known, is_serving) = (self.knows(&request.get_ref().service), Arc::clone(&self.is_serving));
+        let watched = self.knows(&request.get_ref().service).then(|| self.watch_with_others());
         tokio::spawn(async move {
-            if !is_known {
+            let Some(mut watched) = watched else {
                 if told.send(Ok(said(ServingStatus::ServiceUnknown))).await.is_ok() {
                     told.closed().await;
                 }
                 return;
-            }
-            let mut last = None;
+            };
             loop {
-                let now = status(&is_serving).await;
-                if last.replace(now) != Some(now) && told.send(Ok(said(now))).await.is_err() {
-                    return;
-                }
-                if now != ServingStatus::Serving {
+                let now = *watched.borrow_and_update();
+                if let Some(now) = now
+                    && (told.send(Ok(said(now))).await.is_err() || now != ServingStatus::Serving)
+                {
                     return;
                 }
                 tokio::select! {
                     () = told.closed() => return,
-                    () = tokio::time::sleep(WATCH_EVERY) => {}
+                    changed = watched.changed() => if changed.is_err() { return },
                 }
             }
         });
@@ -143,5 +178,41 @@ impl tokio_stream::Stream for Tells {
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
         self.0.poll_recv(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_watch_are_told_from_one_look() {
+        let (looks, serves) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+        let is_serving: IsServing = {
+            let (looks, serves) = (Arc::clone(&looks), Arc::clone(&serves));
+            Arc::new(move || {
+                looks.fetch_add(1, Ordering::Relaxed);
+                serves.load(Ordering::Relaxed)
+            })
+        };
+        let names = Names { services: &[], others: &[] };
+        let door = Said { names, is_serving, watched: Watched::default() };
+        let mut watching = Vec::new();
+        for _ in 0..100 {
+            let mut told =
+                door.watch(Request::new(HealthCheckRequest::default())).await.unwrap().into_inner();
+            assert_eq!(told.next().await.unwrap().unwrap(), said(ServingStatus::Serving));
+            watching.push(told);
+        }
+        assert!(looks.load(Ordering::Relaxed) < 100);
+        serves.store(false, Ordering::Relaxed);
+        for mut told in watching {
+            assert_eq!(told.next().await.unwrap().unwrap(), said(ServingStatus::NotServing));
+            assert!(told.next().await.is_none());
+        }
     }
 }
