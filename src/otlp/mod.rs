@@ -57,7 +57,8 @@ pub const MAX_ENCLOSING_BYTES: usize = 1 << 20;
 pub const ORIGIN_FIELD: u32 = 21_107;
 
 /// Attributes whose keys begin so carry what OTLP has no field for: Jaeger's warnings, and what else a span in Jaeger's
-/// words says (`translate::jaeger`). Readers get their meaning, never the attributes; nobody can search for them.
+/// words says (`translate::jaeger`). Of such spans readers get their meaning, never the attributes, and nobody can search
+/// for them; spans that came as OTLP keep them as they keep all others.
 pub const RESERVED: &str = "@jaeger@";
 
 /// Whether an attribute of this key is [`RESERVED`], hence hidden.
