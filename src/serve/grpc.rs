@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode};
@@ -95,7 +96,24 @@ pub(super) fn trace_id(bytes: &[u8]) -> Result<TraceId, Error> {
 
 /// Services as a router that can be put beside others at one port; [`closed`] makes a door of it.
 pub(super) fn router(services: Routes) -> Router {
-    services.into_axum_router().reset_fallback().layer(CatchPanicLayer::new())
+    let router = services.into_axum_router().reset_fallback();
+    router.layer(map_response(blame_the_asker)).layer(CatchPanicLayer::new())
+}
+
+/// What cannot be read as the message that is asked with is called a fault of the server by the library, before any of
+/// ours is asked.
+async fn blame_the_asker(mut response: Response) -> Response {
+    /// How messages of such answers begin, as they are written in a header.
+    const BEGINNINGS: [&[u8]; 2] = [b"failed%20to%20decode%20Protobuf%20message", b"Error%20decompressing"];
+    let headers = response.headers_mut();
+    let is_internal = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "13");
+    let is_unread = headers
+        .get(Status::GRPC_MESSAGE)
+        .is_some_and(|message| BEGINNINGS.iter().any(|beginning| message.as_bytes().starts_with(beginning)));
+    if is_internal && is_unread {
+        headers.insert(Status::GRPC_STATUS, HeaderValue::from_static("3"));
+    }
+    response
 }
 
 /// A router of gRPC services that tells all others that they are wrong here.

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use http::uri::PathAndQuery;
 use prost::Message as _;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_prost::ProstCodec;
 use tracelodge::proto::jaeger::api_v2;
 use tracelodge::proto::jaeger::storage::v1::archive_span_reader_plugin_client::ArchiveSpanReaderPluginClient;
 use tracelodge::proto::jaeger::storage::v1::dependencies_reader_plugin_client::DependenciesReaderPluginClient;
 use tracelodge::proto::jaeger::storage::v1::span_reader_plugin_client::SpanReaderPluginClient;
 use tracelodge::proto::jaeger::storage::v1::{
-    FindTraceIDsRequest, FindTracesRequest, GetDependenciesRequest, GetOperationsRequest, GetServicesRequest,
-    GetTraceRequest, TraceQueryParameters,
+    FindTraceIDsRequest, FindTracesRequest, GetDependenciesRequest, GetOperationsRequest,
+    GetOperationsResponse, GetServicesRequest, GetTraceRequest, TraceQueryParameters,
 };
 
 use crate::stored::{BASE, Sent, Stored, at, lasting, span, trace_id, year_1};
@@ -90,6 +92,20 @@ async fn a_trace_that_is_not_there_is_not_found_in_the_words_jaeger_compares() {
     let status = stream.message().await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::NotFound, "trace not found"));
     assert_eq!(found(&mut reader, of("shop")).await, []);
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_read_is_the_askers_fault() {
+    let stored = Stored::with(&[]).await;
+    // Its id stands where the service's name would.
+    let request = GetTraceRequest { trace_id: vec![0xff, 0xfe].into(), ..GetTraceRequest::default() };
+    let codec = ProstCodec::<GetTraceRequest, GetOperationsResponse>::default();
+    let path = PathAndQuery::from_static("/jaeger.storage.v1.SpanReaderPlugin/GetOperations");
+    let mut client = tonic::client::Grpc::new(stored.storage().await);
+    client.ready().await.unwrap();
+    let status = client.unary(tonic::Request::new(request), path, codec).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(status.message().contains("GetOperationsRequest.service"), "{status:?}");
 }
 
 #[tokio::test]
