@@ -152,11 +152,18 @@ impl Archive {
     pub(super) fn purge(&self, losses: &Losses) -> Result<(), Error> {
         let mut writer = self.writer.lock();
         writer.sources = None;
-        if let Some(block) = self.block() {
-            block.clear(losses)?;
-            block.compact()?;
+        let Some(block) = self.block() else { return Ok(()) };
+        if !block.is_sound(losses)? {
+            return Err(block.only_read());
         }
+        block.clear(losses)?;
         self.pinned.write().clear();
+        if let Err(error) = block.compact() {
+            tracing::warn!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "the emptied archive keeps its space on the disk"
+            );
+        }
         Ok(())
     }
 

@@ -100,6 +100,27 @@ fn a_block_that_cannot_be_written_to_for_damage_is_left_and_another_begun() {
 }
 
 #[test]
+fn an_archive_that_is_damaged_is_not_emptied_but_left() {
+    let truth = furnished(7);
+    let mut dice = Dice(6);
+    let pages = used_pages(&truth.disk);
+    let mut left = 0;
+    for (file, page) in pages.into_iter().filter(|(file, _)| file == archive::NAME) {
+        let disk = truth.disk.copy();
+        // It opens well, and is looked at when it is first to be written to.
+        let store = life::open(&disk, truth.now).unwrap();
+        overwrite(&disk, (&file, page), || dice.below(256) as u8);
+        let before = disk.bytes_of(&file);
+        if let Err(error) = store.purge(truth.now) {
+            assert!(matches!(&error, Error::OnlyRead { path } if path.ends_with(archive::NAME)), "{error:?}");
+            assert!(disk.bytes_of(&file) == before && store.archive.len() > 0, "page {page}");
+            left += 1;
+        }
+    }
+    assert!(left > 0, "no page keeps the archive from being emptied");
+}
+
+#[test]
 fn what_was_damaged_before_the_start_is_only_read() {
     let truth = furnished(7);
     let mut dice = Dice(5);
