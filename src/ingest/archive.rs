@@ -3,6 +3,7 @@
 //! One thread. Requests that wait while it commits are the next commit, all together, so that many who write at the same
 //! time wait for few commits.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -58,7 +59,7 @@ impl Archive {
     /// Starts the thread that writes to this store, which may take so many bytes on the disk.
     pub fn start(store: Arc<Store>, max_bytes: u64, clock: Arc<dyn Clock>) -> Result<Self, std::io::Error> {
         let (sender, jobs) = sync_channel(MAX_WAITING);
-        let worker = Worker { store, max_bytes, clock, jobs };
+        let worker = Worker { store, max_bytes, clock, jobs, fails: Cell::new(false) };
         let thread = std::thread::Builder::new().name("archive".into()).spawn(move || worker.run())?;
         let running = Running { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) };
         Ok(Self { running: Arc::new(running) })
@@ -111,6 +112,8 @@ struct Worker {
     max_bytes: u64,
     clock: Arc<dyn Clock>,
     jobs: Receiver<Job>,
+    /// Whether the last commit failed: those who wait try again many times, and the log is told once.
+    fails: Cell<bool>,
 }
 
 impl Worker {
@@ -125,7 +128,10 @@ impl Worker {
                 Job::Purge(done) => Some(done),
             };
             if let Some(done) = purge {
-                done(self.store.purge(self.clock.now()));
+                // Unwind safety: as of a commit.
+                let purged = catch_unwind(AssertUnwindSafe(|| self.store.purge(self.clock.now())));
+                let died = |_panic| Err(store::Error::Panicked("while the archive was emptied".to_owned()));
+                done(purged.unwrap_or_else(died));
             }
         }
     }
@@ -169,11 +175,17 @@ impl Worker {
             spans.extend(otlp::accepted_spans(&request.bytes).map_err(|_damaged| Refused::Defect)?);
         }
         let kept = self.store.keep(&spans, self.clock.now());
+        let failed_before = self.fails.replace(kept.is_err());
+        if kept.is_ok() && failed_before {
+            tracing::info!("spans can be written to the archive again");
+        }
         kept.map(drop).map_err(|error| {
-            tracing::error!(
-                error = &error as &(dyn std::error::Error + 'static),
-                "spans could not be written to the archive"
-            );
+            if !failed_before {
+                tracing::error!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "spans cannot be written to the archive"
+                );
+            }
             // Its words name folders of this machine: for our log, not for a sender.
             let why = if error.is_no_space() {
                 "no space is left on the disk"
