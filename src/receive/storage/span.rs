@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::ingest::Refused;
+use crate::ingest::{Refused, Settings};
 use crate::otlp::{Fields, MAX_ENCLOSING_BYTES, MAX_VALUES, Value};
 use crate::proto::jaeger::api_v2::{KeyValue, Span};
 use crate::proto::jaeger::storage::v1::WriteSpanRequest;
@@ -26,20 +26,32 @@ pub(super) async fn with_room_to_read(mut received: Received, door: &Door) -> Re
         let (bytes, limit) = (bytes as u64, limit as u64);
         return Err(Refused::TooLarge { what: "a span", bytes, limit, key: "receive.max_span_bytes" });
     }
-    let needed = room_to_read(&received.bytes)?;
+    let needed = room_to_read(&received.bytes, 0, door.ingest.settings())?;
     door.patiently(|| received.reservation.grow(needed)).await?;
     Ok(received)
 }
 
-/// Bytes that reading a `WriteSpanRequest` takes, itself included.
-pub(super) fn room_to_read(message: &[u8]) -> Result<usize, Refused> {
+/// Bytes that reading a `WriteSpanRequest` takes, itself included. What can never have so many, beside so many that its
+/// sender takes anyway, is refused for good: to wait would not help.
+pub(super) fn room_to_read(message: &[u8], beside: usize, settings: &Settings) -> Result<usize, Refused> {
     let values = values(message, Level::Request);
     if values > MAX_VALUES {
         return Err(Refused::Malformed(format!(
             "span: above the limit of {MAX_VALUES} tags, logs and references"
         )));
     }
-    Ok(COPIES * message.len() + values * VALUE_BYTES)
+    let needed = COPIES * message.len() + values * VALUE_BYTES;
+    if needed + beside <= settings.in_flight_bytes {
+        return Ok(needed);
+    }
+    let too_large = |bytes: usize, limit: usize, what, key| {
+        Err(Refused::TooLarge { what, bytes: bytes as u64, limit: limit as u64, key })
+    };
+    // With more room it would be refused all the same.
+    if message.len() > settings.max_span_bytes {
+        return too_large(message.len(), settings.max_span_bytes, "a span", "receive.max_span_bytes");
+    }
+    too_large(needed + beside, settings.in_flight_bytes, "a span in memory", "receive.in_flight_bytes")
 }
 
 /// The messages of which every part may hold more of them.

@@ -126,7 +126,8 @@ impl Messages {
         let mut deadline = None;
         loop {
             let whole = self.whole()?;
-            let (is_whole, needed) = (whole.is_some(), whole.map_or(Ok(0), span::room_to_read)?);
+            let needed = |message| span::room_to_read(message, self.read.len(), self.door.ingest.settings());
+            let (is_whole, needed) = (whole.is_some(), whole.map_or(Ok(0), needed)?);
             let (room, needed) = (&mut self.room, self.gathered_room + self.read.len() + needed);
             self.door.patiently(|| room.grow(needed)).await?;
             if is_whole {
@@ -174,7 +175,7 @@ impl Messages {
             let packed = Received { bytes: message, reservation };
             message = inflated(flag, self.coding, packed, &self.door.ingest).await?.bytes;
         }
-        self.gathered_room += span::room_to_read(&message)?;
+        self.gathered_room += span::room_to_read(&message, self.read.len(), self.door.ingest.settings())?;
         self.gathered_bytes += message.len();
         let (room, needed) = (&mut self.room, self.gathered_room + self.read.len());
         self.door.patiently(|| room.grow(needed)).await?;
