@@ -1,19 +1,30 @@
 //! Writing spans to the storage: one by one, many at once, in streams, and what is refused.
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
 use prost::Message as _;
 use prost_types::Timestamp;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
+use tower::ServiceExt as _;
+use tracelodge::buffer::{Buffer, Environment, FileStorageConfig, HostClock, HostDisk, Signal};
+use tracelodge::ingest::{Buffers, Ingest, Settings};
 use tracelodge::proto::jaeger::api_v2::{KeyValue, Log, Process, Span};
 use tracelodge::proto::jaeger::storage::v1::span_writer_plugin_client::SpanWriterPluginClient;
 use tracelodge::proto::jaeger::storage::v1::streaming_span_writer_plugin_client::StreamingSpanWriterPluginClient;
 use tracelodge::proto::jaeger::storage::v1::{CloseWriterRequest, WriteSpanRequest};
+use tracelodge::receive::{self, Counts};
 
 use crate::harness::{Client, PATIENCE, Server};
 
@@ -63,7 +74,7 @@ pub(crate) async fn spans_once(server: &Server, trace: u64, count: usize) -> Vec
     spans(&answer.json())
 }
 
-fn names(spans: &[Value]) -> HashSet<String> {
+pub(crate) fn names(spans: &[Value]) -> HashSet<String> {
     spans.iter().map(|span| span["operationName"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -128,24 +139,40 @@ async fn a_stream_is_on_disk_when_it_is_answered() {
     assert_eq!(spans_once(&server, 1, 3_000).await.len(), 3_000);
 }
 
+/// The storage's door into a buffer, without a network; open as long as `ending` says nothing.
+fn door(folder: &Path, counts: &Arc<Counts>, ending: watch::Receiver<bool>) -> Router {
+    let environment = Environment::new(Arc::new(HostDisk), Arc::new(HostClock));
+    let settings = FileStorageConfig::appliance();
+    let (traces, _recovery) = Buffer::open(folder, Signal::Traces, settings, environment).unwrap();
+    let settings =
+        Settings { max_request_bytes: 1 << 20, max_span_bytes: 1 << 20, in_flight_bytes: 64 << 20 };
+    let ingest = Arc::new(Ingest::new(Buffers { traces, logs: None, metrics: None }, settings));
+    receive::storage::router(Arc::clone(&ingest), ingest, Arc::clone(counts), ending)
+}
+
 #[tokio::test]
 async fn what_came_of_a_stream_is_kept_when_its_writer_goes_away() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path());
-    let mut client = streams(&server).await;
-    let (sender, spans) = tokio::sync::mpsc::channel(8);
-    let stream = tokio_stream::wrappers::ReceiverStream::new(spans);
-    let call = tokio::spawn(async move { client.write_span_stream(stream).await });
+    let (folder, counts) = (tempfile::tempdir().unwrap(), Arc::new(Counts::default()));
+    let mut sent = Vec::new();
     for number in 1..=500 {
-        sender.send(write(span(1, number))).await.unwrap();
+        let message = write(span(1, number)).encode_to_vec();
+        sent.push(0);
+        sent.extend((message.len() as u32).to_be_bytes());
+        sent.extend(message);
     }
-    // A span that is shown has come to the server, and so have those before it.
-    spans_once(&server, 1, 500).await;
-    call.abort();
-    assert!(call.await.unwrap_err().is_cancelled());
-    server.kill();
-    let server = Server::start(folder.path());
-    assert_eq!(spans_once(&server, 1, 500).await.len(), 500);
+    let came = tokio_stream::once(Ok::<_, std::convert::Infallible>(Bytes::from(sent)));
+    let body = Body::from_stream(came.chain(tokio_stream::pending()));
+    let request = http::Request::post("/jaeger.storage.v1.StreamingSpanWriterPlugin/WriteSpanStream");
+    let request = request.header("content-type", "application/grpc").body(body).unwrap();
+    let (_running, ending) = watch::channel(false);
+    let mut call = Box::pin(door(folder.path(), &counts, ending).oneshot(request));
+    assert!(std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await.is_pending());
+    drop(call);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while counts.grpc.accepted_spans.value() < 500 {
+        assert!(tokio::time::Instant::now() < deadline, "{} spans", counts.grpc.accepted_spans.value());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
@@ -197,14 +224,19 @@ async fn what_is_on_its_way_stops_neither_who_closes_nor_who_writes() {
         let path = http::uri::PathAndQuery::from_static(WRITE_SPAN);
         slow.client_streaming(Request::new(stream), path, codec).await
     });
-    sender.send(write(span(1, 1))).await.unwrap();
+    // More than wait on this side: it has begun when a later call on this connection is answered.
+    for number in 1..=20 {
+        sender.send(write(span(2, number))).await.unwrap();
+    }
     let mut writer = SpanWriterPluginClient::new(channel);
+    writer.write_span(write(span(1, 1))).await.unwrap();
     let soon = Duration::from_secs(10);
     tokio::time::timeout(soon, writer.close(CloseWriterRequest {})).await.unwrap().unwrap();
     tokio::time::timeout(soon, writer.write_span(write(span(1, 2)))).await.unwrap().unwrap();
     drop(sender);
-    call.await.unwrap().unwrap();
-    assert_eq!(spans_once(&server, 1, 2).await.len(), 2);
+    // It may have one message only.
+    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::InvalidArgument);
+    spans_once(&server, 1, 2).await;
 }
 
 #[tokio::test]
@@ -293,6 +325,25 @@ async fn what_is_over_a_limit_is_refused_with_its_name() {
     let status = writer.write_span(values).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     writer.write_span(long(400 << 10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_there_will_never_be_room_for_is_not_told_to_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["receive.max_request_bytes=1MiB", "receive.in_flight_bytes=3MiB"];
+    for (limit, key) in
+        [("receive.max_span_bytes=512KiB", "max_span_bytes"), ("log.level=info", "in_flight_bytes")]
+    {
+        let server = Server::start_with(folder.path(), &[&settings[..], &[limit]].concat());
+        let value = KeyValue { v_str: vec![b'x'; 900 << 10].into(), ..tag("long") };
+        let long = write(Span { tags: vec![value], ..span(1, 1) });
+        let status = writer(&server.storage).await.write_span(long.clone()).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        assert!(status.message().contains(&format!("receive.{key} allows")), "{status:?}");
+        let stream = tokio_stream::iter(vec![long]);
+        let status = streams(&server).await.write_span_stream(stream).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    }
 }
 
 #[tokio::test]
