@@ -1,14 +1,16 @@
 //! Deleting everything while the server goes on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
-use crate::harness::{Answer, Client, Server};
-use crate::writing::{connect, span, spans_once, trace_id, write, writer};
+use crate::harness::{Answer, Client, PATIENCE, Server};
+use crate::writing::{connect, names, span, spans_once, trace_id, write, writer};
 
 const ON: &str = "doors.purge=true";
 
@@ -60,8 +62,9 @@ async fn writers_need_not_stop_for_it() {
     let server = Arc::new(Server::start_with(folder.path(), &[ON]));
     let stop = Arc::new(AtomicBool::new(false));
     let channel = connect(&server.storage).await;
-    let writers = (0..8).map(|worker| {
-        let (channel, stop) = (channel.clone(), Arc::clone(&stop));
+    let begun: Vec<_> = (0..8).map(|_worker| Arc::new(AtomicU64::new(0))).collect();
+    let writers = (0..).zip(&begun).map(|(worker, begun)| {
+        let (channel, stop, begun) = (channel.clone(), Arc::clone(&stop), Arc::clone(begun));
         tokio::spawn(async move {
             let mut writer =
                 tracelodge::proto::jaeger::storage::v1::span_writer_plugin_client::SpanWriterPluginClient::new(
@@ -71,6 +74,7 @@ async fn writers_need_not_stop_for_it() {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
+                begun.store(number, Ordering::Relaxed);
                 writer.write_span(write(span(100 + worker, number))).await.unwrap();
             }
         })
@@ -82,9 +86,25 @@ async fn writers_need_not_stop_for_it() {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(status_of(&server, trace).await, 404);
     }
+    let purged: Vec<_> = begun.iter().map(|begun| begun.load(Ordering::Relaxed)).collect();
+    let go_on = async {
+        while begun.iter().zip(&purged).any(|(begun, purged)| begun.load(Ordering::Relaxed) <= *purged) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, go_on).await.unwrap();
     stop.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.await.unwrap();
+    }
+    for ((trace, begun), purged) in (100..).zip(&begun).zip(purged) {
+        let later = purged + 1..=begun.load(Ordering::Relaxed);
+        let later: HashSet<_> = later.map(|number| format!("operation {number}")).collect();
+        let url = server.query(&format!("/api/traces/{}", trace_id(trace).1));
+        let spans = |answer: &Answer| answer.json()["data"][0]["spans"].as_array().cloned();
+        let are_there =
+            |answer: &Answer| spans(answer).is_some_and(|spans| names(&spans).is_superset(&later));
+        Client::new().until(&url, are_there).await;
     }
     writer(&server.storage).await.write_span(write(span(6, 1))).await.unwrap();
     spans_once(&server, 6, 1).await;
@@ -97,7 +117,8 @@ async fn nobody_can_unless_it_is_switched_on() {
     let answer = purge(&server).await;
     assert_eq!(answer.status, 404);
     assert!(String::from_utf8_lossy(&answer.body).contains("doors.purge"), "{answer:?}");
-    let on = Server::start_with(tempfile::tempdir().unwrap().path(), &[ON]);
+    let folder = tempfile::tempdir().unwrap();
+    let on = Server::start_with(folder.path(), &[ON]);
     let looked = Client::new().send(Method::GET, on.admin("/purge"), &[], Bytes::new()).await.unwrap();
     assert_eq!(looked.status, 405);
 }
