@@ -34,7 +34,7 @@ pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn Error>> {
     descriptors.file.retain(|file| !is_otlp(file) || file.name() == TRACES);
     for file in &mut descriptors.file {
         match file.name() {
-            MODEL => file.message_type.iter_mut().for_each(keep_text_as_sent),
+            MODEL => file.message_type.iter_mut().for_each(keep_as_sent),
             TRACES => keep_spans_closed(file),
             _ => {}
         }
@@ -56,12 +56,18 @@ fn is_otlp(file: &FileDescriptorProto) -> bool {
     file.package().starts_with("opentelemetry.")
 }
 
-/// Go clients send text that is not UTF-8, and a decoder that insists on it would lose the span. On the wire, text and
-/// bytes are the same.
-fn keep_text_as_sent(message: &mut DescriptorProto) {
-    let text = message.field.iter_mut().filter(|field| field.r#type() == Type::String);
-    text.for_each(|field| field.set_type(Type::Bytes));
-    message.nested_type.iter_mut().for_each(keep_text_as_sent);
+/// Go clients send text that is not UTF-8, and a decoder that insists on it would lose the span; and an encoder that
+/// leaves out what equals zero makes a negative zero a positive one. On the wire, text and bytes are the same, as are a
+/// number and its bits.
+fn keep_as_sent(message: &mut DescriptorProto) {
+    for field in &mut message.field {
+        match field.r#type() {
+            Type::String => field.set_type(Type::Bytes),
+            Type::Double => field.set_type(Type::Fixed64),
+            _ => {}
+        }
+    }
+    message.nested_type.iter_mut().for_each(keep_as_sent);
 }
 
 /// OTLP's spans go through in the bytes they came in: of their messages only the outermost is opened, and on the wire a

@@ -1,7 +1,8 @@
 //! The messages and services of `proto/`, generated when the program is built; nothing here is written by hand.
 //!
-//! Promise: what the interface files say, with two liberties that the wire does not show. Text inside Jaeger's spans is
-//! bytes, because some of it is not UTF-8; and OTLP's `ResourceSpans` stay closed, because they go through as they came.
+//! Promise: what the interface files say, with two liberties that the wire does not show. Inside Jaeger's spans text is
+//! bytes, because some of it is not UTF-8, and floating point numbers are their bits, because a negative zero is not zero;
+//! and OTLP's `ResourceSpans` stay closed, because they go through as they came.
 //!
 //! Limits: none of its own; decoders are told how large a message may be where they are used.
 //!

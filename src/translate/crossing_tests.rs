@@ -119,7 +119,7 @@ fn attribute(tag: &Tag) -> KeyValue {
         0 => Any::StringValue(string(&tag.v_str)),
         1 => Any::BoolValue(tag.v_bool),
         2 => Any::IntValue(tag.v_int64),
-        3 => Any::DoubleValue(tag.v_float64),
+        3 => Any::DoubleValue(f64::from_bits(tag.v_float64)),
         4 => Any::BytesValue(tag.v_binary.to_vec()),
         _ => unreachable!("no such type is made here"),
     };
@@ -312,7 +312,7 @@ fn tag(pair: &KeyValue) -> Tag {
         Some(Any::StringValue(text)) => Tag { v_str: text.into(), ..Tag::default() },
         Some(Any::BoolValue(v_bool)) => Tag { v_type: 1, v_bool, ..Tag::default() },
         Some(Any::IntValue(v_int64)) => Tag { v_type: 2, v_int64, ..Tag::default() },
-        Some(Any::DoubleValue(v_float64)) => Tag { v_type: 3, v_float64, ..Tag::default() },
+        Some(Any::DoubleValue(value)) => Tag { v_type: 3, v_float64: value.to_bits(), ..Tag::default() },
         Some(Any::BytesValue(bytes)) => Tag { v_type: 4, v_binary: bytes.into(), ..Tag::default() },
         Some(list) => {
             let bytes = AnyValue { value: Some(list) }.encode_to_vec();

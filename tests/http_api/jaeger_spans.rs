@@ -36,7 +36,7 @@ fn full() -> Span {
         text("error", b"yes"),
         KeyValue { key: "error".into(), v_type: 1, v_bool: true, ..KeyValue::default() },
         KeyValue { key: "http.status_code".into(), v_type: 2, v_int64: 500, ..KeyValue::default() },
-        KeyValue { key: "ratio".into(), v_type: 3, v_float64: 0.25, ..KeyValue::default() },
+        KeyValue { key: "ratio".into(), v_type: 3, v_float64: 0.25f64.to_bits(), ..KeyValue::default() },
         KeyValue { key: "raw".into(), v_type: 4, v_binary: vec![0, 255].into(), ..KeyValue::default() },
         text("span.kind", b"server"),
         text("broken", b"a\xff"),

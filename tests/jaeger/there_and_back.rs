@@ -44,7 +44,7 @@ pub(crate) fn full(trace: u64) -> Span {
             KeyValue { key: "error".into(), v_type: 1, v_bool: true, ..KeyValue::default() },
             number("http.status_code", 500),
             number("zero", 0),
-            KeyValue { key: "part".into(), v_type: 3, v_float64: 72.5, ..KeyValue::default() },
+            KeyValue { key: "part".into(), v_type: 3, v_float64: 72.5f64.to_bits(), ..KeyValue::default() },
             KeyValue {
                 key: "raw".into(),
                 v_type: 4,

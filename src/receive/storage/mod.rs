@@ -2,10 +2,11 @@
 //! OTLP's requests (`jaeger.storage.v2`).
 //!
 //! Promise: OK means on disk. Spans are kept whatever they say; only what cannot be read, or is above a limit, is refused.
-//! A Jaeger drops what is refused and reads no answer, so it is made to wait while there is no room, and a request one of whose spans cannot
-//! be kept fails as a whole. Only a stream keeps the others, and says how many.
+//! A Jaeger drops what is refused and reads no answer, so it is made to wait while there is no room, and a request one of
+//! whose spans cannot be kept fails as a whole. Only a stream keeps the others, and says how many.
 //!
-//! Limits: those of every door, where a reference is two values and a process is a resource; ten seconds of waiting; see [`stream`] for streams.
+//! Limits: those of every door, where a reference is two values and a process is a resource; ten seconds of waiting; see
+//! [`stream`] for streams.
 //!
 //! Does not know: which of the stores is behind it.
 //!

@@ -147,7 +147,7 @@ pub(in crate::translate) fn attribute(out: &mut Vec<u8>, field: u32, key: &[u8],
             Ok(ValueType::String) => write::bytes(out, 1, &tag.v_str),
             Ok(ValueType::Bool) => write::uint(out, 2, tag.v_bool.into()),
             Ok(ValueType::Int64) => write::uint(out, 3, tag.v_int64 as u64),
-            Ok(ValueType::Float64) => write::double(out, 4, tag.v_float64),
+            Ok(ValueType::Float64) => write::fixed64(out, 4, tag.v_float64),
             Ok(ValueType::Binary) => write::bytes(out, 7, &tag.v_binary),
             Err(_) => {}
         });

@@ -121,9 +121,7 @@ impl Within<'_> {
             Some((3, Value::Varint(number))) => {
                 KeyValue { v_int64: number as i64, ..typed(ValueType::Int64) }
             }
-            Some((4, Value::Fixed64(bits))) => {
-                KeyValue { v_float64: f64::from_bits(bits), ..typed(ValueType::Float64) }
-            }
+            Some((4, Value::Fixed64(bits))) => KeyValue { v_float64: bits, ..typed(ValueType::Float64) },
             Some((7, Value::Bytes(bytes))) => {
                 KeyValue { v_binary: self.slice(bytes), ..typed(ValueType::Binary) }
             }

@@ -6,8 +6,7 @@
 //!
 //! Limits: an id has the length it must have, a time and a duration what Go can hold; everything else is judged by
 //! [`crate::otlp::scan`] as any span is. Not told apart: a span without a process and one whose process says nothing. A
-//! tag of a type that `model.proto` does not have comes back as an empty text. A number of -0.0 is kept, and comes back as
-//! 0: protobuf's encoder here does not write what equals 0, as Jaeger's own does not.
+//! tag of a type that `model.proto` does not have comes back as an empty text.
 //!
 //! # How it is kept
 //!

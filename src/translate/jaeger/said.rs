@@ -76,7 +76,7 @@ fn tag(tag: &Tag<'_>) -> KeyValue {
         Value::String(value) => KeyValue { v_str: text(value), ..typed(ValueType::String) },
         Value::Bool(value) => KeyValue { v_bool: *value, ..typed(ValueType::Bool) },
         Value::Int64(value) => KeyValue { v_int64: *value, ..typed(ValueType::Int64) },
-        Value::Float64(value) => KeyValue { v_float64: *value, ..typed(ValueType::Float64) },
+        Value::Float64(value) => KeyValue { v_float64: value.to_bits(), ..typed(ValueType::Float64) },
         Value::Binary(value) => {
             KeyValue { v_binary: Bytes::copy_from_slice(value), ..typed(ValueType::Binary) }
         }

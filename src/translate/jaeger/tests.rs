@@ -97,7 +97,8 @@ fn any_tag() -> impl Strategy<Value = KeyValue> {
         text().prop_map(|v_str| KeyValue { v_str, ..KeyValue::default() }),
         any::<bool>().prop_map(|v_bool| KeyValue { v_type: 1, v_bool, ..KeyValue::default() }),
         any::<i64>().prop_map(|v_int64| KeyValue { v_type: 2, v_int64, ..KeyValue::default() }),
-        any::<f64>().prop_map(|v_float64| KeyValue { v_type: 3, v_float64, ..KeyValue::default() }),
+        any::<u64>().prop_map(|v_float64| KeyValue { v_type: 3, v_float64, ..KeyValue::default() }),
+        Just(KeyValue { v_type: 3, v_float64: (-0.0f64).to_bits(), ..KeyValue::default() }),
         vec(any::<u8>(), 0..8).prop_map(|bytes| KeyValue {
             v_type: 4,
             v_binary: bytes.into(),

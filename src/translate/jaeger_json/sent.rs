@@ -62,7 +62,7 @@ fn tag<'a>(tag: KeyValue) -> Tag<'a> {
         Ok(ValueType::String) | Err(_) => Value::String(text(&tag.v_str)),
         Ok(ValueType::Bool) => Value::Bool(tag.v_bool),
         Ok(ValueType::Int64) => Value::Int64(tag.v_int64),
-        Ok(ValueType::Float64) => Value::Float64(tag.v_float64),
+        Ok(ValueType::Float64) => Value::Float64(f64::from_bits(tag.v_float64)),
         Ok(ValueType::Binary) => Value::Binary(Cow::Owned(tag.v_binary.into())),
     };
     Tag { key: text(&tag.key), value }
