@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
 use super::{Counts, Received, Transport};
 use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Reservation, Signal};
@@ -53,6 +53,9 @@ pub(super) struct Door {
     pub(super) ingest: Arc<Ingest>,
     pub(super) counts: Arc<Counts>,
     pub(super) terms: Terms,
+    /// Held by the first of those that wait to be admitted: who only tried from time to time could wait for ever beside
+    /// others who try more luckily.
+    pub(super) line: Mutex<()>,
 }
 
 /// What came of one try.
@@ -148,15 +151,24 @@ impl Door {
         if self.terms.patience.is_zero() {
             return self.ingest.reserve(FIRST_BYTES);
         }
-        self.patiently(|| self.ingest.admit(FIRST_BYTES_OF_THE_PATIENT)).await
+        let waiting = Waiting::new(self.terms.patience);
+        let _first = tokio::time::timeout_at(waiting.until.into(), self.line.lock()).await;
+        self.patiently_until(waiting, || self.ingest.admit(FIRST_BYTES_OF_THE_PATIENT)).await
     }
 
     /// Tries until it succeeds, is refused for good, or the door's patience is over.
     pub(super) async fn patiently<T>(
         &self,
+        attempt: impl FnMut() -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        self.patiently_until(Waiting::new(self.terms.patience), attempt).await
+    }
+
+    async fn patiently_until<T>(
+        &self,
+        mut waiting: Waiting,
         mut attempt: impl FnMut() -> Result<T, Refused>,
     ) -> Result<T, Refused> {
-        let mut waiting = Waiting::new(self.terms.patience);
         loop {
             match attempt() {
                 Err(Refused::Later { .. }) if !waiting.is_over() && !self.ingest.is_stopping() => {}

@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Method;
 use axum::routing::any;
+use tokio::sync::Mutex;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::hand_over::{Door, Terms};
@@ -24,7 +25,7 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7_200);
 /// All of OTLP, for one port or several. `allowed_origins` are the pages whose scripts may send spans
 /// (`*` for any).
 pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>, allowed_origins: Vec<String>) -> Router {
-    let door = Arc::new(Door { ingest, counts, terms: Terms::OTLP });
+    let door = Arc::new(Door { ingest, counts, terms: Terms::OTLP, line: Mutex::default() });
     let mut router = Router::new();
     for signal in [Signal::Traces, Signal::Logs, Signal::Metrics] {
         router =

@@ -24,7 +24,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
 use axum::routing::any;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::grpc::{coding, is_call, message, refusal, success, unimplemented};
 use super::hand_over::{Door, Sent, Terms};
@@ -60,7 +60,12 @@ pub fn router(
     ending: watch::Receiver<bool>,
 ) -> Router {
     let writer = |ingest| {
-        let door = Arc::new(Door { ingest, counts: Arc::clone(&counts), terms: Terms::STORAGE });
+        let door = Arc::new(Door {
+            ingest,
+            counts: Arc::clone(&counts),
+            terms: Terms::STORAGE,
+            line: Mutex::default(),
+        });
         Arc::new(Writer { door, writes: UnderWay::default(), ending: ending.clone() })
     };
     let (spans, archive) = (writer(spans), writer(archive));
