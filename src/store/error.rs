@@ -81,6 +81,8 @@ impl Error {
             Self::Open { source, .. } => match source.as_ref() {
                 redb::DatabaseError::Storage(error) => is_damage(error),
                 redb::DatabaseError::RepairAborted => true,
+                // No file was ever written in an older format of redb's: what says so was changed.
+                redb::DatabaseError::UpgradeRequired(_) => true,
                 _ => false,
             },
             Self::Engine(error) => is_damage_met(error),
