@@ -102,6 +102,8 @@ pub enum Origin {
     Otlp = 0,
     /// Jaeger's span as protobuf or thrift: its body keeps all that such a span says, as `translate::jaeger` writes it.
     Jaeger = 1,
+    /// Zipkin's span, of either version: OTLP that says all of it but a few bits, as `translate::zipkin` writes it.
+    Zipkin = 2,
 }
 
 impl Origin {
@@ -110,6 +112,7 @@ impl Origin {
         match number {
             0 => Some(Self::Otlp),
             1 => Some(Self::Jaeger),
+            2 => Some(Self::Zipkin),
             _ => None,
         }
     }

@@ -113,7 +113,7 @@ impl Check {
         id: RawId<'_>,
     ) -> Result<[u8; N], Damage> {
         match self.origin {
-            Origin::Otlp => required_id(name, right, id),
+            Origin::Otlp | Origin::Zipkin => required_id(name, right, id),
             Origin::Jaeger => Ok(optional_id(name, right, id)?.unwrap_or([0; N])),
         }
     }

@@ -56,6 +56,10 @@ pub const MAX_ENCLOSING_BYTES: usize = 1 << 20;
 /// is translated on its way in is kept as OTLP, and this tells it from what came as OTLP. Others' decoders skip it.
 pub const ORIGIN_FIELD: u32 = 21_107;
 
+/// The field of a `Span` whose words were Zipkin's that says what no field of OTLP can: bits, drawn in
+/// `translate::zipkin`. Others' decoders skip it.
+pub const ZIPKIN_FIELD: u32 = 21_108;
+
 /// Attributes whose keys begin so carry what OTLP has no field for: Jaeger's warnings, and what else a span in Jaeger's
 /// words says (`translate::jaeger`). Of such spans readers get their meaning, never the attributes, and nobody can search
 /// for them; spans that came as OTLP keep them as they keep all others.

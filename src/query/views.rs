@@ -50,7 +50,7 @@ impl<'a> Views<'a> {
         let (body, scope) = (SpanView::read(&span.body), ScopeView::read(&span.scope.bytes));
         let resource = ResourceView::read(&span.resource.bytes);
         match span.origin {
-            Origin::Otlp => {
+            Origin::Otlp | Origin::Zipkin => {
                 let derived = derived_attributes(span, &body, &scope);
                 Self { span, body, resource, scope, derived, steps }
             }

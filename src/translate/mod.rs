@@ -17,9 +17,12 @@
 //! | kind, status, scope, trace state | the tags `span.kind`, `otel.status_code`, `otel.scope.*`, `w3c.tracestate` |
 //! | start, end (ns) | `startTime`, `duration` (µs) |
 
+pub mod agent;
 #[cfg(test)]
 mod crossing_tests;
 mod fit;
 pub mod jaeger;
 pub mod jaeger_json;
 pub mod otlp;
+pub mod thrift;
+pub mod zipkin;

@@ -20,7 +20,10 @@ mod keep;
 mod kept;
 mod meaning;
 mod said;
+pub mod thrift;
 mod weight;
+
+use std::collections::HashMap;
 
 use crate::model::{self, Origin};
 use crate::otlp::{ORIGIN_FIELD, write};
@@ -56,34 +59,88 @@ pub(super) const FOLLOWS_FROM: &str = "follows_from";
 
 /// An `ExportTraceServiceRequest` that keeps these spans; spans of equal processes share a resource.
 pub fn request(spans: &[api_v2::Span]) -> Result<Vec<u8>, Error> {
-    let mut groups: Vec<(Vec<u8>, Vec<checked::Span<'_>>)> = Vec::new();
-    let mut places = std::collections::HashMap::new();
+    let mut groups = Groups::default();
     for span in spans {
-        let resource = keep::resource(span.process.as_ref());
-        let place = *places.entry(resource.clone()).or_insert(groups.len());
-        if place == groups.len() {
-            groups.push((resource, Vec::new()));
+        let span = checked::Span::check(span)?;
+        groups.of(keep::resource(span.sent.process.as_ref())).push(span);
+    }
+    Ok(groups.request())
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batched {
+    /// An `ExportTraceServiceRequest` that keeps the spans; empty when there are none.
+    pub request: Vec<u8>,
+    /// How many are in it.
+    pub spans: u32,
+    /// How many are not, because they cannot be kept.
+    pub left_out: u32,
+    /// Why the first of those cannot.
+    pub first: Option<Error>,
+}
+
+/// The same of a batch, without the spans that cannot be kept: a span without a process has the batch's.
+pub fn batch(batch: &api_v2::Batch) -> Batched {
+    let (mut groups, mut batched) = (Groups::default(), Batched::default());
+    let shared = keep::resource(batch.process.as_ref());
+    for span in &batch.spans {
+        match checked::Span::check(span) {
+            Ok(span) => {
+                batched.spans += 1;
+                let own = span.sent.process.as_ref();
+                groups.of(own.map_or_else(|| shared.clone(), |own| keep::resource(Some(own)))).push(span);
+            }
+            Err(error) => {
+                batched.left_out += 1;
+                batched.first.get_or_insert(error);
+            }
         }
-        groups[place].1.push(checked::Span::check(span)?);
     }
-    let mut request = Vec::new();
-    for (resource, spans) in &groups {
-        write::message(&mut request, 1, |out| {
-            write::bytes(out, 1, resource);
-            write::message(out, 2, |out| {
-                spans.iter().for_each(|span| write::message(out, 2, |out| keep::span(out, span)));
+    Batched { request: groups.request(), ..batched }
+}
+
+/// Spans by the resource of their process, in order of first appearance.
+#[derive(Debug, Default)]
+struct Groups<'a> {
+    groups: Vec<(Vec<u8>, Vec<checked::Span<'a>>)>,
+    places: HashMap<Vec<u8>, usize>,
+    /// Spans that follow each other mostly share theirs.
+    last: usize,
+}
+
+impl<'a> Groups<'a> {
+    fn of(&mut self, resource: Vec<u8>) -> &mut Vec<checked::Span<'a>> {
+        let is_last = self.groups.get(self.last).is_some_and(|(last, _)| *last == resource);
+        if !is_last {
+            self.last = *self.places.entry(resource).or_insert_with_key(|resource| {
+                self.groups.push((resource.clone(), Vec::new()));
+                self.groups.len() - 1
             });
-            write::uint(out, ORIGIN_FIELD, Origin::Jaeger as u64);
-        });
+        }
+        &mut self.groups[self.last].1
     }
-    Ok(request)
+
+    fn request(&self) -> Vec<u8> {
+        let mut request = Vec::new();
+        for (resource, spans) in &self.groups {
+            write::message(&mut request, 1, |out| {
+                write::bytes(out, 1, resource);
+                write::message(out, 2, |out| {
+                    spans.iter().for_each(|span| write::message(out, 2, |out| keep::span(out, span)));
+                });
+                write::uint(out, ORIGIN_FIELD, Origin::Jaeger as u64);
+            });
+        }
+        request
+    }
 }
 
 /// A span in Jaeger's words. Ids have exactly 16 and 8 bytes; start, duration and process are always there.
 pub fn span(span: &model::Span) -> api_v2::Span {
     match span.origin {
         Origin::Jaeger => api_v2::Span { process: Some(kept_process(&span.resource)), ..kept(span) },
-        Origin::Otlp => said::span(span),
+        Origin::Otlp | Origin::Zipkin => said::span(span),
     }
 }
 

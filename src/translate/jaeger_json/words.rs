@@ -62,13 +62,13 @@ pub(super) fn trace(spans: &[model::Span]) -> Trace<'_> {
             let source = (Arc::as_ptr(&span.resource), span.origin);
             let place = *places.entry(source).or_insert_with(|| {
                 processes.push(match span.origin {
-                    Origin::Otlp => process(&span.resource),
+                    Origin::Otlp | Origin::Zipkin => process(&span.resource),
                     Origin::Jaeger => sent::process(&span.resource),
                 });
                 processes.len() - 1
             });
             match span.origin {
-                Origin::Otlp => self::span(span, place),
+                Origin::Otlp | Origin::Zipkin => self::span(span, place),
                 Origin::Jaeger => sent::span(span, place),
             }
         })

@@ -72,7 +72,7 @@ impl Messages<'_> {
     fn next_piece(&mut self) -> Option<Piece> {
         let span = self.spans.next()?;
         Some(match span.origin {
-            Origin::Otlp => Piece {
+            Origin::Otlp | Origin::Zipkin => Piece {
                 resource: self.sources.resources.number_of(&span.resource, Envelope::of_resource),
                 scope: self.sources.scopes.number_of(&span.scope, Envelope::of_scope),
                 body: span.body.clone(),

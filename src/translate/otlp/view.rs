@@ -33,7 +33,7 @@ pub fn has_links(span: &Span) -> bool {
         (13, Value::Bytes(link)) => Some(link),
         _ => None,
     });
-    let mut parent_is_left_out = span.origin == Origin::Otlp;
+    let mut parent_is_left_out = span.origin != Origin::Jaeger;
     links.any(|link| {
         let is_left_out = !parent_is_left_out && is_parent(span, &LinkView::read(link));
         parent_is_left_out |= is_left_out;
