@@ -9,8 +9,10 @@ use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 /// Every file that holds a service; what they import comes with them.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 10] = [
+    "jaeger/api_v2/collector.proto",
     "jaeger/api_v2/query.proto",
+    "jaeger/api_v2/sampling.proto",
     "jaeger/api_v3/query_service.proto",
     "jaeger/storage/v1/storage.proto",
     "jaeger/storage/v2/capabilities.proto",

@@ -497,7 +497,10 @@ impl Server {
         for door in ["otlp_grpc", "otlp_http", "ui", "admin"] {
             command.args(["--set", &format!("doors.{door}=0")]);
         }
-        for door in ["storage", "archive", "query"] {
+        let others =
+            ["jaeger_grpc", "jaeger_http", "agent_compact", "agent_binary", "agent_zipkin", "zipkin"];
+        let answering = ["sampling_http", "sampling_grpc", "storage", "archive", "query"];
+        for door in others.into_iter().chain(answering) {
             command.args(["--set", &format!("doors.{door}=off")]);
         }
         let mut child = command.stdout(Stdio::piped()).spawn()?;

@@ -12,7 +12,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::AsyncBufReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -102,35 +102,98 @@ impl Bound {
     }
 }
 
+/// The sockets of a door for datagrams.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    /// What it is, for people.
+    pub name: &'static str,
+    /// One for each address.
+    pub sockets: Vec<UdpSocket>,
+}
+
+impl Datagrams {
+    /// Where they wait.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+}
+
 /// Opens a door, on both loopback addresses when its host is `localhost`: clients that resolve the name to
 /// `::1` first would otherwise find nobody. `None` when it is off.
 pub(super) async fn bind(door: &config::Door) -> Result<Option<Bound>, Error> {
+    let Some(listeners) = sockets(door).await? else { return Ok(None) };
+    Ok(Some(Bound { name: door.name, listeners, tls: None, max_streams: MAX_STREAMS }))
+}
+
+/// The same of a door for datagrams.
+pub(super) async fn bind_datagrams(door: &config::Door) -> Result<Option<Datagrams>, Error> {
+    let sockets = sockets(door).await?;
+    Ok(sockets.map(|sockets| Datagrams { name: door.name, sockets }))
+}
+
+async fn sockets<S: Socket>(door: &config::Door) -> Result<Option<Vec<S>>, Error> {
     let Some((host, port)) = &door.address else { return Ok(None) };
     let failed = |cause| Error { name: door.name, key: door.key, address: format!("{host}:{port}"), cause };
-    let bound = |listeners| Bound { name: door.name, listeners, tls: None, max_streams: MAX_STREAMS };
     if host != "localhost" {
-        let listener = TcpListener::bind((host.as_str(), *port)).await.map_err(failed)?;
-        return Ok(Some(bound(vec![listener])));
+        return bind_named(host, *port).await.map_err(failed).map(|socket| Some(vec![socket]));
     }
     // A port of the system's choice for one address may be taken on the other: it is asked for another then.
     let mut tries = if *port == 0 { FREE_PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
         match bind_both(*port).await {
-            Ok(listeners) => return Ok(Some(bound(listeners))),
+            Ok(sockets) => return Ok(Some(sockets)),
             Err(error) if tries == 0 => return Err(failed(error)),
             Err(error) => tracing::debug!(%error, "asking for another free port"),
         }
     }
 }
 
+/// At the first address of that name that can be had.
+async fn bind_named<S: Socket>(host: &str, port: u16) -> io::Result<S> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "this name has no address");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match S::bind(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
 /// How often a free port is asked for.
 const FREE_PORT_TRIES: usize = 16;
 
-async fn bind_both(port: u16) -> io::Result<Vec<TcpListener>> {
-    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let port = first.local_addr()?.port();
-    match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+/// A socket that waits at an address.
+trait Socket: Sized {
+    async fn bind(address: SocketAddr) -> io::Result<Self>;
+    fn port(&self) -> io::Result<u16>;
+}
+
+impl Socket for TcpListener {
+    async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Self::bind(address).await
+    }
+
+    fn port(&self) -> io::Result<u16> {
+        Ok(self.local_addr()?.port())
+    }
+}
+
+impl Socket for UdpSocket {
+    async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Self::bind(address).await
+    }
+
+    fn port(&self) -> io::Result<u16> {
+        Ok(self.local_addr()?.port())
+    }
+}
+
+async fn bind_both<S: Socket>(port: u16) -> io::Result<Vec<S>> {
+    let first = S::bind((Ipv4Addr::LOCALHOST, port).into()).await?;
+    let port = first.port()?;
+    match S::bind((Ipv6Addr::LOCALHOST, port).into()).await {
         Ok(second) => Ok(vec![first, second]),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
         Err(error) => {
@@ -177,6 +240,11 @@ impl Serving {
             };
             self.loops.spawn(door.accept(listener, self.stop.subscribe()));
         }
+    }
+
+    /// Runs this until it is told to stop.
+    pub(super) fn run(&mut self, until_stopped: impl Future<Output = ()> + Send + 'static) {
+        self.loops.spawn(until_stopped);
     }
 
     /// Takes no more connections, and tells calls without an end of their own that they end.

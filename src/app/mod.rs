@@ -25,6 +25,7 @@ mod status;
 mod telemetry;
 mod tls;
 mod verify;
+mod watched;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -43,10 +44,13 @@ use crate::query::Query;
 use crate::receive;
 use crate::serve::admin::Process;
 use crate::serve::grpc::Source;
+use crate::serve::health::IsServing;
 use crate::serve::http::{About, Answers};
+use crate::serve::sampling::Current;
 use crate::serve::turns::Turns;
 use crate::serve::{self};
 use crate::store::Store;
+use crate::translate::thrift::Protocol;
 
 pub use args::{Args, Command};
 pub use clock::SystemClock;
@@ -55,7 +59,7 @@ pub use config::Config;
 use archived::Archived;
 use folder::DataFolder;
 use forwarding::Forwarding;
-use listen::{Bound, Serving};
+use listen::{Bound, Datagrams, Serving};
 use neighbor::{Address, Kind};
 use telemetry::{Received, Report};
 use tls::Tls;
@@ -205,6 +209,12 @@ pub struct App {
 /// The sockets, had before anything is opened, so that a busy port is said at once.
 struct Doors {
     otlp: Vec<Bound>,
+    jaeger_grpc: Option<Bound>,
+    jaeger_http: Option<Bound>,
+    agents: Vec<(Datagrams, Protocol)>,
+    sampling_http: Option<Bound>,
+    sampling_grpc: Option<Bound>,
+    zipkin: Option<Bound>,
     storage: Option<Bound>,
     archive: Option<Bound>,
     query: Option<Bound>,
@@ -224,8 +234,18 @@ impl Doors {
         for door in [&config.otlp_grpc, &config.otlp_http] {
             otlp.extend(listen::bind(door).await?);
         }
+        let mut agents = Vec::new();
+        for (door, protocol) in &config.agents {
+            agents.extend(listen::bind_datagrams(door).await?.map(|bound| (bound, *protocol)));
+        }
         Ok(Self {
             otlp,
+            jaeger_grpc: listen::bind(&config.jaeger_grpc).await?,
+            jaeger_http: listen::bind(&config.jaeger_http).await?,
+            agents,
+            sampling_http: listen::bind(&config.sampling_http).await?,
+            sampling_grpc: listen::bind(&config.sampling_grpc).await?,
+            zipkin: listen::bind(&config.zipkin).await?,
             storage: for_jaeger(&config.storage, listen::bind(&config.storage).await?),
             archive: for_jaeger(&config.archive, listen::bind(&config.archive).await?),
             query: for_jaeger(&config.query, listen::bind(&config.query).await?),
@@ -251,10 +271,19 @@ impl Doors {
 
     /// Each door with its addresses, the page last.
     fn listed(&self) -> Vec<Listed> {
+        let listed =
+            |bound: &Bound| Listed { name: bound.name, scheme: bound.scheme(), addresses: bound.addresses() };
+        let agent = |(agent, _): &(Datagrams, Protocol)| Listed {
+            name: agent.name,
+            scheme: "udp",
+            addresses: agent.addresses(),
+        };
+        let receiving =
+            self.otlp.iter().chain(&self.jaeger_grpc).chain(&self.jaeger_http).chain(&self.zipkin);
+        let sampling = self.sampling_http.iter().chain(&self.sampling_grpc);
         let jaegers = self.storage.iter().chain(&self.archive).chain(&self.query);
-        let all = self.otlp.iter().chain(jaegers).chain(&self.admin).chain(&self.ui);
-        all.map(|bound| Listed { name: bound.name, scheme: bound.scheme(), addresses: bound.addresses() })
-            .collect()
+        let answering = sampling.chain(jaegers).chain(&self.admin).chain(&self.ui);
+        receiving.map(listed).chain(self.agents.iter().map(agent)).chain(answering.map(listed)).collect()
     }
 }
 
@@ -472,44 +501,99 @@ fn serve_all(
     process: Process,
 ) -> (Serving, Router) {
     let mut serving = Serving::new(config.max_connections);
-    let Incoming { ingest, archived, received } = incoming;
-    let router = receive::otlp::router(Arc::clone(&ingest), received.otlp, config.allowed_origins.clone());
-    for bound in doors.otlp {
-        serving.add(bound, &router);
-    }
     let source = Source {
         query: Arc::clone(&answers.query),
         turns: answers.turns.clone(),
         clock: Arc::clone(&answers.clock),
     };
+    let is_serving = health::is_serving(&incoming.ingest, &source.query);
+    let storage = storage(config, &incoming, &source, &serving);
+    let query = serve::grpc::closed(serve::questions::router(source.clone(), Arc::clone(&is_serving)));
+    let admin = serve::admin::router(process, answers.allowed_hosts.clone());
+    let page = serve::http::router(Arc::new(answers));
+    let Receivers { otlp, jaeger_grpc, jaeger_http, sampling_http, sampling_grpc, zipkin } =
+        receivers(config, &incoming, source, is_serving, &mut serving);
+    for (agent, protocol) in doors.agents {
+        for socket in agent.sockets {
+            let (ingest, counts) = (Arc::clone(&incoming.ingest), Arc::clone(&incoming.received.agent));
+            let ending = serving.ending();
+            serving.run(receive::agent::listen(socket, protocol, ingest, counts, ending));
+        }
+    }
+    for bound in doors.otlp {
+        serving.add(bound, &otlp);
+    }
+    let [for_spans, for_archive] = storage;
+    let doors = [
+        (doors.jaeger_grpc, &jaeger_grpc),
+        (doors.jaeger_http, &jaeger_http),
+        (doors.sampling_http, &sampling_http),
+        (doors.sampling_grpc, &sampling_grpc),
+        (doors.zipkin, &zipkin),
+        (doors.storage, &for_spans),
+        (doors.archive, &for_archive),
+        (doors.query, &query),
+        (doors.admin, &admin),
+        (doors.ui, &page),
+    ];
+    for (bound, router) in doors {
+        if let Some(bound) = bound {
+            serving.add(bound, router);
+        }
+    }
+    (serving, for_spans)
+}
+
+/// Jaeger's storage: of spans, and of what is archived.
+fn storage(config: &Config, incoming: &Incoming<'_>, source: &Source, serving: &Serving) -> [Router; 2] {
+    let Incoming { ingest, archived, received } = incoming;
     let archive = Source { query: archived.query(), ..source.clone() };
-    let storage = |source: &Source, into: &Arc<Ingest>, counts: Arc<receive::Counts>| {
-        let (offer, is_serving) = (config.storage_offer.clone(), health::is_serving(&ingest, &source.query));
+    let storage = |source: &Source, into: &Arc<Ingest>, counts: &Arc<receive::Counts>| {
+        let (offer, is_serving) = (config.storage_offer.clone(), health::is_serving(ingest, &source.query));
         let reading = serve::storage::router(source.clone(), archive.clone(), offer, is_serving);
-        let ending = serving.ending();
+        let (counts, ending) = (Arc::clone(counts), serving.ending());
         let writing = receive::storage::router(Arc::clone(into), archived.ingest(), counts, ending);
         serve::grpc::closed(reading.merge(writing))
     };
-    let (for_spans, for_archive) = (
-        storage(&source, &ingest, received.storage),
-        storage(&archive, &archived.ingest(), received.archive),
-    );
-    if let Some(bound) = doors.storage {
-        serving.add(bound, &for_spans);
+    [storage(source, ingest, &received.storage), storage(&archive, &archived.ingest(), &received.archive)]
+}
+
+/// What the doors that clients send to and ask at lead to.
+struct Receivers {
+    otlp: Router,
+    jaeger_grpc: Router,
+    jaeger_http: Router,
+    sampling_http: Router,
+    sampling_grpc: Router,
+    zipkin: Router,
+}
+
+fn receivers(
+    config: &Config,
+    incoming: &Incoming<'_>,
+    source: Source,
+    is_serving: IsServing,
+    serving: &mut Serving,
+) -> Receivers {
+    let Incoming { ingest, received, .. } = incoming;
+    let (ingest, origins) = (|| Arc::clone(ingest), || config.allowed_origins.clone());
+    let strategies = strategies(config, serving);
+    let current = || Arc::clone(&strategies);
+    let collector = receive::jaeger::grpc(ingest(), Arc::clone(&received.jaeger));
+    let collector_sampling = serve::sampling::collector_grpc(current(), Arc::clone(&is_serving));
+    let thrift = receive::jaeger::http(ingest(), Arc::clone(&received.jaeger), origins());
+    let zipkin = receive::zipkin::router(ingest(), Arc::clone(&received.zipkin), origins());
+    Receivers {
+        otlp: receive::otlp::router(ingest(), Arc::clone(&received.otlp), origins()),
+        jaeger_grpc: serve::grpc::closed(collector_sampling.merge(collector)),
+        jaeger_http: thrift.merge(serve::sampling::collector_http(current())),
+        sampling_http: serve::sampling::http(current()),
+        sampling_grpc: serve::grpc::closed(serve::sampling::grpc(current(), is_serving)),
+        zipkin: zipkin.merge(serve::zipkin::router(source)),
     }
-    if let Some(bound) = doors.archive {
-        serving.add(bound, &for_archive);
-    }
-    if let Some(bound) = doors.query {
-        let is_serving = health::is_serving(&ingest, &source.query);
-        serving.add(bound, &serve::grpc::closed(serve::questions::router(source, is_serving)));
-    }
-    if let Some(bound) = doors.admin {
-        let hosts = answers.allowed_hosts.clone();
-        serving.add(bound, &serve::admin::router(process, hosts));
-    }
-    if let Some(bound) = doors.ui {
-        serving.add(bound, &serve::http::router(Arc::new(answers)));
-    }
-    (serving, for_spans)
+}
+
+/// How much clients are told to sample, from the file if there is one.
+fn strategies(_config: &Config, _serving: &mut Serving) -> Arc<Current> {
+    Arc::default()
 }

@@ -8,12 +8,16 @@
 //!
 //! Does not know: sockets (it returns routers; `app` binds), the store, questions.
 
+pub mod agent;
 mod answer;
 mod body;
 mod grpc;
 mod hand_over;
+pub mod jaeger;
 pub mod otlp;
+mod pages;
 pub mod storage;
+pub mod zipkin;
 
 use axum::http::{HeaderMap, HeaderName, header};
 use bytes::Bytes;

@@ -1,5 +1,6 @@
 //! The doors answers go out by: the page and Jaeger's HTTP API ([`http`]), Jaeger's queries over gRPC ([`questions`]),
-//! Jaeger's storage ([`storage`]), health and metrics ([`admin`]).
+//! Jaeger's storage ([`storage`]), Zipkin's API ([`zipkin`]), how much clients sample ([`sampling`]), health and metrics
+//! ([`admin`]).
 //!
 //! Promise: routers without sockets. Every door that a browser can reach stands behind [`guard`]. A panic in one
 //! request is that request's 500. Nothing that is asked with GET changes anything.
@@ -18,6 +19,7 @@ pub mod guard;
 pub mod health;
 pub mod http;
 pub mod questions;
+pub mod sampling;
 mod searched;
 mod services;
 pub mod storage;
@@ -26,3 +28,4 @@ mod summary;
 mod times;
 pub mod turns;
 mod ui;
+pub mod zipkin;

@@ -29,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) grpc_query: String,
     pub(crate) admin: String,
     pub(crate) page: String,
+    /// Every door's, by the name that the program calls it by.
+    doors: Vec<(String, String)>,
 }
 
 impl Server {
@@ -60,17 +62,35 @@ impl Server {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (said, lines) = std::sync::mpsc::sync_channel(64);
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
-        let mut addresses = Vec::new();
+        let mut doors = Vec::new();
         loop {
             let line = lines.recv_timeout(PATIENCE).expect("the program says where it listens");
-            addresses.extend(line.split("://").nth(1).map(|rest| rest.split(' ').next().unwrap().to_owned()));
             if line.starts_with("Open ") {
                 break;
             }
+            if let Some((name, address)) = line.split_once("://") {
+                let name = name.trim().rsplit_once("  ").expect("a name, then a scheme").0;
+                let address = address.split(' ').next().unwrap();
+                doors.push((name.to_owned(), address.to_owned()));
+            }
         }
-        let [grpc, http, storage, archive, grpc_query, admin, page, _open] =
-            <[String; 8]>::try_from(addresses).expect("a line for every door");
-        Self { child, otlp: [grpc, http], storage, archive, grpc_query, admin, page }
+        let door = |name: &str| doors.iter().find(|door| door.0 == name).expect(name).1.clone();
+        let otlp = doors.iter().filter(|door| door.0 == "OTLP").map(|door| door.1.clone());
+        Self {
+            child,
+            otlp: <[String; 2]>::try_from(otlp.collect::<Vec<_>>()).expect("both doors of OTLP"),
+            storage: door("Jaeger storage"),
+            archive: door("Jaeger archive"),
+            grpc_query: door("Jaeger query"),
+            admin: door("health and metrics"),
+            page: door("page and query API"),
+            doors,
+        }
+    }
+
+    /// The address of a door, by the name that the program calls it by.
+    pub(crate) fn door(&self, name: &str) -> &str {
+        &self.doors.iter().find(|door| door.0 == name).expect(name).1
     }
 
     pub(crate) fn otlp_http(&self, path: &str) -> String {
@@ -125,7 +145,9 @@ pub(crate) fn command(data: &Path, settings: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    for door in ["otlp_grpc", "otlp_http", "storage", "archive", "query", "ui", "admin"] {
+    let doors = ["otlp_grpc", "otlp_http", "storage", "archive", "query", "ui", "admin"];
+    let receiving = ["jaeger_grpc", "jaeger_http", "agent_compact", "agent_binary", "agent_zipkin", "zipkin"];
+    for door in doors.into_iter().chain(receiving).chain(["sampling_http", "sampling_grpc"]) {
         command.args(["--set", &format!("doors.{door}=0")]);
     }
     for setting in settings {

@@ -8,9 +8,22 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 const READY_WITHIN = 20_000;
 
+/** Doors that nothing is sent to here. */
+const UNUSED = [
+  'jaeger_grpc',
+  'jaeger_http',
+  'agent_compact',
+  'agent_binary',
+  'agent_zipkin',
+  'sampling_http',
+  'sampling_grpc',
+  'zipkin',
+];
+
 /** Everything this test knows about the command line is in this function. */
 function argumentsFor(folder, ports) {
   const doors = Object.entries(ports).map(([door, port]) => `doors.${door}=127.0.0.1:${port}`);
+  doors.push(...UNUSED.map((door) => `doors.${door}=off`));
   return ['--data-dir', folder, ...doors.flatMap((door) => ['--set', door])];
 }
 

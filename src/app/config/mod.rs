@@ -15,6 +15,7 @@ use toml::{Table, Value};
 use super::Args;
 use super::tls::Tls;
 use crate::serve::guard::AllowedHosts;
+use crate::translate::thrift::Protocol;
 use crate::{buffer, ingest, serve, store};
 
 pub(super) use upstream::Upstream;
@@ -98,6 +99,20 @@ pub struct Config {
     pub otlp_grpc: Door,
     /// The OTLP door that is known for HTTP.
     pub otlp_http: Door,
+    /// Jaeger's collector over gRPC.
+    pub jaeger_grpc: Door,
+    /// Jaeger's collector over HTTP.
+    pub jaeger_http: Door,
+    /// Jaeger's agent, and what is spoken to it.
+    pub agents: [(Door, Protocol); 3],
+    /// Sampling over HTTP.
+    pub sampling_http: Door,
+    /// Sampling over gRPC.
+    pub sampling_grpc: Door,
+    /// Zipkin's spans and answers.
+    pub zipkin: Door,
+    /// How much clients are told to sample, if a file says it.
+    pub strategies_file: Option<PathBuf>,
     /// Jaeger's storage.
     pub storage: Door,
     /// Jaeger's archive storage.
@@ -183,9 +198,14 @@ impl Config {
     /// The same for a host's child: it opens no port, and its host sends spans of any size, and drops those that are
     /// refused.
     pub(super) fn for_a_child(mut self) -> Self {
-        let jaegers = [&mut self.storage, &mut self.archive, &mut self.query];
-        let others = [&mut self.otlp_grpc, &mut self.otlp_http, &mut self.ui, &mut self.admin];
-        jaegers.into_iter().chain(others).for_each(|door| door.address = None);
+        let answering =
+            [&mut self.storage, &mut self.archive, &mut self.query, &mut self.ui, &mut self.admin];
+        let receiving = [&mut self.otlp_grpc, &mut self.otlp_http, &mut self.zipkin];
+        let collecting = [&mut self.jaeger_grpc, &mut self.jaeger_http];
+        let sampling = [&mut self.sampling_http, &mut self.sampling_grpc];
+        let agents = self.agents.iter_mut().map(|(door, _)| door);
+        let tcp = answering.into_iter().chain(receiving).chain(collecting).chain(sampling);
+        tcp.chain(agents).for_each(|door| door.address = None);
         // Who may not read a server's key can share its file of settings.
         self.tls = None;
         self.receive.max_span_bytes = store::MAX_SPAN_BYTES;
@@ -260,6 +280,7 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
     let read = Reader { settings };
     let host = read.text("doors.host")?;
     let door = |key, name| read.door(key, name, &host);
+    let agent = |key, name| read.door(key, name, "localhost");
     let buffer = read.buffer()?;
     Ok(Config {
         data_dir: match read.text("data_dir")?.as_str() {
@@ -269,6 +290,17 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         },
         otlp_grpc: door("doors.otlp_grpc", "OTLP")?,
         otlp_http: door("doors.otlp_http", "OTLP")?,
+        jaeger_grpc: door("doors.jaeger_grpc", "Jaeger gRPC")?,
+        jaeger_http: door("doors.jaeger_http", "Jaeger thrift")?,
+        agents: [
+            (agent("doors.agent_compact", "agent, compact")?, Protocol::Compact),
+            (agent("doors.agent_binary", "agent, binary")?, Protocol::Binary),
+            (agent("doors.agent_zipkin", "agent, old Zipkin")?, Protocol::Compact),
+        ],
+        sampling_http: door("doors.sampling_http", "sampling")?,
+        sampling_grpc: door("doors.sampling_grpc", "sampling gRPC")?,
+        zipkin: door("doors.zipkin", "Zipkin")?,
+        strategies_file: read.file("sampling.strategies_file")?,
         storage: door("doors.storage", "Jaeger storage")?,
         archive: door("doors.archive", "Jaeger archive")?,
         query: door("doors.query", "Jaeger query")?,

@@ -47,6 +47,12 @@ pub(super) fn start_logs(level: &str, json: bool) -> Result<(), LevelError> {
 pub(super) struct Received {
     /// At the OTLP doors.
     pub otlp: Arc<receive::Counts>,
+    /// At the doors of Jaeger's collector.
+    pub jaeger: Arc<receive::Counts>,
+    /// At the doors of Jaeger's agent.
+    pub agent: Arc<receive::agent::Counts>,
+    /// At Zipkin's door.
+    pub zipkin: Arc<receive::Counts>,
     /// At the door for Jaeger's storage.
     pub storage: Arc<receive::Counts>,
     /// At the door for Jaeger's archive.
@@ -59,6 +65,10 @@ impl Received {
         [
             ("otlp", "grpc", &self.otlp.grpc),
             ("otlp", "http", &self.otlp.http),
+            ("jaeger", "grpc", &self.jaeger.grpc),
+            ("jaeger", "http", &self.jaeger.http),
+            ("jaeger", "udp", &self.agent.door),
+            ("zipkin", "http", &self.zipkin.http),
             ("jaeger_storage", "grpc", &self.storage.grpc),
             ("jaeger_archive", "grpc", &self.archive.grpc),
         ]

@@ -6,21 +6,15 @@ mod grpc;
 mod http;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::http::Method;
 use axum::routing::any;
 use tokio::sync::Mutex;
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::hand_over::{Door, Terms};
-use super::{Counts, Received};
+use super::{Counts, Received, pages};
 use crate::ingest::{Ingest, Refused, Signal};
 use crate::otlp;
-
-/// How long a browser may remember what a preflight said.
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7_200);
 
 /// All of OTLP, for one port or several. `allowed_origins` are the pages whose scripts may send spans
 /// (`*` for any).
@@ -31,21 +25,7 @@ pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>, allowed_origins: Vec<Str
         router =
             router.route(grpc::path(signal), any(move |state, request| grpc::export(signal, state, request)));
     }
-    router.fallback(http::export).with_state(door).layer(cors(allowed_origins))
-}
-
-/// Browsers' SDKs send from other origins; `sendBeacon` sends credentials, so a bare `*` would not do
-/// (Fetch, section 3.3.5). This door only takes, it tells a page nothing but whether it took.
-fn cors(allowed_origins: Vec<String>) -> CorsLayer {
-    let allowed = move |origin: &axum::http::HeaderValue, _: &_| {
-        allowed_origins.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
-    };
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_credentials(true)
-        .allow_methods([Method::POST, Method::OPTIONS])
-        .allow_headers(AllowHeaders::mirror_request())
-        .max_age(PREFLIGHT_MAX_AGE)
+    pages::admit(router.fallback(http::export).with_state(door), allowed_origins)
 }
 
 /// The writer of `jaeger.storage.v2`, which is OTLP's method for spans over gRPC.
