@@ -60,6 +60,9 @@ pub const ORIGIN_FIELD: u32 = 21_107;
 /// `translate::zipkin`. Others' decoders skip it.
 pub const ZIPKIN_FIELD: u32 = 21_108;
 
+/// The bit of [`ZIPKIN_FIELD`] that says that the span has the id of another, of who asked.
+pub const ZIPKIN_SHARED: u64 = 1;
+
 /// Attributes whose keys begin so carry what OTLP has no field for: Jaeger's warnings, and what else a span in Jaeger's
 /// words says (`translate::jaeger`). Of such spans readers get their meaning, never the attributes, and nobody can search
 /// for them; spans that came as OTLP keep them as they keep all others.

@@ -2,7 +2,7 @@
 //!
 //! Promise: what [`request`] keeps, [`span`] gives back: every tag of every type, in order and as often as it was sent;
 //! logs, references, flags, warnings; times before 1970, negative durations, text that is not UTF-8. What came as OTLP
-//! is said by the rules of [`super::jaeger_json`], which are stated there and nowhere else.
+//! or in Zipkin's words is said by the rules of [`super::jaeger_json`], which are stated there and nowhere else.
 //!
 //! Limits: an id has the length it must have, a time and a duration what Go can hold; everything else is judged by
 //! [`crate::otlp::scan`] as any span is. Not told apart: a span without a process and one whose process says nothing. A

@@ -1,5 +1,6 @@
 //! Traces in Jaeger's words: the mapping as JSON, and each adjuster by what it changes.
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
@@ -12,6 +13,8 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::model::sketch::span;
 use crate::model::{Span as Record, SpanId, Timestamp, TraceId};
+use crate::otlp::{Limits, spans};
+use crate::translate::zipkin;
 
 const TRACE: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0x46, 0x3a, 0xc3, 0x5c, 0x9f, 0x64, 0x13, 0xad];
 
@@ -229,6 +232,70 @@ fn halves_of_a_call_that_share_an_id_are_separated() {
         [(1, None), (2, Some(1)), (3, Some(2)), (5, Some(2)), (4, Some(5))],
         "server halves hang on the client half, the rest on the last server half"
     );
+}
+
+/// A list of Zipkin's version 2, kept and said.
+fn of_zipkin(list: &str, view: View) -> Json {
+    let read = zipkin::json::read(list.as_bytes()).unwrap();
+    let request = Bytes::from(zipkin::request(&read.spans));
+    json(&spans(&request, &Limits::default()).unwrap(), view)
+}
+
+#[test]
+fn halves_that_zipkin_shares_an_id_among_become_caller_and_called() {
+    let half = |kind: &str, service: &str, id: &str, parent: &str| {
+        format!(
+            r#"{{"traceId":"a","id":"{id}"{parent},"kind":"{kind}","timestamp":5,"duration":2,
+                "localEndpoint":{{"serviceName":"{service}"}},"shared":{}}}"#,
+            kind == "SERVER"
+        )
+    };
+    let list = [
+        half("CLIENT", "shop", "b", ""),
+        half("SERVER", "cart", "b", ""),
+        half("CLIENT", "cart", "c", r#","parentId":"b""#),
+    ];
+    let said = of_zipkin(&format!("[{}]", list.join(",")), View::Adjusted);
+    let family = |span: &Json| {
+        let parent =
+            span["references"].as_array().and_then(|all| all.first()?["spanID"].as_str()).unwrap_or("-");
+        format!("{} < {parent}", span["spanID"].as_str().unwrap())
+    };
+    let families: Vec<_> = said["spans"].as_array().unwrap().iter().map(family).collect();
+    let (client, server, child) = ("000000000000000b", "0000000000000001", "000000000000000c");
+    let expected = [format!("{client} < -"), format!("{server} < {client}"), format!("{child} < {server}")];
+    assert_eq!(families, expected);
+}
+
+#[test]
+fn a_span_in_zipkins_words_is_said_once() {
+    let list = r#"[{"traceId":"a","id":"b","kind":"CLIENT","name":"get","timestamp":7,"debug":true,
+        "localEndpoint":{"serviceName":"shop","ipv4":"10.0.0.1","port":80},
+        "remoteEndpoint":{"serviceName":"cart","ipv6":"::1"},
+        "annotations":[{"timestamp":8,"value":"ws"}],
+        "tags":{"error":"boom","otel.status_code":"ERROR","w3c.tracestate":"a=b","http.path":"/","otel.scope.name":"x"}}]"#;
+    let said = of_zipkin(list, View::Raw);
+    let span = &said["spans"][0];
+    let tag = |key: &str, kind: &str, value: Json| json!({"key": key, "type": kind, "value": value});
+    let text = |key: &str, value: &str| tag(key, "string", json!(value));
+    let expected = json!([
+        text("http.path", "/"),
+        text("otel.scope.name", "x"),
+        text("peer.service", "cart"),
+        text("net.peer.ip", "::1"),
+        text("span.kind", "client"),
+        text("otel.status_code", "ERROR"),
+        tag("error", "bool", json!(true)),
+        text("otel.status_description", "boom"),
+        text("w3c.tracestate", "a=b"),
+    ]);
+    assert_eq!(span["tags"], expected);
+    assert_eq!(span["logs"], json!([{"timestamp": 8, "fields": [text("event", "ws")]}]));
+    let process = json!({
+        "serviceName": "shop",
+        "tags": [text("net.host.ip", "10.0.0.1"), tag("net.host.port", "int64", json!(80))],
+    });
+    assert_eq!(said["processes"]["p1"], process);
 }
 
 #[test]

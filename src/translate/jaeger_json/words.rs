@@ -1,4 +1,4 @@
-//! OTLP said in Jaeger's words: the mapping, field by field.
+//! OTLP said in Jaeger's words: the mapping, field by field. Spans in Zipkin's words are kept so that it holds for them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use crate::otlp::{
     is_reserved,
 };
 use crate::translate::jaeger::{CHILD_OF, FOLLOWS_FROM, REF_TYPE, WARNINGS};
+use crate::translate::zipkin;
 
 /// What stands for the name of a service that was not named, by what was wrong with the resource:
 /// it has no attributes at all (the name of Jaeger 1's OTLP receiver), no `service.name`, one that is not
@@ -45,7 +46,7 @@ pub fn hex_trace_id(id: TraceId) -> String {
     text
 }
 
-/// A span that came as OTLP, and its process.
+/// A span that came as OTLP or in Zipkin's words, and its process.
 pub(in crate::translate) fn said(span: &model::Span) -> (Span<'_>, Process<'_>) {
     (self::span(span, 0), process(&span.resource))
 }
@@ -152,7 +153,12 @@ fn named_type(link: &LinkView<'_>) -> Option<ReferenceType> {
     }
 }
 
-fn tags<'a>(span: &'a model::Span, view: SpanView<'a>) -> Vec<Tag<'a>> {
+fn tags<'a>(span: &'a model::Span, mut view: SpanView<'a>) -> Vec<Tag<'a>> {
+    if span.origin == Origin::Zipkin {
+        // What is derived below came from tags, which would be shown twice.
+        let mut repeated = zipkin::repeated(span);
+        view.attributes.retain(|_| repeated.next() != Some(true));
+    }
     let scope = ScopeView::read(&span.scope.bytes);
     let [scope_name, scope_version, rest @ ..] = derived_attributes(span, &view, &scope);
     let first = [scope_name, scope_version].into_iter().flatten();

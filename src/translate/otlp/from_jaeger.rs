@@ -4,18 +4,11 @@
 //! Jaeger's translator does: who searches for what was sent must find it, and whoever writes it back as a Jaeger span
 //! must write what was read. Tags of one key all stay, in order, for the same reason.
 
+use super::Said;
 use crate::model::{self, SpanId, TraceId};
 use crate::otlp::write;
 use crate::proto::jaeger::api_v2::{Log, Span, SpanRefType};
 use crate::translate::jaeger::{Meaning, WARNINGS, attribute, event_name, kept, link, nearest};
-
-/// What surrounds it and what it says.
-pub(super) struct Said {
-    /// An `InstrumentationScope` message; empty when no tag says anything of one.
-    pub(super) scope: Vec<u8>,
-    /// A `Span` message.
-    pub(super) body: Vec<u8>,
-}
 
 /// Says a span that was kept for Jaeger. Its resource says what the process said as it is.
 pub(super) fn said(span: &model::Span) -> Said {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::from_jaeger::{self, said};
-use crate::model::{Origin, Resource, Scope, Span};
+use super::{from_jaeger, said};
+use crate::model::{Resource, Scope, Span};
 use crate::otlp::{AnyValue, Fields, SpanView, Value, write};
 use crate::proto::opentelemetry::proto::trace::v1::TracesData;
 use crate::translate::fit::{self, Shape};
@@ -71,20 +71,17 @@ impl Iterator for Messages<'_> {
 impl Messages<'_> {
     fn next_piece(&mut self) -> Option<Piece> {
         let span = self.spans.next()?;
-        Some(match span.origin {
-            Origin::Otlp | Origin::Zipkin => Piece {
-                resource: self.sources.resources.number_of(&span.resource, Envelope::of_resource),
+        let resource = self.sources.resources.number_of(&span.resource, Envelope::of_resource);
+        Some(match said(span) {
+            None => Piece {
+                resource,
                 scope: self.sources.scopes.number_of(&span.scope, Envelope::of_scope),
                 body: span.body.clone(),
             },
-            Origin::Jaeger => {
-                let said = said(span);
+            Some(said) => {
                 let scope = Scope { bytes: said.scope.into(), schema_url: String::new() };
-                Piece {
-                    resource: self.sources.resources.number_of(&span.resource, Envelope::of_resource),
-                    scope: self.sources.scopes.number(Envelope::of_scope(&scope)),
-                    body: said.body.into(),
-                }
+                let scope = self.sources.scopes.number(Envelope::of_scope(&scope));
+                Piece { resource, scope, body: said.body.into() }
             }
         })
     }

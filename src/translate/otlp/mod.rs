@@ -11,6 +11,7 @@
 
 mod for_others;
 mod from_jaeger;
+mod from_zipkin;
 mod messages;
 #[cfg(test)]
 mod tests;
@@ -19,3 +20,23 @@ mod view;
 pub use for_others::for_others;
 pub use messages::messages;
 pub use view::{has_links, view};
+
+use crate::model::{Origin, Span};
+
+/// What surrounds a span that came in other words, and what it says.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// An `InstrumentationScope` message; empty when no tag says anything of one.
+    pub(super) scope: Vec<u8>,
+    /// A `Span` message.
+    pub(super) body: Vec<u8>,
+}
+
+/// A span as OTLP; `None` if it is already.
+pub(super) fn said(span: &Span) -> Option<Said> {
+    match span.origin {
+        Origin::Otlp => None,
+        Origin::Jaeger => Some(from_jaeger::said(span)),
+        Origin::Zipkin => Some(from_zipkin::said(span)),
+    }
+}

@@ -1,0 +1,55 @@
+//! The forms in which lists of spans are sent, told from each other by how they begin.
+
+use bytes::Bytes;
+
+use super::keep::Batch;
+use super::{Batched, Error, json, protobuf, thrift};
+
+/// A form of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON of version 1.
+    JsonV1,
+    /// JSON of version 2.
+    JsonV2,
+    /// `zipkin.proto3.ListOfSpans`.
+    Protobuf,
+    /// A list of version 1 in thrift's binary protocol.
+    Thrift,
+}
+
+/// What a list's first bytes say it is, whatever its sender says; `None` for nothing of these. A text that says nothing
+/// of its version is of version 1.
+pub fn sniff(body: &[u8]) -> Option<Format> {
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    match (text, body) {
+        ([b'[' | b'{', ..], _) => Some(json_version(text)),
+        // The key of its first span.
+        (_, [10, length, ..]) if *length != 0 => Some(Format::Protobuf),
+        // The type of its elements; a reporter wrote that of texts.
+        (_, [11 | 12, ..]) => Some(Format::Thrift),
+        _ => None,
+    }
+}
+
+fn json_version(text: &[u8]) -> Format {
+    let is_second =
+        ["Endpoint\"", "\"tags\""].iter().any(|word| memchr::memmem::find(text, word.as_bytes()).is_some());
+    if is_second { Format::JsonV2 } else { Format::JsonV1 }
+}
+
+/// Keeps the spans of a list of this form, without those that cannot be kept, one after the other.
+pub fn batch(format: Format, body: &Bytes) -> Result<Batched, Error> {
+    let mut batch = Batch::default();
+    let mut sink = |span| match span {
+        Ok(span) => batch.add(&span),
+        Err(error) => batch.leave_out(error),
+    };
+    match format {
+        Format::JsonV1 => json::each_v1(body, &mut sink)?,
+        Format::JsonV2 => json::each(body, &mut sink)?,
+        Format::Protobuf => protobuf::each(body, &mut sink)?,
+        Format::Thrift => batch.add_all(thrift::read(body)?),
+    }
+    Ok(batch.finish())
+}

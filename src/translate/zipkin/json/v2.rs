@@ -1,0 +1,86 @@
+//! A span of version 2, read from JSON.
+
+use bytes::Bytes;
+
+use super::members::{Ids, endpoint, flag, list, micros, object};
+use super::reader::{Reader, Syntax};
+use crate::otlp::MAX_VALUES;
+use crate::translate::zipkin::{Annotation, Error, Kind, Span};
+
+/// What of a span has been read.
+#[derive(Debug, Default)]
+struct Draft {
+    span: Span,
+    ids: Ids,
+}
+
+/// The next value as a span.
+pub(super) fn span(reader: &mut Reader<'_>) -> Result<Result<Span, Error>, Syntax> {
+    let mut draft = Draft::default();
+    let is_object = object(reader, |reader, name| draft.member(reader, name))?;
+    if !is_object {
+        return Ok(Err(Error("not an object".to_owned())));
+    }
+    let Draft { span, ids } = draft;
+    Ok(ids.checked().map(|(trace_id, id, parent_id)| Span { trace_id, id, parent_id, ..span }))
+}
+
+impl Draft {
+    fn member(&mut self, reader: &mut Reader<'_>, name: &Bytes) -> Result<(), Syntax> {
+        let Self { span, ids } = self;
+        match &name[..] {
+            b"traceId" | b"id" | b"parentId" => ids.read(reader, name)?,
+            b"name" => span.name = reader.any_text()?.unwrap_or_default(),
+            b"kind" => span.kind = reader.any_text()?.and_then(|word| Kind::from_word(&word)),
+            b"timestamp" => span.timestamp = micros(reader, ids, "timestamp")?,
+            b"duration" => span.duration = micros(reader, ids, "duration")?,
+            b"localEndpoint" => span.local_endpoint = endpoint(reader)?,
+            b"remoteEndpoint" => span.remote_endpoint = endpoint(reader)?,
+            b"annotations" => list(reader, |reader| self.annotation(reader))?,
+            b"tags" => {
+                object(reader, |reader, key| self.tag(reader, key))?;
+            }
+            b"debug" => span.debug = flag(reader)?,
+            b"shared" => span.shared = flag(reader)?,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    }
+
+    /// Whether there may be one more tag or annotation.
+    fn has_room(&mut self) -> bool {
+        let has_room = self.span.tags.len() + self.span.annotations.len() < MAX_VALUES;
+        if !has_room {
+            self.ids.is_wrong(format!("more than {MAX_VALUES} tags and annotations"));
+        }
+        has_room
+    }
+
+    fn annotation(&mut self, reader: &mut Reader<'_>) -> Result<(), Syntax> {
+        let mut annotation = Annotation::default();
+        let is_object = object(reader, |reader, name| {
+            match &name[..] {
+                b"timestamp" => {
+                    annotation.timestamp =
+                        micros(reader, &mut self.ids, "an annotation's timestamp")?.unwrap_or_default();
+                }
+                b"value" => annotation.value = reader.any_text()?.unwrap_or_default(),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        if is_object && self.has_room() {
+            self.span.annotations.push(annotation);
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, reader: &mut Reader<'_>, key: &Bytes) -> Result<(), Syntax> {
+        if let Some(value) = reader.any_text()?
+            && self.has_room()
+        {
+            self.span.tags.push((key.clone(), value));
+        }
+        Ok(())
+    }
+}

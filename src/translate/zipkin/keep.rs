@@ -1,0 +1,205 @@
+//! Writing the kept form of a span: OTLP that says all of it but a few bits.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::meaning::Meaning;
+use super::{Annotation, Batched, Endpoint, Error, Kind, Read, Span};
+use crate::model::{Origin, SpanKind, StatusCode, Timestamp};
+use crate::otlp::{MAX_ENCLOSING_BYTES, ORIGIN_FIELD, ZIPKIN_FIELD, write};
+
+/// The bits of [`ZIPKIN_FIELD`].
+pub(super) mod bits {
+    pub(in crate::translate::zipkin) const SHARED: u64 = crate::otlp::ZIPKIN_SHARED;
+    pub(in crate::translate::zipkin) const DEBUG: u64 = 1 << 1;
+    /// The start is that of the first annotation, or 1970.
+    pub(in crate::translate::zipkin) const NO_TIMESTAMP: u64 = 1 << 2;
+    /// The end is the start.
+    pub(in crate::translate::zipkin) const NO_DURATION: u64 = 1 << 3;
+    /// The kind is that of the tag `span.kind`.
+    pub(in crate::translate::zipkin) const NO_KIND: u64 = 1 << 4;
+    /// Which of the attributes of the remote endpoint stand behind the tags.
+    pub(in crate::translate::zipkin) const REMOTE_NAME: u64 = 1 << 5;
+    pub(in crate::translate::zipkin) const REMOTE_IPV4: u64 = 1 << 6;
+    pub(in crate::translate::zipkin) const REMOTE_IPV6: u64 = 1 << 7;
+    pub(in crate::translate::zipkin) const REMOTE_PORT: u64 = 1 << 8;
+}
+
+/// The keys of an endpoint's attributes.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) name: &'static str,
+    pub(super) address: &'static str,
+    pub(super) port: &'static str,
+}
+
+/// Of who recorded the span, in its resource.
+pub(super) const LOCAL: Keys = Keys { name: "service.name", address: "net.host.ip", port: "net.host.port" };
+/// Of the other side, behind the tags.
+pub(super) const REMOTE: Keys = Keys { name: "peer.service", address: "net.peer.ip", port: "net.peer.port" };
+
+/// Room in a resource for all that is not the name.
+const MAX_NAME_BYTES: usize = MAX_ENCLOSING_BYTES - 256;
+
+/// Spans by their resource, in order of first appearance, written as they come.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// A resource, and its spans as fields of a `ScopeSpans` message.
+    groups: Vec<(Vec<u8>, Vec<u8>)>,
+    places: HashMap<Vec<u8>, usize>,
+    /// Spans that follow each other mostly share theirs.
+    last: usize,
+    batched: Batched,
+}
+
+impl Batch {
+    pub(super) fn add(&mut self, span: &Span) {
+        let name = span.local_endpoint.as_ref().map_or(0, |endpoint| endpoint.service_name.len());
+        if name > MAX_NAME_BYTES {
+            return self.leave_out(Error(format!("a service's name of {name} bytes")));
+        }
+        self.batched.spans += 1;
+        let mut resource = Vec::new();
+        if let Some(endpoint) = &span.local_endpoint {
+            self::endpoint(&mut resource, 1, endpoint, &LOCAL);
+        }
+        write::message(self.group(resource), 2, |out| self::span(out, span));
+    }
+
+    pub(super) fn add_all(&mut self, read: Read) {
+        read.spans.iter().for_each(|span| self.add(span));
+        self.batched.left_out += read.left_out;
+        self.batched.first = self.batched.first.take().or(read.first);
+    }
+
+    pub(super) fn leave_out(&mut self, error: Error) {
+        self.batched.left_out += 1;
+        self.batched.first.get_or_insert(error);
+    }
+
+    fn group(&mut self, resource: Vec<u8>) -> &mut Vec<u8> {
+        let is_last = self.groups.get(self.last).is_some_and(|(last, _)| *last == resource);
+        if !is_last {
+            self.last = *self.places.entry(resource).or_insert_with_key(|resource| {
+                self.groups.push((resource.clone(), Vec::new()));
+                self.groups.len() - 1
+            });
+        }
+        &mut self.groups[self.last].1
+    }
+
+    pub(super) fn finish(self) -> Batched {
+        let mut request = Vec::new();
+        for (resource, spans) in &self.groups {
+            write::message(&mut request, 1, |out| {
+                write::bytes(out, 1, resource);
+                write::bytes(out, 2, spans);
+                write::uint(out, ORIGIN_FIELD, Origin::Zipkin as u64);
+            });
+        }
+        Batched { request, ..self.batched }
+    }
+}
+
+/// The fields of a `Span` message, appended to `out`.
+fn span(out: &mut Vec<u8>, span: &Span) {
+    let meaning = Meaning::of(&span.tags);
+    let kind = span.kind.map(Kind::to_otlp);
+    write::bytes(out, 1, &span.trace_id.0);
+    write::bytes(out, 2, &span.id.0);
+    text(out, 3, meaning.trace_state);
+    if let Some(parent) = span.parent_id {
+        write::bytes(out, 4, &parent.0);
+    }
+    text(out, 5, &span.name);
+    number(out, 6, kind.unwrap_or(meaning.kind) as u64);
+    let (start, end) = times(span);
+    write::fixed64(out, 7, start);
+    write::fixed64(out, 8, end);
+    for (key, value) in &span.tags {
+        attribute(out, 9, key, |out| write::bytes(out, 1, value));
+    }
+    if let Some(remote) = &span.remote_endpoint {
+        endpoint(out, 9, remote, &REMOTE);
+    }
+    span.annotations.iter().for_each(|annotation| event(out, annotation));
+    status(out, &meaning);
+    number(out, ZIPKIN_FIELD, bits(span, &meaning));
+}
+
+/// Start and end in ns. Who does not say when he started did so when the first thing happened to him.
+fn times(span: &Span) -> (u64, u64) {
+    let first = || span.annotations.iter().map(|annotation| annotation.timestamp).min();
+    let start = span.timestamp.or_else(first).unwrap_or_default();
+    let end = start.saturating_add(span.duration.unwrap_or_default());
+    (Timestamp::from_micros(start).nanos(), Timestamp::from_micros(end).nanos())
+}
+
+/// What no field of OTLP can say.
+fn bits(span: &Span, meaning: &Meaning<'_>) -> u64 {
+    let remote = span.remote_endpoint.as_ref();
+    let remote_has = |part: fn(&Endpoint) -> bool| remote.is_some_and(part);
+    let bits = [
+        (bits::SHARED, span.shared),
+        (bits::DEBUG, span.debug),
+        (bits::NO_TIMESTAMP, span.timestamp.is_none()),
+        (bits::NO_DURATION, span.duration.is_none()),
+        (bits::NO_KIND, span.kind.is_none() && meaning.kind != SpanKind::Unspecified),
+        (bits::REMOTE_NAME, remote_has(|remote| !remote.service_name.is_empty())),
+        (bits::REMOTE_IPV4, remote_has(|remote| remote.ipv4.is_some())),
+        (bits::REMOTE_IPV6, remote_has(|remote| remote.ipv6.is_some())),
+        (bits::REMOTE_PORT, remote_has(|remote| remote.port.is_some())),
+    ];
+    bits.into_iter().filter(|(_, is_set)| *is_set).map(|(bit, _)| bit).sum()
+}
+
+/// The attributes of an endpoint: one for each thing it says, in this order.
+fn endpoint(out: &mut Vec<u8>, field: u32, endpoint: &Endpoint, keys: &Keys) {
+    if !endpoint.service_name.is_empty() {
+        attribute(out, field, keys.name.as_bytes(), |out| write::bytes(out, 1, &endpoint.service_name));
+    }
+    let addresses = [endpoint.ipv4.map(IpAddr::V4), endpoint.ipv6.map(IpAddr::V6)];
+    for address in addresses.into_iter().flatten() {
+        let text = address.to_string();
+        attribute(out, field, keys.address.as_bytes(), |out| write::string(out, 1, &text));
+    }
+    if let Some(port) = endpoint.port {
+        attribute(out, field, keys.port.as_bytes(), |out| write::uint(out, 3, port.into()));
+    }
+}
+
+fn event(out: &mut Vec<u8>, annotation: &Annotation) {
+    write::message(out, 11, |out| {
+        write::fixed64(out, 1, Timestamp::from_micros(annotation.timestamp).nanos());
+        text(out, 2, &annotation.value);
+    });
+}
+
+fn status(out: &mut Vec<u8>, meaning: &Meaning<'_>) {
+    if meaning.status != StatusCode::Unset || !meaning.status_message.is_empty() {
+        write::message(out, 15, |out| {
+            text(out, 2, meaning.status_message);
+            number(out, 3, meaning.status as u64);
+        });
+    }
+}
+
+/// A `KeyValue` message whose `AnyValue` has these fields.
+fn attribute(out: &mut Vec<u8>, field: u32, key: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+    write::message(out, field, |out| {
+        write::bytes(out, 1, key);
+        write::message(out, 2, value);
+    });
+}
+
+fn text(out: &mut Vec<u8>, field: u32, text: &[u8]) {
+    if !text.is_empty() {
+        write::bytes(out, field, text);
+    }
+}
+
+fn number(out: &mut Vec<u8>, field: u32, number: u64) {
+    if number != 0 {
+        write::uint(out, field, number);
+    }
+}
