@@ -36,6 +36,10 @@ impl Terms {
     /// Of OTLP: senders keep what is refused and send it again, and read what was left out.
     pub(super) const OTLP: Self = Self { patience: Duration::ZERO, whole: false };
 
+    /// Of Jaeger's collector: an agent sends again for a while and then drops, a client drops at once, after five seconds
+    /// at most. Neither reads how many spans were left out.
+    pub(super) const COLLECTOR: Self = Self { patience: Duration::from_secs(2), whole: false };
+
     /// Of Jaeger's storage: a Jaeger drops the spans of any request that fails, and reads no answer.
     pub(super) const STORAGE: Self = Self { patience: Duration::from_secs(10), whole: true };
 }

@@ -16,6 +16,8 @@ mod hand_over;
 pub mod jaeger;
 pub mod otlp;
 mod pages;
+mod plain;
+mod seldom;
 pub mod storage;
 pub mod zipkin;
 

@@ -3,11 +3,48 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response};
+use axum::routing::any;
+use prost::Message as _;
 
-use crate::ingest::Ingest;
-use crate::receive::Counts;
+use super::{Collector, Read, room};
+use crate::ingest::{Ingest, Refused};
+use crate::proto::jaeger::api_v2::PostSpansRequest;
+use crate::receive::grpc::{coding, is_call, message, refusal, success, unimplemented};
+use crate::receive::{Counts, Received, Transport};
+
+const POST_SPANS: &str = "/jaeger.api_v2.CollectorService/PostSpans";
 
 /// The method, to be merged with what else is on its port.
-pub fn router(_ingest: Arc<Ingest>, _counts: Arc<Counts>) -> Router {
-    Router::new()
+pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>) -> Router {
+    Router::new().route(POST_SPANS, any(post_spans)).with_state(Collector::new(ingest, counts))
+}
+
+async fn post_spans(State(collector): State<Arc<Collector>>, request: Request<Body>) -> Response<Body> {
+    let (head, mut body) = request.into_parts();
+    if !is_call(&head.headers) {
+        return unimplemented("spans are posted by gRPC".to_owned());
+    }
+    let coding = match coding(&head.headers) {
+        Ok(coding) => coding,
+        Err(why) => return unimplemented(why),
+    };
+    let door = &collector.door;
+    let received = async {
+        let received = message(&mut body, coding, door).await?;
+        let needed = room::of_posted(&received.bytes, door.ingest.settings());
+        room::take(needed, received, door).await
+    };
+    match collector.take(Transport::Grpc, received, read).await {
+        Ok(()) => success(&[]),
+        Err(refused) => refusal(&refused),
+    }
+}
+
+fn read(received: &Received) -> Result<Read, Refused> {
+    let posted = PostSpansRequest::decode(received.bytes.clone());
+    let posted = posted.map_err(|error| Refused::Malformed(format!("PostSpansRequest: {error}")))?;
+    Ok(Read { batch: posted.batch.unwrap_or_default(), lacking: 0 })
 }

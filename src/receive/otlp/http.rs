@@ -8,6 +8,7 @@ use crate::receive::answer::{Code, Encoding, Status};
 use crate::receive::body::{self, Coding};
 use crate::receive::grpc::MEDIA_TYPES;
 use crate::receive::hand_over::{Door, Sent};
+use crate::receive::plain::{code, plain, shortened, wrong_method};
 use crate::receive::{Transport, header_text, media_type};
 use axum::body::Body;
 use axum::extract::State;
@@ -38,9 +39,7 @@ async fn answer(door: &Arc<Door>, head: &Parts, body: &mut Body) -> Response<Bod
         return plain(StatusCode::NOT_FOUND, "OTLP/HTTP is served at /v1/traces, /v1/logs and /v1/metrics");
     };
     if head.method != Method::POST {
-        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "send OTLP with POST");
-        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-        return answer;
+        return wrong_method("send OTLP with POST");
     }
     let encoding = match media_type.as_str() {
         PROTOBUF => Encoding::Protobuf,
@@ -81,14 +80,7 @@ fn signal(path: &str, media_type: &str) -> Option<Signal> {
 
 fn refusal(refused: &Refused, encoding: Encoding) -> Response<Body> {
     let status = Status::from(refused);
-    let code = match refused {
-        Refused::Malformed(_) => StatusCode::BAD_REQUEST,
-        Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Refused::Later { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Refused::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
-        Refused::Defect => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let mut response = respond(code, encoding, encoding.status(&status));
+    let mut response = respond(code(refused), encoding, encoding.status(&status));
     if let Some(retry_after) = status.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
     }
@@ -96,13 +88,13 @@ fn refusal(refused: &Refused, encoding: Encoding) -> Response<Body> {
 }
 
 fn unsupported_type(media_type: &str) -> Response<Body> {
-    let message = format!("content type '{}' is not {PROTOBUF} or {JSON}", shown(media_type));
+    let message = format!("content type '{}' is not {PROTOBUF} or {JSON}", shortened(media_type));
     let status = Status { code: Code::InvalidArgument, message, retry_after: None };
     respond(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Json, Encoding::Json.status(&status))
 }
 
 fn unsupported_coding(coding: &str, encoding: Encoding) -> Response<Body> {
-    let message = format!("content encoding '{}' is none of {}", shown(coding), Coding::NAMES);
+    let message = format!("content encoding '{}' is none of {}", shortened(coding), Coding::NAMES);
     let status = Status { code: Code::InvalidArgument, message, retry_after: None };
     let mut response = respond(StatusCode::UNSUPPORTED_MEDIA_TYPE, encoding, encoding.status(&status));
     // RFC 9110, section 12.5.3: a 415 for a coding says which ones would do.
@@ -110,22 +102,9 @@ fn unsupported_coding(coding: &str, encoding: Encoding) -> Response<Body> {
     response
 }
 
-fn shown(text: &str) -> String {
-    text.chars().take(64).collect()
-}
-
 fn respond(code: StatusCode, encoding: Encoding, bytes: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = code;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.media_type()));
-    response
-}
-
-fn plain(code: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{text}\n")));
-    *response.status_mut() = code;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

@@ -4,19 +4,13 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::ingest::{Refused, Settings};
-use crate::otlp::{Fields, MAX_ENCLOSING_BYTES, MAX_VALUES, Value};
-use crate::proto::jaeger::api_v2::{KeyValue, Span};
+use crate::otlp::{MAX_ENCLOSING_BYTES, MAX_VALUES};
+use crate::proto::jaeger::api_v2::Span;
 use crate::proto::jaeger::storage::v1::WriteSpanRequest;
 use crate::receive::Received;
 use crate::receive::hand_over::Door;
+use crate::receive::jaeger::room::{COPIES, Level, VALUE_BYTES, values};
 use crate::translate::jaeger;
-
-/// What a span takes while it is made a request, beside what its values take: its message, and the request in a vector
-/// that grew by doubling.
-const COPIES: usize = 4;
-
-/// What one value takes, in a vector that grew by doubling: none is larger than a tag.
-const VALUE_BYTES: usize = 2 * size_of::<KeyValue>();
 
 /// Takes the room that reading a message takes: two bytes on the wire can become a hundred in memory.
 pub(super) async fn with_room_to_read(mut received: Received, door: &Door) -> Result<Received, Refused> {
@@ -34,7 +28,7 @@ pub(super) async fn with_room_to_read(mut received: Received, door: &Door) -> Re
 /// Bytes that reading a `WriteSpanRequest` takes, itself included. What can never have so many, beside so many that its
 /// sender takes anyway, is refused for good: to wait would not help.
 pub(super) fn room_to_read(message: &[u8], beside: usize, settings: &Settings) -> Result<usize, Refused> {
-    let values = values(message, Level::Request);
+    let values = values(message, Level::Written, MAX_VALUES);
     if values > MAX_VALUES {
         return Err(Refused::Malformed(format!(
             "span: above the limit of {MAX_VALUES} tags, logs and references"
@@ -52,34 +46,6 @@ pub(super) fn room_to_read(message: &[u8], beside: usize, settings: &Settings) -
         return too_large(message.len(), settings.max_span_bytes, "a span", "receive.max_span_bytes");
     }
     too_large(needed + beside, settings.in_flight_bytes, "a span in memory", "receive.in_flight_bytes")
-}
-
-/// The messages of which every part may hold more of them.
-#[derive(Debug, Clone, Copy)]
-enum Level {
-    Request,
-    Span,
-    /// A process or a log: its second field is a list of tags.
-    Tags,
-}
-
-/// Counts what is in lists; what cannot be read ends it, and is met again when it is decoded.
-fn values(message: &[u8], level: Level) -> usize {
-    let (mut fields, mut count) = (Fields::new(message), 0);
-    while let Some((number, value)) = fields.next()
-        && count <= MAX_VALUES
-    {
-        let Value::Bytes(inner) = value else { continue };
-        count += match (level, number) {
-            (Level::Request, 1) => values(inner, Level::Span),
-            // References, tags, warnings.
-            (Level::Span, 4 | 8 | 12) | (Level::Tags, 2) => 1,
-            // Logs, the process.
-            (Level::Span, 9 | 10) => 1 + values(inner, Level::Tags),
-            _ => 0,
-        };
-    }
-    count
 }
 
 /// A `WriteSpanRequest` made into an export request.

@@ -62,7 +62,8 @@ pub fn request(spans: &[api_v2::Span]) -> Result<Vec<u8>, Error> {
     let mut groups = Groups::default();
     for span in spans {
         let span = checked::Span::check(span)?;
-        groups.of(keep::resource(span.sent.process.as_ref())).push(span);
+        let place = groups.place(keep::resource(span.sent.process.as_ref()));
+        groups.push(place, span);
     }
     Ok(groups.request())
 }
@@ -83,13 +84,19 @@ pub struct Batched {
 /// The same of a batch, without the spans that cannot be kept: a span without a process has the batch's.
 pub fn batch(batch: &api_v2::Batch) -> Batched {
     let (mut groups, mut batched) = (Groups::default(), Batched::default());
-    let shared = keep::resource(batch.process.as_ref());
+    // Looked up once: it may be much longer than the spans that have it.
+    let mut shared = None;
     for span in &batch.spans {
         match checked::Span::check(span) {
             Ok(span) => {
                 batched.spans += 1;
-                let own = span.sent.process.as_ref();
-                groups.of(own.map_or_else(|| shared.clone(), |own| keep::resource(Some(own)))).push(span);
+                let place = match span.sent.process.as_ref() {
+                    Some(own) => groups.place(keep::resource(Some(own))),
+                    None => {
+                        *shared.get_or_insert_with(|| groups.place(keep::resource(batch.process.as_ref())))
+                    }
+                };
+                groups.push(place, span);
             }
             Err(error) => {
                 batched.left_out += 1;
@@ -110,7 +117,8 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    fn of(&mut self, resource: Vec<u8>) -> &mut Vec<checked::Span<'a>> {
+    /// Where the spans of this resource are.
+    fn place(&mut self, resource: Vec<u8>) -> usize {
         let is_last = self.groups.get(self.last).is_some_and(|(last, _)| *last == resource);
         if !is_last {
             self.last = *self.places.entry(resource).or_insert_with_key(|resource| {
@@ -118,7 +126,11 @@ impl<'a> Groups<'a> {
                 self.groups.len() - 1
             });
         }
-        &mut self.groups[self.last].1
+        self.last
+    }
+
+    fn push(&mut self, place: usize, span: checked::Span<'a>) {
+        self.groups[place].1.push(span);
     }
 
     fn request(&self) -> Vec<u8> {

@@ -1,0 +1,64 @@
+//! Warnings of what one sender can cause as often as it likes: the first is said at once, then how many there were, once a
+//! minute at most.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// The least time between two warnings.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// One kind of trouble.
+#[derive(Debug)]
+pub(super) struct Seldom {
+    /// What it is, in the plural: "spans were left out".
+    trouble: &'static str,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    said: Option<Instant>,
+    /// Not yet said.
+    count: u64,
+}
+
+impl Seldom {
+    pub(super) fn new(trouble: &'static str) -> Self {
+        Self { trouble, state: Mutex::default() }
+    }
+
+    /// It happened so many times more, the last time because of this.
+    pub(super) fn happened(&self, count: u64, why: &dyn Display) {
+        if let Some(count) = self.count(count, Instant::now()) {
+            tracing::warn!("{count} {}, such as: {why}", self.trouble);
+        }
+    }
+
+    /// How many are to be said now, if any are.
+    fn count(&self, count: u64, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock();
+        state.count = state.count.saturating_add(count);
+        let is_due = state.said.is_none_or(|said| now.saturating_duration_since(said) >= PAUSE);
+        (is_due && state.count > 0).then(|| {
+            state.said = Some(now);
+            std::mem::take(&mut state.count)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_said_and_then_how_many_there_were() {
+        let (seldom, start) = (Seldom::new("things"), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let happened = [(0, 0, None), (0, 2, Some(2)), (1, 3, None), (59, 4, None), (60, 1, Some(8))];
+        for (seconds, count, said) in happened.into_iter().chain([(61, 1, None), (600, 0, Some(1))]) {
+            assert_eq!(seldom.count(count, at(seconds)), said, "after {seconds} s");
+        }
+    }
+}
