@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Add;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -13,6 +14,7 @@ use super::folder::{self, DataFolder};
 use super::telemetry::Report;
 use super::{Config, ask, say};
 use crate::model::Timestamp;
+use crate::receive;
 use crate::serve::admin::AskStatus;
 use crate::serve::http::About;
 
@@ -63,6 +65,60 @@ struct Told {
     waiting_for_parents: u64,
     given_up_parents: u64,
     waiting_in_buffer: Vec<Waiting>,
+    #[serde(default)]
+    agent: Agent,
+}
+
+/// What came over UDP, and what is known to be lost of it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Agent {
+    datagrams: u64,
+    unread_datagrams: u64,
+    /// By the system; absent where it does not say.
+    dropped_datagrams: Option<u64>,
+    dropped_spans: u64,
+    services: Vec<OfService>,
+}
+
+/// The same of one service; what its clients lost is in spans.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfService {
+    service: String,
+    batches: u64,
+    spans: u64,
+    missing_batches: u64,
+    lost_by_clients: u64,
+}
+
+impl Agent {
+    fn new(told: receive::agent::Told) -> Self {
+        let services = told.services.into_iter().map(|(service, counts)| OfService {
+            service,
+            batches: counts.batches,
+            spans: counts.spans,
+            missing_batches: counts.missing_batches,
+            lost_by_clients: [counts.lost_full_queue, counts.lost_too_large, counts.lost_failed]
+                .into_iter()
+                .fold(0, u64::saturating_add),
+        });
+        Self {
+            datagrams: told.sockets.iter().map(|socket| socket.datagrams).sum(),
+            unread_datagrams: told.sockets.iter().map(|socket| socket.unread).sum(),
+            dropped_datagrams: told
+                .sockets
+                .iter()
+                .filter_map(|socket| socket.dropped_by_system)
+                .reduce(Add::add),
+            dropped_spans: told.dropped_spans.iter().map(|(_, spans)| spans).sum(),
+            services: services.collect(),
+        }
+    }
+
+    fn lossy(&self) -> impl Iterator<Item = &OfService> {
+        self.services.iter().filter(|service| service.missing_batches > 0 || service.lost_by_clients > 0)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,6 +168,7 @@ fn told(report: &Report, about: &About) -> Told {
         waiting_for_parents: status.waiting,
         given_up_parents: status.given_up,
         waiting_in_buffer: waiting(report),
+        agent: Agent::new(report.received.agent.told()),
     }
 }
 
@@ -197,9 +254,29 @@ fn in_words(told: &Told) -> String {
             format!("{left_out} names and counts; {unchecked} traces not looked for everywhere"),
         );
     }
+    if told.agent.datagrams > 0 || told.agent.dropped_datagrams.is_some_and(|dropped| dropped > 0) {
+        line("over UDP", over_udp(&told.agent));
+    }
+    for OfService { service, missing_batches, lost_by_clients, .. } in told.agent.lossy() {
+        let service: String =
+            service.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
+        line(
+            "  lost on the way",
+            format!("{missing_batches} batches of {service}; its clients lost {lost_by_clients} spans"),
+        );
+    }
     let (waiting, given_up) = (told.waiting_for_parents, told.given_up_parents);
     line("without parents", format!("{waiting} spans wait, {given_up} waited in vain"));
     text
+}
+
+fn over_udp(agent: &Agent) -> String {
+    let Agent { datagrams, unread_datagrams, dropped_datagrams, dropped_spans, .. } = agent;
+    let by_system =
+        dropped_datagrams.map_or_else(String::new, |dropped| format!(", {dropped} dropped by the system"));
+    format!(
+        "{datagrams} datagrams{by_system}, {unread_datagrams} that could not be read; {dropped_spans} spans for which there was no room"
+    )
 }
 
 fn free(told: &Told) -> String {

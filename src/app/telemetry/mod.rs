@@ -1,10 +1,12 @@
 //! Our own logs, and the numbers on `/metrics`.
 
+mod agent;
 mod buffered;
 mod forgiving;
 mod forwarded;
 pub(super) mod hclog;
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -108,6 +110,7 @@ impl Report {
         let mut text = Text::default();
         text.single("tracelodge_build_info", "gauge", "The version that runs.", &[("version", VERSION)], 1);
         self.doors(&mut text);
+        agent::report(&mut text, &self.received.agent);
         self.discarded(&mut text);
         buffered::report(&mut text, &self.buffers, self.clock.now());
         self.drained(&mut text);
@@ -280,7 +283,7 @@ impl Text {
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<String> =
-            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+            labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let _infallible = writeln!(self.0, "{name}{labels} {value}");
     }
@@ -288,5 +291,25 @@ impl Text {
     fn single(&mut self, name: &str, kind: &str, help: &str, labels: &[(&str, &str)], value: impl Display) {
         self.head(name, kind, help);
         self.sample(name, labels, value);
+    }
+}
+
+/// Some labels are others' text.
+fn escaped(value: &str) -> Cow<'_, str> {
+    if !value.contains(['\\', '"', '\n']) {
+        return value.into();
+    }
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_ends_its_line() {
+        let mut text = Text::default();
+        text.sample("name", &[("one", "plain ä"), ("other", "\\\"}\n1\r")], 2);
+        assert_eq!(text.0, "name{one=\"plain ä\",other=\"\\\\\\\"}\\n1\r\"} 2\n");
     }
 }
