@@ -588,8 +588,8 @@ fn receivers(
         jaeger_grpc: serve::grpc::closed(collector_sampling.merge(collector)),
         jaeger_http: thrift.merge(serve::sampling::collector_http(current())),
         sampling_http: serve::sampling::http(current()),
-        sampling_grpc: serve::grpc::closed(serve::sampling::grpc(current(), is_serving)),
-        zipkin: zipkin.merge(serve::zipkin::router(source)),
+        sampling_grpc: serve::grpc::closed(serve::sampling::grpc(current(), Arc::clone(&is_serving))),
+        zipkin: zipkin.merge(serve::zipkin::router(source, is_serving, config.allowed_hosts.clone())),
     }
 }
 

@@ -58,13 +58,13 @@ impl<T> Envelope<T> {
 
 /// How the asker wants an answer written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Form {
+pub(in crate::serve) struct Form {
     indent: bool,
     gzip: bool,
 }
 
 impl Form {
-    pub(super) fn of(parameters: &Parameters, headers: &HeaderMap) -> Self {
+    pub(in crate::serve) fn of(parameters: &Parameters, headers: &HeaderMap) -> Self {
         let indent = parameters.text("prettyPrint").is_some_and(|value| value != "false");
         Self { indent, gzip: ui::accepts(headers, "gzip") }
     }
@@ -72,7 +72,7 @@ impl Form {
 
 /// A written answer.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(in crate::serve) struct Reply {
     content_type: &'static str,
     /// How it is held.
     body: Vec<u8>,
@@ -86,18 +86,31 @@ pub(super) struct Reply {
 
 impl Reply {
     /// As JSON, indented by four spaces if wanted.
-    pub(super) fn json(value: &impl Serialize, form: Form) -> Result<Self, Error> {
-        // The writer comes in pieces of a few bytes, which packing one by one would make slow.
+    pub(in crate::serve) fn json(value: &impl Serialize, form: Form) -> Result<Self, Error> {
+        Self::written(form, |writer| {
+            if form.indent {
+                let indented = PrettyFormatter::with_indent(b"    ");
+                value.serialize(&mut Serializer::with_formatter(writer, indented))?;
+            } else {
+                serde_json::to_writer(writer, value)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// As JSON that is written as it stands.
+    pub(in crate::serve) fn written<E: From<io::Error>>(
+        form: Form,
+        write: impl FnOnce(&mut dyn io::Write) -> Result<(), E>,
+    ) -> Result<Self, E>
+    where
+        Error: Into<E>,
+    {
+        // It comes in pieces of a few bytes, which packing one by one would make slow.
         let mut writer = BufWriter::with_capacity(64 << 10, Packer::of(form));
-        if form.indent {
-            value.serialize(&mut Serializer::with_formatter(
-                &mut writer,
-                PrettyFormatter::with_indent(b"    "),
-            ))?;
-        } else {
-            serde_json::to_writer(&mut writer, value)?;
-        }
-        writer.into_inner().map_err(io::IntoInnerError::into_error)?.finish("application/json")
+        write(&mut writer)?;
+        let packer = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        packer.finish("application/json").map_err(Error::into)
     }
 
     /// As it is.
@@ -108,7 +121,7 @@ impl Reply {
     }
 
     /// Keeps what was set aside for this answer until it is sent, trimmed to what it turned out to need.
-    pub(super) fn with_share(mut self, mut share: Share) -> Self {
+    pub(in crate::serve) fn with_share(mut self, mut share: Share) -> Self {
         share.trim(self.body.len());
         self.share = Some(share);
         self

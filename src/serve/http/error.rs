@@ -14,7 +14,7 @@ use crate::serve::turns;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(in crate::serve) enum Error {
     #[error(transparent)]
     Parameter(#[from] parameters::Error),
     #[error("trace not found")]
@@ -62,7 +62,7 @@ impl From<serde_json::Error> for Error {
 }
 
 impl Error {
-    pub(super) fn status(&self) -> StatusCode {
+    pub(in crate::serve) fn status(&self) -> StatusCode {
         match self {
             Self::Parameter(_) | Self::Body(_) | Self::Metrics(_) | Self::TooLarge => StatusCode::BAD_REQUEST,
             Self::NoSuchTrace => StatusCode::NOT_FOUND,
@@ -87,7 +87,7 @@ impl Error {
     }
 
     /// The rest of an answer in either form.
-    pub(super) fn respond(&self, content_type: &'static str, body: String) -> Response {
+    pub(in crate::serve) fn respond(&self, content_type: &'static str, body: String) -> Response {
         self.log();
         let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
         let mut response = (self.status(), content_type, body).into_response();

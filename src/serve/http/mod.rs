@@ -1,4 +1,5 @@
-//! Port 16686: the page, Jaeger's HTTP API (v1 and v3), and the page's own API.
+//! Port 16686: the page, Jaeger's HTTP API (v1 and v3), the page's own API, and Zipkin's below its name
+//! ([`crate::serve::zipkin`]).
 //!
 //! Handlers are thin: parse the question, ask [`crate::query`] on a thread that may block ([`desk`]), write the
 //! answer there too, in the asker's words.
@@ -15,17 +16,17 @@
 //!
 //! Source: Jaeger `cmd/query/app` (HTTP v1); Grafana's Jaeger data source, for what is really asked.
 
-mod answer;
+pub(super) mod answer;
 mod archive;
 mod body;
 mod dependencies;
 mod desk;
-mod error;
+pub(super) mod error;
 mod metrics;
 mod own_search;
 mod own_status;
 mod own_trace;
-mod parameters;
+pub(super) mod parameters;
 mod services;
 #[cfg(test)]
 mod shown_is_found;
@@ -47,7 +48,7 @@ use self::desk::Desk;
 use super::grpc;
 use super::guard::{self, AllowedHosts};
 use super::turns::Turns;
-use super::ui;
+use super::{ui, zipkin};
 use crate::model::Clock;
 use crate::query::Query;
 
@@ -78,6 +79,11 @@ pub struct About {
 /// Every route of this port.
 pub fn router(answers: Arc<Answers>) -> Router {
     let hosts = answers.allowed_hosts.clone();
+    let for_zipkin = grpc::Source {
+        query: Arc::clone(&answers.query),
+        turns: answers.turns.clone(),
+        clock: Arc::clone(&answers.clock),
+    };
     let routes = Router::new()
         // Jaeger's API, v1.
         .route("/api/services", get(services::services))
@@ -109,7 +115,8 @@ pub fn router(answers: Arc<Answers>) -> Router {
         .route("/search", get(ui::page))
         .route("/trace/{id}", get(ui::page))
         .fallback(fallback)
-        .with_state(Desk::new(answers));
+        .with_state(Desk::new(answers))
+        .merge(zipkin::beside_others(for_zipkin));
     guard::protect(routes, hosts)
 }
 

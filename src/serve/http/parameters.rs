@@ -23,7 +23,7 @@ pub(super) const MAX_LIMIT: usize = 1_500;
 
 /// Why a question was not understood. Every message names the parameter, the value and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Error {
+pub(in crate::serve) enum Error {
     #[error("parameter '{name}' is required")]
     Missing { name: &'static str },
     #[error("unable to parse param '{name}': '{value}' is not {expected}")]
@@ -48,11 +48,11 @@ pub(super) enum Error {
 
 /// Everything after the `?`, decoded.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Parameters(Vec<(String, String)>);
+pub(in crate::serve) struct Parameters(Vec<(String, String)>);
 
 /// A question without a body.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(in crate::serve) struct Asked {
     /// What is asked.
     pub parameters: Parameters,
     /// How the answer is to be written.
@@ -75,7 +75,7 @@ impl Parameters {
     }
 
     /// The first value of this name; one that is empty counts as not given.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(in crate::serve) fn text(&self, name: &str) -> Option<&str> {
         self.all(name).next().filter(|value| !value.is_empty())
     }
 

@@ -1,0 +1,183 @@
+//! Zipkin's collector: `POST /api/v1/spans` and `/api/v2/spans`.
+//!
+//! Promise: 202 means on disk. Spans that cannot be used are left out, counted and logged, for no reporter reads more than
+//! the status; only when none is left, or the list cannot be read, the answer is 400 with a text that names the place.
+//! What a page could send without asking first is not taken.
+//!
+//! Limits: those of every door. A list takes three times its length while it is made a request. Two seconds of waiting
+//! for that room: most reporters drop what is refused.
+//!
+//! Does not know: that questions are answered at the same port, and at one of the same paths.
+//!
+//! Source: openzipkin/zipkin-api `zipkin2-api.yaml`; zipkin-server `ZipkinHttpCollector`, for what it takes beyond that.
+
+mod form;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{Request, Response, StatusCode, header};
+use axum::routing::{MethodRouter, post};
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use super::hand_over::{Door, Sent, Terms};
+use super::plain::{plain, refusal, unsupported_coding, wrong_method};
+use super::seldom::Seldom;
+use super::{Counts, Received, Transport, body, header_text, pages};
+use crate::ingest::{Ingest, Refused, Reservation, Signal};
+use crate::translate::zipkin::{Batched, Format, batch};
+use form::{Version, as_declared, coding, is_empty};
+
+/// All that comes here.
+const SPANS: Sent = Sent { transport: Transport::Http, signal: Signal::Traces };
+
+/// How many times its length a list takes: itself, and the request in a vector that grew by doubling.
+const TIMES: usize = 3;
+
+/// Where lists are handed over.
+#[derive(Debug)]
+struct Collector {
+    door: Arc<Door>,
+    left_out: Seldom,
+}
+
+/// Spans that were left out before their request was made.
+#[derive(Debug)]
+struct LeftOut {
+    spans: u32,
+    first: String,
+}
+
+/// Both routes, to be merged with what else is on their port. `allowed_origins` are the pages whose scripts may send spans.
+pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>, allowed_origins: Vec<String>) -> Router {
+    let door = Arc::new(Door { ingest, counts, terms: Terms::COLLECTOR, line: Mutex::default() });
+    let collector = Collector { door, left_out: Seldom::new("spans of Zipkin's reporters were left out") };
+    let router = Router::new()
+        .route("/api/v1/spans", taking(Version::One))
+        .route("/api/v2/spans", taking(Version::Two))
+        .with_state(Arc::new(collector));
+    pages::admit(router, allowed_origins)
+}
+
+/// Takes what is posted. Other methods may be others' business at the same path; what is nobody's ends here, so that a
+/// page that asks whether it may post is answered by who takes that.
+fn taking(version: Version) -> MethodRouter<Arc<Collector>> {
+    let only_post = || std::future::ready(wrong_method("send spans with POST"));
+    post(move |state, request| take(version, state, request)).fallback(only_post)
+}
+
+async fn take(
+    version: Version,
+    State(collector): State<Arc<Collector>>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (head, mut body) = request.into_parts();
+    let response = answer(version, &collector, &head, &mut body).await;
+    // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
+    if !response.status().is_success() && !head.headers.contains_key(header::EXPECT) {
+        body::discard(&mut body, &collector.door.ingest).await;
+    }
+    response
+}
+
+async fn answer(version: Version, collector: &Collector, head: &Parts, body: &mut Body) -> Response<Body> {
+    let declared = match version.declared(&head.headers) {
+        Ok(declared) => declared,
+        Err(why) => return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
+    };
+    let named = header_text(&head.headers, &header::CONTENT_ENCODING);
+    let Some(coding) = coding(named) else { return unsupported_coding(named) };
+    let announced = header_text(&head.headers, &header::CONTENT_LENGTH).parse().ok();
+    let door = &collector.door;
+    let received = async {
+        let limit = door.ingest.settings().max_request_bytes;
+        let received = body::read(body, announced, limit, door).await?;
+        let received = body::inflate(coding, received, &door.ingest).await?;
+        with_room_to_read(received, door).await
+    };
+    match collector.take(declared, received).await {
+        Ok(()) => accepted(),
+        Err(refused) => refusal(&refused),
+    }
+}
+
+fn accepted() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+async fn with_room_to_read(mut received: Received, door: &Door) -> Result<Received, Refused> {
+    let (needed, limit) = (TIMES * received.bytes.len(), door.ingest.settings().in_flight_bytes);
+    if needed > limit {
+        // To wait for it would not help.
+        let (bytes, limit) = (needed as u64, limit as u64);
+        return Err(Refused::TooLarge {
+            what: "a list in memory",
+            bytes,
+            limit,
+            key: "receive.in_flight_bytes",
+        });
+    }
+    door.patiently(|| received.reservation.grow(needed)).await?;
+    Ok(received)
+}
+
+impl Collector {
+    /// Comes back when the spans of the list are on disk.
+    async fn take(
+        &self,
+        declared: Format,
+        received: impl Future<Output = Result<Received, Refused>>,
+    ) -> Result<(), Refused> {
+        let left_out = Arc::new(OnceLock::new());
+        let noted = Arc::clone(&left_out);
+        let convert = move |received| to_request(declared, received, |left_out| drop(noted.set(left_out)));
+        let accepted = self.door.take(SPANS, received, convert).await?;
+        if let Some(LeftOut { spans, first }) = left_out.get() {
+            self.door.counts.of(SPANS.transport).rejected_spans.add(u64::from(*spans));
+            self.report(*spans, first);
+        }
+        if let Some(first) = accepted.message.filter(|_| accepted.rejected > 0) {
+            self.report(accepted.rejected, &first);
+        }
+        Ok(())
+    }
+
+    fn report(&self, spans: u32, first: &str) {
+        tracing::debug!(spans, first, "spans of a list were left out");
+        self.left_out.happened(spans.into(), &first);
+    }
+}
+
+/// An export request with the spans that can be kept; `note` is told of the others.
+fn to_request(declared: Format, received: Received, note: impl FnOnce(LeftOut)) -> Result<Received, Refused> {
+    let Received { bytes, reservation } = received;
+    if is_empty(&bytes) {
+        return Ok(Received { bytes: Bytes::new(), reservation });
+    }
+    as_declared(declared, &bytes).map_err(Refused::Malformed)?;
+    let batched = batch(declared, &bytes).map_err(|error| Refused::Malformed(error.to_string()))?;
+    drop(bytes);
+    let Batched { request, spans, left_out, first } = batched;
+    let first = first.map(|error| error.to_string()).unwrap_or_default();
+    if spans == 0 && left_out > 0 {
+        return Err(Refused::Malformed(format!("none of {left_out} spans can be kept: {first}")));
+    }
+    if left_out > 0 {
+        note(LeftOut { spans: left_out, first });
+    }
+    fitted(request, reservation)
+}
+
+/// What is kept pins no more than it says.
+fn fitted(request: Vec<u8>, mut reservation: Reservation) -> Result<Received, Refused> {
+    let request = request.into_boxed_slice();
+    reservation.shrink(request.len());
+    reservation.grow(request.len())?;
+    Ok(Received { bytes: request.into(), reservation })
+}
