@@ -15,3 +15,4 @@ mod own;
 mod skeleton;
 mod sketch;
 mod v3;
+mod zipkin;
