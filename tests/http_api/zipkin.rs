@@ -93,8 +93,7 @@ fn port(lodge: &Lodge, serving: &Arc<AtomicBool>) -> Router {
             Timestamp::from_millis(NOW)
         }
     }
-    let source =
-        Source { query: Arc::clone(&lodge.query), turns: Turns::default(), clock: Arc::new(Still) };
+    let source = Source { query: Arc::clone(&lodge.query), turns: Turns::default(), clock: Arc::new(Still) };
     let serving = Arc::clone(serving);
     router(source, Arc::new(move || serving.load(Ordering::Relaxed)), AllowedHosts::default())
 }
@@ -158,7 +157,8 @@ async fn what_was_sent_in_zipkins_words_is_said_as_it_was_sent() {
     let padded = |id: &Json| format!("{:0>16}", id.as_str().unwrap());
     let mut sent: Vec<_> = of_zipkin().as_array().unwrap()[..3].to_vec();
     for span in &mut sent {
-        for key in ["traceId", "id", "parentId"].into_iter().filter(|key| !span[*key].is_null()).collect::<Vec<_>>()
+        for key in
+            ["traceId", "id", "parentId"].into_iter().filter(|key| !span[*key].is_null()).collect::<Vec<_>>()
         {
             span[key] = padded(&span[key]).into();
         }

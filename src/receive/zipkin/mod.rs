@@ -35,7 +35,8 @@ use form::{Version, as_declared, coding, is_empty};
 /// All that comes here.
 const SPANS: Sent = Sent { transport: Transport::Http, signal: Signal::Traces };
 
-/// How many times its length a list takes: itself, and the request in a vector that grew by doubling.
+/// How many times its length a list takes: itself, and the request in a vector that grew by doubling. There is always
+/// room for three of the largest requests.
 const TIMES: usize = 3;
 
 /// Where lists are handed over.
@@ -96,8 +97,10 @@ async fn answer(version: Version, collector: &Collector, head: &Parts, body: &mu
     let received = async {
         let limit = door.ingest.settings().max_request_bytes;
         let received = body::read(body, announced, limit, door).await?;
-        let received = body::inflate(coding, received, &door.ingest).await?;
-        with_room_to_read(received, door).await
+        let mut received = body::inflate(coding, received, &door.ingest).await?;
+        let needed = TIMES * received.bytes.len();
+        door.patiently(|| received.reservation.grow(needed)).await?;
+        Ok(received)
     };
     match collector.take(declared, received).await {
         Ok(()) => accepted(),
@@ -109,22 +112,6 @@ fn accepted() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     response
-}
-
-async fn with_room_to_read(mut received: Received, door: &Door) -> Result<Received, Refused> {
-    let (needed, limit) = (TIMES * received.bytes.len(), door.ingest.settings().in_flight_bytes);
-    if needed > limit {
-        // To wait for it would not help.
-        let (bytes, limit) = (needed as u64, limit as u64);
-        return Err(Refused::TooLarge {
-            what: "a list in memory",
-            bytes,
-            limit,
-            key: "receive.in_flight_bytes",
-        });
-    }
-    door.patiently(|| received.reservation.grow(needed)).await?;
-    Ok(received)
 }
 
 impl Collector {

@@ -1,0 +1,9 @@
+//! What older clients send, over the wire into the real binary, and what is read back of it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../capabilities/harness.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod harness;
+
+mod zipkin;
+mod zipkin_lists;
