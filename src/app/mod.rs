@@ -21,6 +21,7 @@ mod neighbor;
 mod plugin;
 mod purge;
 mod restore;
+mod sampling;
 mod status;
 mod telemetry;
 mod tls;
@@ -46,7 +47,6 @@ use crate::serve::admin::Process;
 use crate::serve::grpc::Source;
 use crate::serve::health::IsServing;
 use crate::serve::http::{About, Answers};
-use crate::serve::sampling::Current;
 use crate::serve::turns::Turns;
 use crate::serve::{self};
 use crate::store::Store;
@@ -61,6 +61,7 @@ use folder::DataFolder;
 use forwarding::Forwarding;
 use listen::{Bound, Datagrams, Serving};
 use neighbor::{Address, Kind};
+use sampling::Sampling;
 use telemetry::{Received, Report};
 use tls::Tls;
 
@@ -117,6 +118,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             upstream.client.check_files().context("use its settings")?;
         }
         config.tls.as_ref().map(Tls::server).transpose().context("use its settings")?;
+        Sampling::open(&config).context("use its settings")?;
         say(&mut std::io::stdout(), "the settings are good");
         return Ok(());
     }
@@ -303,6 +305,7 @@ impl App {
 
     async fn start_in(config: &Config, mut folder: DataFolder) -> anyhow::Result<Self> {
         let started = Instant::now();
+        let sampling = Sampling::open(config).context("use its settings")?;
         let doors = Doors::bind(config).await?;
         let (page, admin) = (doors.page(), doors.admin_address());
         if let Err(error) = folder.introduce(page.as_deref(), admin.as_deref()) {
@@ -339,7 +342,7 @@ impl App {
             turns: Turns::default(),
         };
         let process = process(config, &report, &answers.about, &store, &archived);
-        let incoming = Incoming { ingest: Arc::clone(&ingest), archived: &archived, received };
+        let incoming = Incoming { ingest: Arc::clone(&ingest), archived: &archived, received, sampling };
         let (serving, storage) = serve_all(config, doors, incoming, answers, process);
         let folder = Arc::new(folder);
         let doors = listed;
@@ -486,21 +489,23 @@ fn shown(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Where what comes in goes, and where it is counted.
+/// Where what comes in goes, where it is counted, and how much of it is asked for.
 struct Incoming<'a> {
     ingest: Arc<Ingest>,
     archived: &'a Archived,
     received: Received,
+    sampling: Sampling,
 }
 
 fn serve_all(
     config: &Config,
     doors: Doors,
-    incoming: Incoming<'_>,
+    mut incoming: Incoming<'_>,
     answers: Answers,
     process: Process,
 ) -> (Serving, Router) {
     let mut serving = Serving::new(config.max_connections);
+    incoming.sampling.follow(&mut serving);
     let source = Source {
         query: Arc::clone(&answers.query),
         turns: answers.turns.clone(),
@@ -512,7 +517,7 @@ fn serve_all(
     let admin = serve::admin::router(process, answers.allowed_hosts.clone());
     let page = serve::http::router(Arc::new(answers));
     let Receivers { otlp, jaeger_grpc, jaeger_http, sampling_http, sampling_grpc, zipkin } =
-        receivers(config, &incoming, source, is_serving, &mut serving);
+        receivers(config, &incoming, source, is_serving);
     for (agent, protocol) in doors.agents {
         for socket in agent.sockets {
             let (ingest, counts) = (Arc::clone(&incoming.ingest), Arc::clone(&incoming.received.agent));
@@ -546,7 +551,7 @@ fn serve_all(
 
 /// Jaeger's storage: of spans, and of what is archived.
 fn storage(config: &Config, incoming: &Incoming<'_>, source: &Source, serving: &Serving) -> [Router; 2] {
-    let Incoming { ingest, archived, received } = incoming;
+    let Incoming { ingest, archived, received, .. } = incoming;
     let archive = Source { query: archived.query(), ..source.clone() };
     let storage = |source: &Source, into: &Arc<Ingest>, counts: &Arc<receive::Counts>| {
         let (offer, is_serving) = (config.storage_offer.clone(), health::is_serving(ingest, &source.query));
@@ -568,17 +573,10 @@ struct Receivers {
     zipkin: Router,
 }
 
-fn receivers(
-    config: &Config,
-    incoming: &Incoming<'_>,
-    source: Source,
-    is_serving: IsServing,
-    serving: &mut Serving,
-) -> Receivers {
-    let Incoming { ingest, received, .. } = incoming;
+fn receivers(config: &Config, incoming: &Incoming<'_>, source: Source, is_serving: IsServing) -> Receivers {
+    let Incoming { ingest, received, sampling, .. } = incoming;
     let (ingest, origins) = (|| Arc::clone(ingest), || config.allowed_origins.clone());
-    let strategies = strategies(config, serving);
-    let current = || Arc::clone(&strategies);
+    let (current, hosts) = (|| sampling.current(), || config.allowed_hosts.clone());
     let collector = receive::jaeger::grpc(ingest(), Arc::clone(&received.jaeger));
     let collector_sampling = serve::sampling::collector_grpc(current(), Arc::clone(&is_serving));
     let thrift = receive::jaeger::http(ingest(), Arc::clone(&received.jaeger), origins());
@@ -586,14 +584,9 @@ fn receivers(
     Receivers {
         otlp: receive::otlp::router(ingest(), Arc::clone(&received.otlp), origins()),
         jaeger_grpc: serve::grpc::closed(collector_sampling.merge(collector)),
-        jaeger_http: thrift.merge(serve::sampling::collector_http(current())),
-        sampling_http: serve::sampling::http(current()),
+        jaeger_http: thrift.merge(serve::sampling::collector_http(current(), hosts())),
+        sampling_http: serve::sampling::http(current(), hosts()),
         sampling_grpc: serve::grpc::closed(serve::sampling::grpc(current(), Arc::clone(&is_serving))),
-        zipkin: zipkin.merge(serve::zipkin::router(source, is_serving, config.allowed_hosts.clone())),
+        zipkin: zipkin.merge(serve::zipkin::router(source, is_serving, hosts())),
     }
-}
-
-/// How much clients are told to sample, from the file if there is one.
-fn strategies(_config: &Config, _serving: &mut Serving) -> Arc<Current> {
-    Arc::default()
 }

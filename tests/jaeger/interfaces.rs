@@ -32,6 +32,14 @@ jaeger.api_v2.Operation: name=1:string span_kind=2:string
 jaeger.api_v2.GetOperationsResponse: operationNames=1:*string operations=2:*Operation
 jaeger.api_v2.GetDependenciesRequest: start_time=1:T end_time=2:T
 jaeger.api_v2.GetDependenciesResponse: dependencies=1:*DependencyLink
+jaeger.api_v2.PostSpansRequest: batch=1:Batch
+jaeger.api_v2.PostSpansResponse:
+jaeger.api_v2.ProbabilisticSamplingStrategy: samplingRate=1:double
+jaeger.api_v2.RateLimitingSamplingStrategy: maxTracesPerSecond=1:int32
+jaeger.api_v2.OperationSamplingStrategy: operation=1:string probabilisticSampling=2:ProbabilisticSamplingStrategy
+jaeger.api_v2.PerOperationSamplingStrategies: defaultSamplingProbability=1:double defaultLowerBoundTracesPerSecond=2:double perOperationStrategies=3:*OperationSamplingStrategy defaultUpperBoundTracesPerSecond=4:double
+jaeger.api_v2.SamplingStrategyResponse: strategyType=1:SamplingStrategyType probabilisticSampling=2:ProbabilisticSamplingStrategy rateLimitingSampling=3:RateLimitingSamplingStrategy operationSampling=4:PerOperationSamplingStrategies
+jaeger.api_v2.SamplingStrategyParameters: serviceName=1:string
 jaeger.storage.v1.GetDependenciesRequest: start_time=1:T end_time=2:T
 jaeger.storage.v1.GetDependenciesResponse: dependencies=1:*jaeger.api_v2.DependencyLink
 jaeger.storage.v1.WriteSpanRequest: span=1:jaeger.api_v2.Span
@@ -119,6 +127,8 @@ jaeger.storage.v2.TraceReader: GetTraces(GetTracesRequest)~opentelemetry.proto.t
 jaeger.storage.v2.DependencyReader: GetDependencies(GetDependenciesRequest)GetDependenciesResponse
 jaeger.storage.v2.Capabilities: GetCapabilities(GetCapabilitiesRequest)GetCapabilitiesResponse
 jaeger.api_v2.QueryService: GetTrace(GetTraceRequest)~SpansResponseChunk ArchiveTrace(ArchiveTraceRequest)ArchiveTraceResponse FindTraces(FindTracesRequest)~SpansResponseChunk GetServices(GetServicesRequest)GetServicesResponse GetOperations(GetOperationsRequest)GetOperationsResponse GetDependencies(GetDependenciesRequest)GetDependenciesResponse
+jaeger.api_v2.CollectorService: PostSpans(PostSpansRequest)PostSpansResponse
+jaeger.api_v2.SamplingManager: GetSamplingStrategy(SamplingStrategyParameters)SamplingStrategyResponse
 jaeger.api_v3.QueryService: GetTrace(GetTraceRequest)~opentelemetry.proto.trace.v1.TracesData FindTraces(FindTracesRequest)~opentelemetry.proto.trace.v1.TracesData GetServices(GetServicesRequest)GetServicesResponse GetOperations(GetOperationsRequest)GetOperationsResponse GetDependencies(GetDependenciesRequest)DependenciesResponse FindTraceSummaries(FindTraceSummariesRequest)~FindTraceSummariesResponse
 opentelemetry.proto.collector.trace.v1.TraceService: Export(ExportTraceServiceRequest)ExportTraceServiceResponse
 plugin.GRPCController: Shutdown(Empty)Empty
@@ -130,6 +140,7 @@ plugin.GRPCBroker: StartStream(~ConnInfo)~ConnInfo
 const ENUMS: &str = "
 jaeger.api_v2.ValueType: STRING=0 BOOL=1 INT64=2 FLOAT64=3 BINARY=4
 jaeger.api_v2.SpanRefType: CHILD_OF=0 FOLLOWS_FROM=1
+jaeger.api_v2.SamplingStrategyType: PROBABILISTIC=0 RATE_LIMITING=1
 plugin.StdioData.Channel: INVALID=0 STDOUT=1 STDERR=2
 ";
 

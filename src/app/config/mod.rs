@@ -208,6 +208,7 @@ impl Config {
         tcp.chain(agents).for_each(|door| door.address = None);
         // Who may not read a server's key can share its file of settings.
         self.tls = None;
+        self.strategies_file = None;
         self.receive.max_span_bytes = store::MAX_SPAN_BYTES;
         let most = self.buffer.max_payload_bytes().min(LARGEST_SPAN_REQUEST);
         self.receive.max_request_bytes = self.receive.max_request_bytes.max(most);

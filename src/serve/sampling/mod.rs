@@ -1,55 +1,44 @@
-//! How much clients are told to sample: Jaeger's strategies, over HTTP and gRPC.
+//! How much clients are told to sample: Jaeger's strategies, over HTTP (5778, 14268) and gRPC (5779, 14250).
+//!
+//! Promise: who asks is told what the file says of its service, else what it says of all others, else to sample
+//! everything. Another file takes effect with the next question.
+//!
+//! Limits: a file has at most [`MAX_FILE_BYTES`]; an answer takes less than three times what its file does.
+//!
+//! Does not know: where the file is, and when it is another.
+//!
+//! Source: jaeger-idl `proto/api_v2/sampling.proto`; Jaeger's `remotesampling` extension and its file provider, and for
+//! what its clients expect the agent of version 1.
+
+mod grpc;
+mod http;
+mod strategies;
+mod written;
 
 use std::sync::Arc;
 
-use axum::Router;
 use parking_lot::RwLock;
 
-use super::health::IsServing;
-
-/// What a strategies file says.
-#[derive(Debug, Clone, Default)]
-pub struct Strategies;
-
-/// Why a strategies file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(String);
-
-impl Strategies {
-    /// Reads a file in Jaeger's format.
-    pub fn parse(_text: &[u8]) -> Result<Self, Error> {
-        Ok(Self)
-    }
-}
+pub use grpc::{collector_grpc, grpc};
+pub use http::{collector_http, http};
+pub use strategies::{Error, MAX_FILE_BYTES, Read, Strategies};
 
 /// The strategies as they are now.
 #[derive(Debug, Default)]
 pub struct Current(RwLock<Arc<Strategies>>);
 
 impl Current {
+    /// These from the start.
+    pub fn new(strategies: Strategies) -> Self {
+        Self(RwLock::new(Arc::new(strategies)))
+    }
+
     /// Others from now on.
     pub fn set(&self, strategies: Strategies) {
         *self.0.write() = Arc::new(strategies);
     }
-}
 
-/// Port 5778: `/sampling`, `/`, `/baggageRestrictions`.
-pub fn http(_current: Arc<Current>) -> Router {
-    Router::new()
-}
-
-/// What the collector answers over HTTP beside taking spans (port 14268): `/api/sampling` and `/api/baggageRestrictions`.
-pub fn collector_http(_current: Arc<Current>) -> Router {
-    Router::new()
-}
-
-/// Port 5779: `jaeger.api_v2.SamplingManager`, health, and reflection.
-pub fn grpc(_current: Arc<Current>, _is_serving: IsServing) -> Router {
-    Router::new()
-}
-
-/// The same where the collector's service is too (port 14250).
-pub fn collector_grpc(_current: Arc<Current>, _is_serving: IsServing) -> Router {
-    Router::new()
+    fn get(&self) -> Arc<Strategies> {
+        Arc::clone(&self.0.read())
+    }
 }
