@@ -140,6 +140,7 @@ async fn every_http_door_tells_what_the_file_says() {
         (HTTP, "/api/sampling"),
         (HTTP, "/what/ever/"),
         (COLLECTOR_HTTP, "/api/sampling"),
+        (COLLECTOR_HTTP, "/api/sampling/sampling"),
     ];
     for (door, path) in paths {
         for (service, expected) in

@@ -33,9 +33,11 @@ pub fn http(current: Arc<Current>, hosts: AllowedHosts) -> Router {
 }
 
 /// What the collector answers over HTTP beside taking spans (port 14268): `/api/sampling` and `/api/baggageRestrictions`.
+/// OpenTelemetry's sampler for Node says of itself that it is given the former, and adds `/sampling` to what it is given.
 pub fn collector_http(current: Arc<Current>, hosts: AllowedHosts) -> Router {
     let routes = Router::new()
         .route("/api/sampling", get(named))
+        .route("/api/sampling/sampling", get(named))
         .route("/api/baggageRestrictions", get(no_restrictions))
         .with_state(current);
     guard::protect(routes, hosts)
