@@ -18,6 +18,7 @@ mod health;
 mod import;
 mod listen;
 mod neighbor;
+mod open_doors;
 mod plugin;
 mod purge;
 mod restore;
@@ -271,14 +272,20 @@ impl Doors {
         Some(shown(*self.admin.as_ref()?.addresses().first()?).to_string())
     }
 
-    /// Each door with its addresses, the page last.
-    fn listed(&self) -> Vec<Listed> {
-        let listed =
-            |bound: &Bound| Listed { name: bound.name, scheme: bound.scheme(), addresses: bound.addresses() };
+    /// Each door with its addresses, the page last. `asks_who` says of a door that speaks TLS whether it asks for a
+    /// certificate.
+    fn listed(&self, asks_who: bool) -> Vec<Listed> {
+        let listed = |bound: &Bound| Listed {
+            name: bound.name,
+            scheme: bound.scheme(),
+            addresses: bound.addresses(),
+            asks_who: asks_who && bound.is_encrypted(),
+        };
         let agent = |(agent, _): &(Datagrams, Protocol)| Listed {
             name: agent.name,
-            scheme: "udp",
+            scheme: UDP,
             addresses: agent.addresses(),
+            asks_who: false,
         };
         let receiving =
             self.otlp.iter().chain(&self.jaeger_grpc).chain(&self.jaeger_http).chain(&self.zipkin);
@@ -289,12 +296,27 @@ impl Doors {
     }
 }
 
+/// How addresses of datagrams begin.
+const UDP: &str = "udp";
+
 /// A door as it is told of.
 #[derive(Debug)]
 struct Listed {
     name: &'static str,
     scheme: &'static str,
     addresses: Vec<SocketAddr>,
+    /// Whether somebody who comes in must say who they are: with a token, or a certificate of their own.
+    asks_who: bool,
+}
+
+impl Listed {
+    fn is_for_datagrams(&self) -> bool {
+        self.scheme == UDP
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.scheme == "https"
+    }
 }
 
 impl App {
@@ -333,7 +355,8 @@ impl App {
             clock: Arc::clone(&now),
             query: Arc::clone(&query),
         });
-        let (storage_address, listed) = (storage_address(&doors), doors.listed());
+        let (storage_address, listed) =
+            (storage_address(&doors), doors.listed(asks_for_certificates(config)));
         let answers = Answers {
             query,
             clock: now,
@@ -392,14 +415,13 @@ impl App {
     /// One line per door; the page's address last, where a reader's eye ends.
     fn announce(&self) {
         let mut stdout = std::io::stdout().lock();
-        for Listed { name, scheme, addresses } in &self.doors {
+        for Listed { name, scheme, addresses, .. } in &self.doors {
             let addresses: Vec<String> =
                 addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
             say(&mut stdout, &format!("{name:>20}  {}", addresses.join(" and ")));
         }
-        let open_to_others = |door: &Listed| door.addresses.iter().any(|at| !at.ip().is_loopback());
-        if self.doors.iter().any(open_to_others) {
-            say(&mut stdout, "\nOthers than this machine can reach it, and nobody is asked who they are.");
+        for sentence in open_doors::sentences(&self.doors) {
+            say(&mut stdout, &format!("\n{sentence}."));
         }
         if let Some(page) = &self.page {
             say(&mut stdout, &format!("\nOpen {page}"));
@@ -462,7 +484,15 @@ fn open_store(
 /// What the page says of the program.
 fn about(doors: &[Listed]) -> About {
     let first = |door: &Listed| Some((door.name.to_owned(), shown(*door.addresses.first()?).to_string()));
-    About { version: VERSION.to_owned(), doors: doors.iter().filter_map(first).collect() }
+    About {
+        version: VERSION.to_owned(),
+        doors: doors.iter().filter_map(first).collect(),
+        open_doors: open_doors::sentences(doors),
+    }
+}
+
+fn asks_for_certificates(config: &Config) -> bool {
+    config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some())
 }
 
 /// What the admin door tells and does.

@@ -106,6 +106,7 @@ impl Lodge {
             about: About {
                 version: "1.2.3".into(),
                 doors: vec![("OTLP gRPC and HTTP".into(), "127.0.0.1:4317".into())],
+                open_doors: vec!["Others can reach OTLP".into()],
             },
             allowed_hosts: AllowedHosts::new(["traces.example.org"]).unwrap(),
             turns: Turns::default(),

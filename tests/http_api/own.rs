@@ -204,6 +204,7 @@ async fn the_status_says_what_is_kept_and_where_to_send() {
     assert_eq!((&status["version"], &status["spans"]), (&json!("1.2.3"), &json!(5)));
     assert_eq!(status["oldest"], "1700000000000000000");
     assert_eq!(status["doors"], json!([{"name": "OTLP gRPC and HTTP", "address": "127.0.0.1:4317"}]));
+    assert_eq!(status["openDoors"], json!(["Others can reach OTLP"]));
     assert!(status["dataBytes"].as_u64().unwrap() > 0);
     let empty = Lodge::holding(&[]).get("/api/a1/status").await.json();
     assert_eq!(empty["oldest"], Json::Null);

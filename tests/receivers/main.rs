@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 
+mod open_doors;
 mod sampling;
 mod zipkin;
 mod zipkin_lists;

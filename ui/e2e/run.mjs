@@ -461,13 +461,35 @@ async function walk(browser, server) {
   assert.deepEqual(first.complaints, [], 'no console error, no request elsewhere');
 }
 
+async function openDoors(browser, server) {
+  const { context, page, complaints } = await watched(browser, server.page);
+  const told = page.getByRole('complementary', { name: 'Open doors' });
+  await page.goto(server.page);
+  await told.getByText('Others than this machine can reach Zipkin').waitFor();
+  await shot(page, 'open-doors');
+  await told.getByRole('button').click();
+  await told.waitFor({ state: 'detached' });
+  await page.reload();
+  await page.getByText('Waiting for the first trace').waitFor();
+  assert.equal(await told.count(), 0, 'what was closed stays closed');
+  const other = await context.newPage();
+  await other.goto(server.page);
+  await other.getByRole('complementary', { name: 'Open doors' }).waitFor();
+  assert.deepEqual(complaints, [], 'no console error, no request elsewhere');
+  await context.close();
+}
+
 async function main() {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: cargo build --release`);
   await mkdir(SCREENSHOTS, { recursive: true });
   const executablePath = findBrowser();
   const profile = await mkdtemp(join(tmpdir(), 'tracelodge-chromium-'));
   try {
-    await withBrowser(executablePath, profile, (browser) => withServer((server) => walk(browser, server)));
+    await withBrowser(executablePath, profile, async (browser) => {
+      await withServer((server) => walk(browser, server));
+      const open = (server) => step('open doors are told once a tab', () => openDoors(browser, server));
+      await withServer(open, ['doors.zipkin=0.0.0.0:0']);
+    });
   } finally {
     await rm(profile, { recursive: true, force: true });
   }
@@ -490,8 +512,8 @@ async function withBrowser(executablePath, home, act) {
 }
 
 /** A server that ends badly fails the test, but never hides what failed before. */
-async function withServer(act) {
-  const server = await startServer(binary);
+async function withServer(act, settings = []) {
+  const server = await startServer(binary, settings);
   try {
     await act(server);
   } catch (error) {

@@ -21,19 +21,21 @@ const UNUSED = [
 ];
 
 /** Everything this test knows about the command line is in this function. */
-function argumentsFor(folder, ports) {
+function argumentsFor(folder, ports, settings) {
   const doors = Object.entries(ports).map(([door, port]) => `doors.${door}=127.0.0.1:${port}`);
-  doors.push(...UNUSED.map((door) => `doors.${door}=off`));
+  doors.push(...UNUSED.map((door) => `doors.${door}=off`), ...settings);
   return ['--data-dir', folder, ...doors.flatMap((door) => ['--set', door])];
 }
 
-/** @returns the origins of the page and of the OTLP door, and how to stop. */
-export async function startServer(binary) {
+/**
+ * With more settings, each `key=value`.
+ * @returns the origins of the page and of the OTLP door, and how to stop.
+ */
+export async function startServer(binary, settings = []) {
   const folder = await mkdtemp(join(tmpdir(), 'tracelodge-e2e-'));
   const [ui, otlp_http, otlp_grpc, storage, archive, query, admin] = await freePorts(7);
-  const child = spawn(binary, argumentsFor(folder, { ui, otlp_http, otlp_grpc, storage, archive, query, admin }), {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const ports = { ui, otlp_http, otlp_grpc, storage, archive, query, admin };
+  const child = spawn(binary, argumentsFor(folder, ports, settings), { stdio: ['ignore', 'pipe', 'pipe'] });
   const log = [];
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => log.push(text));
   const exited = new Promise((resolve) => {

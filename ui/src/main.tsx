@@ -7,12 +7,14 @@ import { KeyHelp } from './pages/trace/key-help';
 import { TracePage } from './pages/trace/trace-page';
 import { FailureGuard } from './parts/failure-guard';
 import { Notice } from './parts/notice';
+import { OpenDoors } from './parts/open-doors';
 import { useKeys } from './parts/page-keys';
 import { TopBar } from './parts/top-bar';
 import { traceAddress, wholeTraceId } from './route/route';
 import { failureOf } from './state/failure';
 import { useLive } from './state/live';
 import { followAddressBar, go, route } from './state/location';
+import { askForOpenDoors, closeOpenDoors, openDoors } from './state/open-doors';
 import { followTheme, letterKeys, theme } from './state/preferences';
 import './style/tokens.css';
 import './style/base.css';
@@ -37,6 +39,7 @@ function App() {
         onTrace={(id) => go({ page: 'trace', address: traceAddress(id) })}
         onHelp={() => showHelp(true)}
       />
+      <OpenDoors told={useLive(openDoors)} onClose={closeOpenDoors} />
       <Page />
       {help && <KeyHelp onClose={() => showHelp(false)} />}
     </>
@@ -71,5 +74,6 @@ function home(): void {
 
 followTheme();
 followAddressBar();
+void askForOpenDoors();
 const app = document.getElementById('app');
 if (app !== null) render(<App />, app);

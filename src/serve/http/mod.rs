@@ -74,6 +74,8 @@ pub struct About {
     pub version: String,
     /// Where spans can be sent and questions asked: a name for people, and an address.
     pub doors: Vec<(String, String)>,
+    /// What a person should know of those that others than this machine can reach, a sentence each without its full stop.
+    pub open_doors: Vec<String>,
 }
 
 /// Every route of this port.

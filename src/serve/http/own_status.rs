@@ -23,6 +23,7 @@ struct Page<'a> {
     /// ns, as text: JavaScript's numbers end at 2^53.
     oldest: Option<String>,
     doors: Vec<Door<'a>>,
+    open_doors: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -46,6 +47,7 @@ pub(super) async fn status(State(desk): State<Desk>, asked: Asked) -> Result<Rep
             dropped_spans: status.dropped().collect(),
             oldest: status.oldest.map(|oldest| oldest.nanos().to_string()),
             doors: about.doors.iter().map(|(name, address)| Door { name, address }).collect(),
+            open_doors: &about.open_doors,
         };
         Reply::json(&page, asked.form)
     });

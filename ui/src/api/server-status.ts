@@ -1,7 +1,7 @@
 /** `GET /api/a1/status`. */
 import type { ServerStatus } from '../model/server-status';
 import { getJson } from './request';
-import { Fields } from './wire';
+import { Fields, readText } from './wire';
 
 export async function serverStatus(signal?: AbortSignal): Promise<ServerStatus> {
   const fields = new Fields(await getJson('/api/a1/status', signal), 'status');
@@ -11,5 +11,6 @@ export async function serverStatus(signal?: AbortSignal): Promise<ServerStatus> 
       const door = new Fields(value, where);
       return { name: door.text('name'), address: door.text('address') };
     }),
+    openDoors: fields.list('openDoors', readText),
   };
 }
