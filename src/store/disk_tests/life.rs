@@ -122,6 +122,12 @@ impl Promised {
         }
     }
 
+    /// The blocks that hold spans.
+    fn filled(&self) -> BTreeSet<u64> {
+        let batches = self.sent().into_values().map(|(number, _)| number);
+        batches.filter_map(|number| self.commits.get(number)).map(|commit| commit.block).collect()
+    }
+
     /// Whether a batch must be shown.
     fn is_kept(&self, number: usize) -> bool {
         let commit = self.commits[number];
@@ -148,18 +154,22 @@ impl Promised {
             assert_eq!(cursor, acknowledged + 1);
             self.committed(*present.last().unwrap());
         }
-        for commit in &self.commits {
-            assert!(
-                present.contains(&commit.block) || self.gone.contains(&commit.block),
-                "block {}",
-                commit.block
-            );
-        }
-        self.check_spans(store, &present);
+        self.check_blocks(&present);
+        self.check_spans(store);
         self.check_counts(store, &present);
     }
 
-    fn check_spans(&self, store: &Store, present: &BTreeSet<u64>) {
+    /// A block without spans, for nothing came but cursors and retries, may go as soon as there is a newer one. One
+    /// with spans may not.
+    fn check_blocks(&self, present: &BTreeSet<u64>) {
+        let newest = self.commits.iter().map(|commit| &commit.block).max();
+        assert!(present.last() >= newest, "{newest:?} was written to, and {present:?} are there");
+        for block in self.filled().difference(&self.gone) {
+            assert!(present.contains(block), "block {block} is missing of {present:?}");
+        }
+    }
+
+    fn check_spans(&self, store: &Store) {
         let sent = self.sent();
         let snapshot = store.snapshot().unwrap();
         for number in 1..=self.traces {
@@ -178,9 +188,8 @@ impl Promised {
             }
             let pinned = self.pinned.get(&id);
             for ((_, span_id), (batch, span)) in sent.range((id, [0; 8])..=(id, [255; 8])) {
-                let is_kept = || self.is_kept(*batch) && present.contains(&self.commits[*batch].block);
                 if pinned.is_some_and(|batches| batches.contains(batch))
-                    || (*batch < self.commits.len() && is_kept())
+                    || (*batch < self.commits.len() && self.is_kept(*batch))
                 {
                     let is_there = ids.iter().any(|id| id.0 == *span_id);
                     assert!(is_there, "batch {batch} of {}, is lost: {span:?}", self.commits.len());
@@ -361,4 +370,35 @@ pub(super) fn names(disk: &SimulatedDisk) -> Vec<String> {
     let mut names = disk.names();
     names.retain(|name| !name.starts_with("quarantine"));
     names
+}
+
+/// A life with spans in block 1, a batch without spans in block 2, and block 3 begun after them.
+fn with_a_block_without_spans() -> Life {
+    let mut life = Life::begin(SimulatedDisk::default(), Promised::new(1), 1);
+    life.open().unwrap();
+    life.append().unwrap();
+    life.store().roll(life.now()).unwrap();
+    life.promised.lock().batches.push(Arc::default());
+    life.append().unwrap();
+    life.check(true);
+    life.store().roll(life.now()).unwrap();
+    life
+}
+
+#[test]
+fn a_block_without_spans_may_go() {
+    let life = with_a_block_without_spans();
+    let blocks: Vec<u64> = life.store().blocks.all().iter().map(|block| block.sequence).collect();
+    assert_eq!(blocks, [1, 3]);
+    life.check(true);
+}
+
+#[test]
+#[should_panic(expected = "block 1 is missing")]
+fn a_block_with_spans_may_not_go() {
+    let mut life = with_a_block_without_spans();
+    life.store = None;
+    life.disk.put(&names(&life.disk)[0], None);
+    life.open().unwrap();
+    life.check(true);
 }
