@@ -1,0 +1,31 @@
+// OpenTelemetry for Node with its exporters' defaults: OTLP over gRPC, and over HTTP as protobuf and as JSON.
+
+import { OTLPTraceExporter as Grpc } from "@opentelemetry/exporter-trace-otlp-grpc";
+import { OTLPTraceExporter as Json } from "@opentelemetry/exporter-trace-otlp-http";
+import { OTLPTraceExporter as Protobuf } from "@opentelemetry/exporter-trace-otlp-proto";
+import { CompressionAlgorithm } from "@opentelemetry/otlp-exporter-base";
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
+
+import { shop } from "./shop.mjs";
+import { Teller } from "./told.mjs";
+
+const gzip = { compression: CompressionAlgorithm.GZIP };
+
+const EXPORTERS = {
+  "node otlp/grpc": new Grpc(),
+  "node otlp/grpc gzip": new Grpc(gzip),
+  "node otlp/protobuf": new Protobuf(),
+  "node otlp/protobuf gzip": new Protobuf(gzip),
+  "node otlp/json": new Json(),
+  "node otlp/json gzip": new Json(gzip),
+};
+
+for (const [client, exporter] of Object.entries(EXPORTERS)) {
+  const provider = new BasicTracerProvider({
+    resource: resourceFromAttributes({ "service.name": client.replaceAll(" ", "-"), "service.version": "1.2.3", pid: 42 }),
+    spanProcessors: [new Teller(client), new BatchSpanProcessor(exporter)],
+  });
+  shop(provider.getTracer("tests.shop", "1.0"));
+  await provider.shutdown();
+}
