@@ -11,8 +11,9 @@ import time
 import urllib.error
 import urllib.request
 
-JAEGER = "http://localhost:16686/api/traces/"
-ZIPKIN = "http://localhost:9411/api/v2/trace/"
+# Unadjusted: what was sent, not what Jaeger makes of it for people.
+JAEGER = "http://localhost:16686/api/traces/{}?raw=true"
+ZIPKIN = "http://localhost:9411/api/v2/trace/{}"
 PATIENCE_SECONDS = 20
 
 
@@ -97,6 +98,7 @@ def of_opentelemetry(span):
         "name": span["name"],
         "service": resource.pop("service.name"),
         "references": parent + links,
+        "flags": 1,
         "start": micros(span["start"]),
         "duration": (int(span["end"]) - int(span["start"])) // 1000,
         "tags": attributes,
@@ -109,12 +111,18 @@ def of_opentelemetry(span):
 
 
 def of_jaeger(span):
-    """A span of a client that speaks Jaeger's words; `span` is as Jaeger's API would write it."""
+    """A span of a client that speaks Jaeger's words."""
     said = span["jaeger"]
+    references = [(each["refType"], wide(each["traceID"]), each["spanID"]) for each in said["references"]]
+    parent = said.get("parentSpanID")
+    # As Jaeger reads Thrift: a reference of any kind already says who the parent is.
+    if parent and (wide(span["trace"]), parent) not in [each[1:] for each in references]:
+        references.insert(0, ("CHILD_OF", span["trace"], parent))
     return {
         "name": said["operationName"],
         "service": said["process"]["serviceName"],
-        "references": [(each["refType"], each["traceID"], each["spanID"]) for each in said["references"]],
+        "references": references,
+        "flags": said["flags"],
         "start": said["startTime"],
         "duration": said["duration"],
         "tags": told_tags(said["tags"]),
@@ -130,6 +138,7 @@ def of_answer(span, processes):
         "name": span["operationName"],
         "service": process["serviceName"],
         "references": [(each["refType"], wide(each["traceID"]), each["spanID"]) for each in span["references"]],
+        "flags": span.get("flags", 0),
         "start": span["startTime"],
         "duration": span["duration"],
         "tags": told_tags(span["tags"]),
@@ -154,7 +163,7 @@ def same(sent, back):
 
 
 def compare_tags(where, sent, back, problems):
-    """Both must hold the same, and keys may repeat."""
+    """Both must hold the same; keys may repeat, the order is free."""
     back = list(back)
     missing = []
     for key, kind, value in sent:
@@ -176,7 +185,7 @@ def compare_tags(where, sent, back, problems):
 
 def compare_jaeger(sent, back):
     problems = []
-    for field in ("name", "service", "start", "duration"):
+    for field in ("name", "service", "flags", "start", "duration"):
         if sent[field] != back[field]:
             problems.append(f"{field}: {sent[field]!r} was sent, {back[field]!r} came back")
     references = [(kind, wide(trace), span) for kind, trace, span in sent["references"]]
@@ -240,10 +249,10 @@ class Reader:
             told = answer["data"][0]
             return [(span["spanID"], of_answer(span, told["processes"])) for span in told["spans"]]
 
-        return self.until_whole(JAEGER + trace, spans_of, count)
+        return self.until_whole(JAEGER.format(trace), spans_of, count)
 
     def zipkin(self, trace, count):
-        return self.until_whole(ZIPKIN + trace, lambda answer: answer, count)
+        return self.until_whole(ZIPKIN.format(trace), lambda answer: answer, count)
 
 
 def raise_again(error):
