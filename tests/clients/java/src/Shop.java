@@ -9,6 +9,7 @@ import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.context.Context;
 import io.opentelemetry.sdk.resources.Resource;
 import io.opentelemetry.sdk.trace.SdkTracerProvider;
+import io.opentelemetry.sdk.trace.SpanProcessor;
 import io.opentelemetry.sdk.trace.export.BatchSpanProcessor;
 import io.opentelemetry.sdk.trace.export.SpanExporter;
 import java.util.concurrent.TimeUnit;
@@ -30,14 +31,15 @@ final class Shop {
 
     private Shop() {}
 
-    static void send(String client, SpanExporter exporter) {
+    /** The processors see each span before it is sent: they tell what it is, where the exporter does not. */
+    static void send(String client, SpanExporter exporter, SpanProcessor... tellers) {
         Resource resource = Resource.create(Attributes.of(
-                AttributeKey.stringKey("service.name"), client.replace(' ', '-'),
+                AttributeKey.stringKey("service.name"), client.replaceAll("[ /]", "-"),
                 AttributeKey.stringKey("service.version"), "1.2.3",
                 AttributeKey.longKey("pid"), 42L));
         SdkTracerProvider provider = SdkTracerProvider.builder()
                 .setResource(resource)
-                .addSpanProcessor(new Told(client))
+                .addSpanProcessor(SpanProcessor.composite(tellers))
                 .addSpanProcessor(BatchSpanProcessor.builder(exporter).build())
                 .build();
         sell(provider.tracerBuilder("tests.shop").setInstrumentationVersion("1.0").build());
