@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -23,18 +24,28 @@ func tell(line any) {
 	}
 }
 
+func serviceOf(client string) string {
+	return strings.NewReplacer(" ", "-", "/", "-").Replace(client)
+}
+
 func main() {
 	families := map[string]func(context.Context) error{
-		"OpenTelemetry": opentelemetry,
+		"OpenTelemetry":  opentelemetry,
+		"Zipkin":         zipkinClient,
+		"Jaeger":         jaegerClient,
+		"remote sampler": remoteSampler,
 	}
-	failed := false
+	var all sync.WaitGroup
+	var failed sync.Once
+	status := 0
 	for name, send := range families {
-		if err := send(context.Background()); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-			failed = true
-		}
+		all.Go(func() {
+			if err := send(context.Background()); err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+				failed.Do(func() { status = 1 })
+			}
+		})
 	}
-	if failed {
-		os.Exit(1)
-	}
+	all.Wait()
+	os.Exit(status)
 }

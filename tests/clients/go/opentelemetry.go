@@ -5,12 +5,13 @@ import (
 	"context"
 	"errors"
 	"math"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	exporter_jaeger "go.opentelemetry.io/otel/exporters/jaeger"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	exporter_zipkin "go.opentelemetry.io/otel/exporters/zipkin"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -18,22 +19,37 @@ import (
 
 type exporter struct {
 	client string
+	// What tells check.py what the exporter makes of the spans: a teller where that is OTLP.
+	teller func(client string) sdk.SpanProcessor
 	open   func(context.Context) (sdk.SpanExporter, error)
 }
 
+func asOTLP(client string) sdk.SpanProcessor   { return teller{client} }
+func asZipkin(client string) sdk.SpanProcessor { return zipkinTeller{teller{client}} }
+func asJaeger(client string) sdk.SpanProcessor { return jaegerTeller{teller{client}} }
+
 var exporters = []exporter{
-	{"go otlp/grpc", func(ctx context.Context) (sdk.SpanExporter, error) {
+	{"go otlp/grpc", asOTLP, func(ctx context.Context) (sdk.SpanExporter, error) {
 		return otlptracegrpc.New(ctx, otlptracegrpc.WithInsecure())
 	}},
-	{"go otlp/grpc gzip", func(ctx context.Context) (sdk.SpanExporter, error) {
+	{"go otlp/grpc gzip", asOTLP, func(ctx context.Context) (sdk.SpanExporter, error) {
 		return otlptracegrpc.New(ctx, otlptracegrpc.WithInsecure(), otlptracegrpc.WithCompressor("gzip"))
 	}},
-	{"go otlp/protobuf", func(ctx context.Context) (sdk.SpanExporter, error) {
+	{"go otlp/protobuf", asOTLP, func(ctx context.Context) (sdk.SpanExporter, error) {
 		return otlptracehttp.New(ctx, otlptracehttp.WithInsecure())
 	}},
-	{"go otlp/protobuf gzip", func(ctx context.Context) (sdk.SpanExporter, error) {
+	{"go otlp/protobuf gzip", asOTLP, func(ctx context.Context) (sdk.SpanExporter, error) {
 		return otlptracehttp.New(ctx, otlptracehttp.WithInsecure(),
 			otlptracehttp.WithCompression(otlptracehttp.GzipCompression))
+	}},
+	{"go opentelemetry zipkin/json", asZipkin, func(context.Context) (sdk.SpanExporter, error) {
+		return exporter_zipkin.New("")
+	}},
+	{"go opentelemetry jaeger/udp", asJaeger, func(context.Context) (sdk.SpanExporter, error) {
+		return exporter_jaeger.New(exporter_jaeger.WithAgentEndpoint())
+	}},
+	{"go opentelemetry jaeger/http", asJaeger, func(context.Context) (sdk.SpanExporter, error) {
+		return exporter_jaeger.New(exporter_jaeger.WithCollectorEndpoint())
 	}},
 }
 
@@ -56,7 +72,7 @@ func opentelemetry(ctx context.Context) error {
 	for _, each := range exporters {
 		open, err := each.open(ctx)
 		if err == nil {
-			err = shop(ctx, each.client, open)
+			err = shop(ctx, each.client, open, each.teller(each.client))
 		}
 		failures = append(failures, err)
 	}
@@ -64,14 +80,14 @@ func opentelemetry(ctx context.Context) error {
 }
 
 // shop sends an order, what it calls, and what it causes.
-func shop(ctx context.Context, client string, exporter sdk.SpanExporter) error {
+func shop(ctx context.Context, client string, exporter sdk.SpanExporter, teller sdk.SpanProcessor) error {
 	provider := sdk.NewTracerProvider(
 		sdk.WithResource(resource.NewSchemaless(
-			attribute.String("service.name", strings.ReplaceAll(client, " ", "-")),
+			attribute.String("service.name", serviceOf(client)),
 			attribute.String("service.version", "1.2.3"),
 			attribute.Int("pid", 42),
 		)),
-		sdk.WithSpanProcessor(teller{client}),
+		sdk.WithSpanProcessor(teller),
 		sdk.WithBatcher(exporter),
 	)
 	tracer := provider.Tracer("tests.shop", trace.WithInstrumentationVersion("1.0"))
