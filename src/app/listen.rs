@@ -10,7 +10,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
@@ -18,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::config;
+use super::tls::Identity;
 
 /// The first bytes must arrive within this time.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ pub(super) struct Bound {
     /// What it is, for people.
     pub name: &'static str,
     listeners: Vec<TcpListener>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Identity>>,
     max_streams: u32,
 }
 
@@ -86,9 +86,14 @@ impl Bound {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// With room for the many streams of a Jaeger, and with TLS if it is given.
-    pub(super) fn for_jaeger(self, tls: Option<&Arc<ServerConfig>>) -> Self {
-        Self { tls: tls.cloned(), max_streams: MAX_JAEGER_STREAMS, ..self }
+    /// With room for the many streams of a Jaeger.
+    pub(super) fn for_jaeger(self) -> Self {
+        Self { max_streams: MAX_JAEGER_STREAMS, ..self }
+    }
+
+    /// Speaks TLS, and nothing else.
+    pub(super) fn within_tls(self, identity: Arc<Identity>) -> Self {
+        Self { tls: Some(identity), ..self }
     }
 
     /// Whether it speaks TLS.
@@ -232,7 +237,7 @@ impl Serving {
         for listener in bound.listeners {
             let door = Door {
                 name: bound.name,
-                tls: bound.tls.clone().map(TlsAcceptor::from),
+                tls: bound.tls.clone(),
                 max_streams: bound.max_streams,
                 router: router.clone(),
                 connections: Arc::clone(&connections),
@@ -240,6 +245,14 @@ impl Serving {
             };
             self.loops.spawn(door.accept(listener, self.stop.subscribe()));
         }
+    }
+
+    /// Runs this, which has no end of its own, until it is told to stop.
+    pub(super) fn keep(&mut self, endless: impl Future<Output = ()> + Send + 'static) {
+        let mut ending = self.ending();
+        self.run(async move {
+            tokio::select! { () = endless => {}, _ = ending.wait_for(|ending| *ending) => {} }
+        });
     }
 
     /// Runs this until it is told to stop.
@@ -270,7 +283,7 @@ impl Serving {
 /// What a listener's loop has.
 struct Door {
     name: &'static str,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Identity>>,
     max_streams: u32,
     router: Router,
     connections: Arc<Semaphore>,
@@ -301,7 +314,7 @@ impl Door {
             };
             let (server, router, watcher) =
                 (Arc::clone(&server), self.router.clone(), self.graceful.watcher());
-            let tls = self.tls.clone();
+            let tls = self.tls.as_ref().map(|identity| TlsAcceptor::from(identity.now()));
             tokio::spawn(async move {
                 let served = match tls {
                     None => serve(&server, stream, router, watcher).await,

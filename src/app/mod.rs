@@ -64,7 +64,7 @@ use listen::{Bound, Datagrams, Serving};
 use neighbor::{Address, Kind};
 use sampling::Sampling;
 use telemetry::{Received, Report};
-use tls::Tls;
+use tls::{Identity, Tls};
 
 /// Of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -223,37 +223,45 @@ struct Doors {
     query: Option<Bound>,
     ui: Option<Bound>,
     admin: Option<Bound>,
+    /// What those that speak TLS take connections with.
+    tls: Option<(Tls, Arc<Identity>)>,
 }
 
 impl Doors {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
         // What is wrong with certificates is said before a door is open.
-        let tls = config.tls.as_ref().map(Tls::server).transpose()?;
-        let for_jaeger = |door: &config::Door, bound: Option<Bound>| {
-            let tls = config.tls.as_ref().filter(|tls| tls.doors.contains(&door.key)).and(tls.as_ref());
-            bound.map(|bound| bound.for_jaeger(tls))
+        let tls = config.tls.as_ref().map(|tls| anyhow::Ok((tls.clone(), tls.identity()?))).transpose()?;
+        let bind = async |door: &config::Door| {
+            let within_tls = tls.as_ref().filter(|(tls, _)| tls.doors.contains(&door.key));
+            let bound = listen::bind(door).await?;
+            anyhow::Ok(bound.map(|bound| match within_tls {
+                Some((_, identity)) => bound.within_tls(Arc::clone(identity)),
+                None => bound,
+            }))
         };
         let mut otlp = Vec::new();
         for door in [&config.otlp_grpc, &config.otlp_http] {
-            otlp.extend(listen::bind(door).await?);
+            otlp.extend(bind(door).await?);
         }
         let mut agents = Vec::new();
         for (door, protocol) in &config.agents {
             agents.extend(listen::bind_datagrams(door).await?.map(|bound| (bound, *protocol)));
         }
+        let for_jaeger = |bound: Option<Bound>| bound.map(Bound::for_jaeger);
         Ok(Self {
             otlp,
-            jaeger_grpc: listen::bind(&config.jaeger_grpc).await?,
-            jaeger_http: listen::bind(&config.jaeger_http).await?,
+            jaeger_grpc: bind(&config.jaeger_grpc).await?,
+            jaeger_http: bind(&config.jaeger_http).await?,
             agents,
-            sampling_http: listen::bind(&config.sampling_http).await?,
-            sampling_grpc: listen::bind(&config.sampling_grpc).await?,
-            zipkin: listen::bind(&config.zipkin).await?,
-            storage: for_jaeger(&config.storage, listen::bind(&config.storage).await?),
-            archive: for_jaeger(&config.archive, listen::bind(&config.archive).await?),
-            query: for_jaeger(&config.query, listen::bind(&config.query).await?),
-            ui: listen::bind(&config.ui).await?,
-            admin: listen::bind(&config.admin).await?,
+            sampling_http: bind(&config.sampling_http).await?,
+            sampling_grpc: bind(&config.sampling_grpc).await?,
+            zipkin: bind(&config.zipkin).await?,
+            storage: for_jaeger(bind(&config.storage).await?),
+            archive: for_jaeger(bind(&config.archive).await?),
+            query: for_jaeger(bind(&config.query).await?),
+            ui: bind(&config.ui).await?,
+            admin: bind(&config.admin).await?,
+            tls,
         })
     }
 
@@ -264,7 +272,8 @@ impl Doors {
 
     /// Where a browser finds the page.
     fn page(&self) -> Option<String> {
-        Some(format!("http://{}", shown(*self.ui.as_ref()?.addresses().first()?)))
+        let ui = self.ui.as_ref()?;
+        Some(format!("{}://{}", ui.scheme(), shown(*ui.addresses().first()?)))
     }
 
     /// Where the process itself is asked.
@@ -536,6 +545,9 @@ fn serve_all(
 ) -> (Serving, Router) {
     let mut serving = Serving::new(config.max_connections);
     incoming.sampling.follow(&mut serving);
+    if let Some((tls, identity)) = doors.tls {
+        serving.keep(tls.keep(identity));
+    }
     let source = Source {
         query: Arc::clone(&answers.query),
         turns: answers.turns.clone(),

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+
+use super::watched;
 
 /// What is spoken within, the better first (RFC 7301). Clients of gRPC insist on being told.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -41,7 +44,41 @@ pub(super) enum Error {
     Clients(#[from] VerifierBuilderError),
 }
 
+/// What connections are taken with: the files as they were when they were last good.
+#[derive(Debug)]
+pub(super) struct Identity(RwLock<Arc<ServerConfig>>);
+
+impl Identity {
+    /// For a connection that begins now.
+    pub(super) fn now(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.read())
+    }
+}
+
 impl Tls {
+    /// Reads the files for the first time.
+    pub(super) fn identity(&self) -> Result<Arc<Identity>, Error> {
+        Ok(Arc::new(Identity(RwLock::new(self.server()?))))
+    }
+
+    /// Reads them again whenever they change; never ends. Files that cannot be used change nothing: a certificate and its
+    /// key are rarely replaced in one moment.
+    pub(super) async fn keep(self, identity: Arc<Identity>) {
+        let files =
+            [Some(self.certificate_file.clone()), Some(self.key_file.clone()), self.client_ca_file.clone()];
+        watched::watch(files.into_iter().flatten().collect(), || match self.server() {
+            Ok(config) => {
+                *identity.0.write() = config;
+                tracing::info!("connections are taken with the certificate as it is now");
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "the changed files of [tls] cannot be used; connections are taken as before"
+            ),
+        })
+        .await;
+    }
+
     /// Reads the files.
     pub(super) fn server(&self) -> Result<Arc<ServerConfig>, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());

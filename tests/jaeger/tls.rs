@@ -76,7 +76,9 @@ fn start(folder: &Path, settings: &[String]) -> Server {
 #[tokio::test]
 async fn a_door_with_a_certificate_speaks_tls_and_nothing_else() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
-    let server = start(folder.path(), &settings(&authority));
+    let mut settings = settings(&authority);
+    settings.push("tls.doors=storage,archive".to_owned());
+    let server = start(folder.path(), &settings);
     assert!(writes(&server.storage, client(&authority, None), 1).await);
     spans_once(&server, 1, 1).await;
     assert!(writes(&server.archive, client(&authority, None), 1).await);
@@ -131,4 +133,26 @@ fn files_that_cannot_be_used_are_named_before_a_door_is_open() {
         assert_eq!(code, Some(1), "{settings:?}");
         assert!(words.contains(said), "{settings:?}: {words}");
     }
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_shown_to_who_comes_next_and_a_broken_one_is_not() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let mut settings = settings(&authority);
+    settings.push("tls.doors=storage".to_owned());
+    let server = start(folder.path(), &settings);
+    assert!(writes(&server.storage, client(&authority, None), 1).await);
+    // Half of the change: the key is another's.
+    let next = Authority::new();
+    next.issue("server");
+    std::fs::copy(next.path("server.key"), authority.path("server.key")).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert!(writes(&server.storage, client(&authority, None), 2).await, "as before");
+    std::fs::copy(next.path("server.pem"), authority.path("server.pem")).unwrap();
+    let until = std::time::Instant::now() + crate::harness::PATIENCE;
+    while !writes(&server.storage, client(&next, None), 3).await {
+        assert!(std::time::Instant::now() < until, "the new certificate is never shown");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(!writes(&server.storage, client(&authority, None), 4).await);
 }
