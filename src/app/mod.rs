@@ -26,6 +26,7 @@ mod sampling;
 mod status;
 mod telemetry;
 mod tls;
+mod tokens;
 mod verify;
 mod watched;
 
@@ -65,6 +66,7 @@ use neighbor::{Address, Kind};
 use sampling::Sampling;
 use telemetry::{Received, Report};
 use tls::{Identity, Tls};
+use tokens::{Right, Tokens, needed};
 
 /// Of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -120,6 +122,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         }
         config.tls.as_ref().map(Tls::server).transpose().context("use its settings")?;
         Sampling::open(&config).context("use its settings")?;
+        config.tokens.tokens().context("use its settings")?;
         say(&mut std::io::stdout(), "the settings are good");
         return Ok(());
     }
@@ -281,14 +284,18 @@ impl Doors {
         Some(shown(*self.admin.as_ref()?.addresses().first()?).to_string())
     }
 
-    /// Each door with its addresses, the page last. `asks_who` says of a door that speaks TLS whether it asks for a
-    /// certificate.
-    fn listed(&self, asks_who: bool) -> Vec<Listed> {
-        let listed = |bound: &Bound| Listed {
+    /// Each door with its addresses, the page last.
+    fn listed(&self, tokens: &Tokens) -> Vec<Listed> {
+        let asks_for_certificates = self.tls.as_ref().is_some_and(|(tls, _)| tls.client_ca_file.is_some());
+        let listed = |bound: &Bound, rights: &[Right]| Listed {
             name: bound.name,
             scheme: bound.scheme(),
             addresses: bound.addresses(),
-            asks_who: asks_who && bound.is_encrypted(),
+            asks_who: asks_for_certificates && bound.is_encrypted()
+                || rights.iter().all(|right| tokens.are_asked_for(*right)),
+        };
+        let each = |doors: &[&Option<Bound>], rights: &[Right]| -> Vec<Listed> {
+            doors.iter().filter_map(|door| door.as_ref()).map(|bound| listed(bound, rights)).collect()
         };
         let agent = |(agent, _): &(Datagrams, Protocol)| Listed {
             name: agent.name,
@@ -296,12 +303,20 @@ impl Doors {
             addresses: agent.addresses(),
             asks_who: false,
         };
-        let receiving =
-            self.otlp.iter().chain(&self.jaeger_grpc).chain(&self.jaeger_http).chain(&self.zipkin);
-        let sampling = self.sampling_http.iter().chain(&self.sampling_grpc);
-        let jaegers = self.storage.iter().chain(&self.archive).chain(&self.query);
-        let answering = sampling.chain(jaegers).chain(&self.admin).chain(&self.ui);
-        receiving.map(listed).chain(self.agents.iter().map(agent)).chain(answering.map(listed)).collect()
+        let otlp = self.otlp.iter().map(|bound| listed(bound, &[Right::Ingest])).collect();
+        let groups = [
+            otlp,
+            each(&[&self.jaeger_grpc, &self.jaeger_http], &[Right::Ingest]),
+            each(&[&self.zipkin], &[Right::Ingest, Right::Read]),
+            self.agents.iter().map(agent).collect(),
+            // What they tell is told to all.
+            each(&[&self.sampling_http, &self.sampling_grpc], &[]),
+            each(&[&self.storage, &self.archive], &[Right::Ingest, Right::Read]),
+            each(&[&self.query], &[Right::Read]),
+            each(&[&self.admin], &[Right::Admin]),
+            each(&[&self.ui], &[Right::Read]),
+        ];
+        groups.into_iter().flatten().collect()
     }
 }
 
@@ -314,7 +329,7 @@ struct Listed {
     name: &'static str,
     scheme: &'static str,
     addresses: Vec<SocketAddr>,
-    /// Whether somebody who comes in must say who they are: with a token, or a certificate of their own.
+    /// Whether somebody who comes in must say who they are, with a token or a certificate of their own, where that matters.
     asks_who: bool,
 }
 
@@ -337,6 +352,7 @@ impl App {
     async fn start_in(config: &Config, mut folder: DataFolder) -> anyhow::Result<Self> {
         let started = Instant::now();
         let sampling = Sampling::open(config).context("use its settings")?;
+        let tokens = config.tokens.tokens()?;
         let doors = Doors::bind(config).await?;
         let (page, admin) = (doors.page(), doors.admin_address());
         if let Err(error) = folder.introduce(page.as_deref(), admin.as_deref()) {
@@ -354,6 +370,7 @@ impl App {
 
         let report = Arc::new(Report {
             started,
+            tokens: Arc::clone(&tokens),
             ingest: Arc::clone(&ingest),
             received: received.clone(),
             archived: archived.query(),
@@ -364,8 +381,8 @@ impl App {
             clock: Arc::clone(&now),
             query: Arc::clone(&query),
         });
-        let (storage_address, listed) =
-            (storage_address(&doors), doors.listed(asks_for_certificates(config)));
+        let listed = doors.listed(&tokens);
+        let storage_address = storage_address(&doors, &tokens);
         let answers = Answers {
             query,
             clock: now,
@@ -374,7 +391,8 @@ impl App {
             turns: Turns::default(),
         };
         let process = process(config, &report, &answers.about, &store, &archived);
-        let incoming = Incoming { ingest: Arc::clone(&ingest), archived: &archived, received, sampling };
+        let incoming =
+            Incoming { ingest: Arc::clone(&ingest), archived: &archived, received, sampling, tokens };
         let (serving, storage) = serve_all(config, doors, incoming, answers, process);
         let folder = Arc::new(folder);
         let doors = listed;
@@ -468,9 +486,12 @@ impl App {
     }
 }
 
-/// Where processes that come to the folder later can ask for Jaeger's storage. Not where it takes a certificate: they
-/// would not know whom to trust.
-fn storage_address(doors: &Doors) -> Option<Address> {
+/// Where processes that come to the folder later can ask for Jaeger's storage. Not where it takes a certificate or a
+/// token: they would not know whom to trust, and have none.
+fn storage_address(doors: &Doors, tokens: &Tokens) -> Option<Address> {
+    if tokens.are_asked_for(Right::Ingest) || tokens.are_asked_for(Right::Read) {
+        return None;
+    }
     let plain = doors.storage.as_ref().filter(|bound| !bound.is_encrypted())?;
     Some(Address::Tcp(shown(*plain.addresses().first()?)))
 }
@@ -498,10 +519,6 @@ fn about(doors: &[Listed]) -> About {
         doors: doors.iter().filter_map(first).collect(),
         open_doors: open_doors::sentences(doors),
     }
-}
-
-fn asks_for_certificates(config: &Config) -> bool {
-    config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some())
 }
 
 /// What the admin door tells and does.
@@ -534,6 +551,7 @@ struct Incoming<'a> {
     archived: &'a Archived,
     received: Received,
     sampling: Sampling,
+    tokens: Arc<Tokens>,
 }
 
 fn serve_all(
@@ -545,6 +563,8 @@ fn serve_all(
 ) -> (Serving, Router) {
     let mut serving = Serving::new(config.max_connections);
     incoming.sampling.follow(&mut serving);
+    let tokens = Arc::clone(&incoming.tokens);
+    serving.keep(config.tokens.clone().keep(Arc::clone(&tokens)));
     if let Some((tls, identity)) = doors.tls {
         serving.keep(tls.keep(identity));
     }
@@ -567,25 +587,26 @@ fn serve_all(
             serving.run(receive::agent::listen(socket, protocol, ingest, counts, ending));
         }
     }
+    let [for_spans, for_archive] = storage;
+    let otlp = tokens.guard(otlp, needed::by_receivers);
     for bound in doors.otlp {
         serving.add(bound, &otlp);
     }
-    let [for_spans, for_archive] = storage;
     let doors = [
-        (doors.jaeger_grpc, &jaeger_grpc),
-        (doors.jaeger_http, &jaeger_http),
-        (doors.sampling_http, &sampling_http),
-        (doors.sampling_grpc, &sampling_grpc),
-        (doors.zipkin, &zipkin),
-        (doors.storage, &for_spans),
-        (doors.archive, &for_archive),
-        (doors.query, &query),
-        (doors.admin, &admin),
-        (doors.ui, &page),
+        (doors.jaeger_grpc, tokens.guard(jaeger_grpc, needed::by_jaeger_grpc)),
+        (doors.jaeger_http, tokens.guard(jaeger_http, needed::by_jaeger_http)),
+        (doors.sampling_http, sampling_http),
+        (doors.sampling_grpc, sampling_grpc),
+        (doors.zipkin, tokens.guard(zipkin, needed::by_zipkin)),
+        (doors.storage, tokens.guard(for_spans.clone(), needed::by_storage)),
+        (doors.archive, tokens.guard(for_archive, needed::by_storage)),
+        (doors.query, tokens.guard(query, needed::by_query)),
+        (doors.admin, tokens.guard(admin, needed::by_admin)),
+        (doors.ui, tokens.guard(page, needed::by_page)),
     ];
     for (bound, router) in doors {
         if let Some(bound) = bound {
-            serving.add(bound, router);
+            serving.add(bound, &router);
         }
     }
     (serving, for_spans)

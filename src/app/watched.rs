@@ -30,6 +30,9 @@ fn watch_every(pause: Duration, files: Vec<PathBuf>, mut changed: impl FnMut()) 
     };
     let mut last = look();
     async move {
+        if last.is_empty() {
+            return std::future::pending().await;
+        }
         let mut looks = tokio::time::interval(pause);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

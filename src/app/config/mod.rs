@@ -14,6 +14,7 @@ use toml::{Table, Value};
 
 use super::Args;
 use super::tls::Tls;
+use super::tokens::{Files, Right};
 use crate::serve::guard::AllowedHosts;
 use crate::translate::thrift::Protocol;
 use crate::{buffer, ingest, serve, store};
@@ -123,6 +124,8 @@ pub struct Config {
     pub storage_offer: serve::storage::Settings,
     /// The doors with a certificate, if any.
     pub tls: Option<Tls>,
+    /// Who may do what.
+    pub tokens: Files,
     /// The page and the query APIs.
     pub ui: Door,
     /// Health and metrics.
@@ -209,6 +212,7 @@ impl Config {
         // Who may not read a server's key can share its file of settings.
         self.tls = None;
         self.strategies_file = None;
+        self.tokens = Files::default();
         self.receive.max_span_bytes = store::MAX_SPAN_BYTES;
         let most = self.buffer.max_payload_bytes().min(LARGEST_SPAN_REQUEST);
         self.receive.max_request_bytes = self.receive.max_request_bytes.max(most);
@@ -310,6 +314,7 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
             missing_kind: read.text("storage.missing_kind")?,
         },
         tls: tls::read(&read)?,
+        tokens: read.tokens()?,
         ui: door("doors.ui", "page and query API")?,
         admin: door("doors.admin", "health and metrics")?,
         purge: read.flag("doors.purge")?,
@@ -382,6 +387,11 @@ impl Reader<'_> {
             return Err(self.wrong("receive.in_flight_bytes", why));
         }
         Ok(settings)
+    }
+
+    fn tokens(&self) -> Result<Files, Error> {
+        let [ingest, read, admin] = Right::ALL.map(|right| self.file(right.key()));
+        Ok(Files([ingest?, read?, admin?]))
     }
 
     fn store_max_bytes(&self) -> Result<Option<u64>, Error> {

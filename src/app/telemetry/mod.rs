@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::VERSION;
 use super::forwarding::ForwardingCounts;
+use super::tokens::{Right, Tokens};
 use crate::ingest::{Buffers, DoorCounts, DrainCounts, Ingest};
 use crate::model::Clock;
 use crate::query::Query;
@@ -83,6 +84,8 @@ impl Received {
 pub(super) struct Report {
     /// When the program started.
     pub started: Instant,
+    /// Who may do what.
+    pub tokens: Arc<Tokens>,
     /// The way in.
     pub ingest: Arc<Ingest>,
     /// By door and transport.
@@ -112,6 +115,7 @@ impl Report {
         self.doors(&mut text);
         agent::report(&mut text, &self.received.agent);
         self.discarded(&mut text);
+        self.unauthorized(&mut text);
         buffered::report(&mut text, &self.buffers, self.clock.now());
         self.drained(&mut text);
         forwarded::report(&mut text, &self.forwarded);
@@ -154,6 +158,14 @@ impl Report {
         text.head(name, "counter", "Items accepted and discarded: nobody takes them.");
         text.sample(name, &[("signal", "logs")], counts.log_records.value());
         text.sample(name, &[("signal", "metrics")], counts.data_points.value());
+    }
+
+    fn unauthorized(&self, text: &mut Text) {
+        let name = "tracelodge_unauthorized_requests_total";
+        text.head(name, "counter", "Requests without the token that they needed.");
+        for right in Right::ALL {
+            text.sample(name, &[("right", right.name())], self.tokens.refused[right as usize].value());
+        }
     }
 
     fn drained(&self, text: &mut Text) {

@@ -1,0 +1,137 @@
+//! Tokens: who has none is told so at every door, and what is free stays free.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use crate::harness::{Answer, Client, PATIENCE, Server, command, fails_to_start};
+
+const INGEST: &str = "ingest-token-0123456789";
+const READ: &str = "read-token-0123456789";
+const ADMIN: &str = "admin-token-0123456789";
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path.display().to_string()
+}
+
+fn settings(folder: &Path) -> Vec<String> {
+    [("ingest", INGEST), ("read", READ), ("admin", ADMIN)]
+        .map(|(name, token)| {
+            let text = format!("# of {name}\n\n{token}\n");
+            format!("tokens.{name}_file={}", write(folder, name, &text))
+        })
+        .to_vec()
+}
+
+fn start(folder: &Path, settings: &[String]) -> Server {
+    Server::start_with(&folder.join("data"), &settings.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+async fn asked(method: Method, uri: String, kind: &str, authorization: Option<String>) -> Answer {
+    let authorization = authorization.unwrap_or_default();
+    let mut headers = vec![("content-type", kind)];
+    if !authorization.is_empty() {
+        headers.push(("authorization", authorization.as_str()));
+    }
+    Client::new().send(method, uri, &headers, Bytes::new()).await.unwrap()
+}
+
+async fn status(method: Method, uri: String, kind: &str, authorization: Option<String>) -> StatusCode {
+    asked(method, uri, kind, authorization).await.status
+}
+
+fn bearer(token: &str) -> Option<String> {
+    Some(format!("Bearer {token}"))
+}
+
+fn basic(token: &str) -> Option<String> {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("anybody:{token}"));
+    Some(format!("basic {pair}"))
+}
+
+#[tokio::test]
+async fn each_door_asks_for_its_own_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &settings(folder.path()));
+    let protobuf = "application/x-protobuf";
+    let at = |name: &str, path: &str| format!("http://{}{path}", server.door(name));
+    let cases = [
+        (Method::POST, server.otlp_http("/v1/traces"), protobuf, Some(INGEST)),
+        (Method::GET, server.query("/"), "", Some(READ)),
+        (Method::GET, server.query("/api/services"), "", Some(READ)),
+        (Method::GET, server.admin("/metrics"), "", Some(ADMIN)),
+        (Method::GET, server.admin("/status"), "", Some(ADMIN)),
+        (Method::GET, server.admin("/livez"), "", None),
+        (Method::GET, server.admin("/readyz"), "", None),
+        (Method::GET, at("sampling", "/sampling?service=a"), "", None),
+    ];
+    for (method, uri, kind, needed) in cases {
+        let ask = |authorization| status(method.clone(), uri.clone(), kind, authorization);
+        let Some(needed) = needed else {
+            assert_ne!(ask(None).await, 401, "{uri} is free");
+            continue;
+        };
+        assert_eq!(ask(None).await, 401, "{uri}");
+        for token in [INGEST, READ, ADMIN, "another-token-0123456789", &needed[..needed.len() - 1]] {
+            let expected = token == needed;
+            assert_eq!(ask(bearer(token)).await != 401, expected, "{uri} with {token}");
+            assert_eq!(ask(basic(token)).await != 401, expected, "{uri} with {token} as a password");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_to_do_and_repeats_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &settings(folder.path()));
+    let answer = asked(Method::GET, server.query("/api/services"), "", bearer("not-a-token-of-ours")).await;
+    assert_eq!(answer.status, 401);
+    let said = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(said.contains("tokens.read_file") && !said.contains("not-a-token"), "{said}");
+    assert!(answer.header("www-authenticate").starts_with("Basic "), "browsers ask for a password");
+    let metrics = asked(Method::GET, server.admin("/metrics"), "", bearer(ADMIN)).await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(metrics.contains("tracelodge_unauthorized_requests_total{right=\"read\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn changed_tokens_hold_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &settings(folder.path()));
+    let ask = |token| status(Method::GET, server.query("/api/services"), "", bearer(token));
+    assert_eq!(ask(READ).await, 200);
+    let next = "the-next-token-0123456789";
+    write(folder.path(), "read", next);
+    let until = std::time::Instant::now() + PATIENCE;
+    while ask(next).await != 200 {
+        assert!(std::time::Instant::now() < until, "the new token is never taken");
+    }
+    assert_eq!(ask(READ).await, 401);
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_and_their_tokens_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = write(folder.path(), "open", READ);
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let cases = [
+        (format!("tokens.read_file={}", folder.path().join("missing").display()), "read tokens.read_file = "),
+        (format!("tokens.read_file={open}"), "others may read it; chmod 600"),
+        (
+            format!("tokens.admin_file={}", write(folder.path(), "short", "ok\nhunter2\n")),
+            "line 1 is no token",
+        ),
+        (format!("tokens.ingest_file={}", write(folder.path(), "empty", "# nothing\n")), "there is no token"),
+    ];
+    for (setting, said) in cases {
+        let (code, words) = fails_to_start(command(&folder.path().join("data"), &[&setting]));
+        assert_eq!(code, Some(1), "{setting}");
+        assert!(words.contains(said) && !words.contains("hunter2"), "{setting}: {words}");
+    }
+}
