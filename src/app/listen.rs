@@ -1,7 +1,9 @@
 //! Ports: bound early, served until told to stop, closed in order.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +12,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -40,6 +43,13 @@ const MAX_JAEGER_STREAMS: u32 = 1_100;
 
 /// Bytes of headers of one request.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
+
+/// Streams of a connection that a peer may have opened and reset before we took them, and that we may have reset ourselves
+/// because of what it did: who goes on is cut off.
+const MAX_RESET_STREAMS: usize = 64;
+
+/// Bytes of answers that wait for a slow reader, for each stream.
+const MAX_SEND_BYTES: usize = 256 << 10;
 
 /// HTTP/2 windows that let a full batch of spans pass without waiting for the answer of a round trip.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -215,15 +225,23 @@ pub(super) struct Serving {
     stop: watch::Sender<bool>,
     loops: JoinSet<()>,
     graceful: Arc<GracefulShutdown>,
-    max_connections: usize,
+    limits: Limits,
+}
+
+/// How many connections a door has at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of all peers.
+    pub connections: usize,
+    /// Of one address that is not this machine's own.
+    pub connections_per_address: usize,
 }
 
 impl Serving {
-    /// No door yet; each that comes has room for this many connections.
-    pub(super) fn new(max_connections: usize) -> Self {
+    /// No door yet; each that comes has room for so many connections.
+    pub(super) fn new(limits: Limits) -> Self {
         let (stop, graceful) = (watch::Sender::new(false), Arc::new(GracefulShutdown::new()));
-        let max_connections = max_connections.min(Semaphore::MAX_PERMITS);
-        Self { stop, loops: JoinSet::new(), graceful, max_connections }
+        Self { stop, loops: JoinSet::new(), graceful, limits }
     }
 
     /// Turns true when the program is ending: calls without an end of their own end then.
@@ -233,7 +251,7 @@ impl Serving {
 
     /// Serves this router on that door.
     pub(super) fn add(&mut self, bound: Bound, router: &Router) {
-        let connections = Arc::new(Semaphore::new(self.max_connections));
+        let connections = Arc::new(Connections::new(self.limits));
         for listener in bound.listeners {
             let door = Door {
                 name: bound.name,
@@ -286,7 +304,7 @@ struct Door {
     tls: Option<Arc<Identity>>,
     max_streams: u32,
     router: Router,
-    connections: Arc<Semaphore>,
+    connections: Arc<Connections>,
     graceful: Arc<GracefulShutdown>,
 }
 
@@ -299,8 +317,8 @@ impl Door {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted at the door for {}", self.name);
                     // Out of descriptors or memory: asking again at once would only burn the processor.
@@ -308,9 +326,12 @@ impl Door {
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-                tracing::debug!("the door for {} has doors.max_connections connections already", self.name);
-                continue;
+            let place = match Connections::enter(&self.connections, peer.ip()) {
+                Ok(place) => place,
+                Err(full) => {
+                    tracing::debug!(%peer, "the door for {} has {full} connections already", self.name);
+                    continue;
+                }
             };
             let (server, router, watcher) =
                 (Arc::clone(&server), self.router.clone(), self.graceful.watcher());
@@ -324,8 +345,66 @@ impl Door {
                     // A client that breaks off, or breaks the protocol, is answered by closing.
                     tracing::debug!(%error, "a connection ended early");
                 }
-                drop(permit);
+                drop(place);
             });
+        }
+    }
+}
+
+/// The connections of a door.
+#[derive(Debug)]
+struct Connections {
+    limits: Limits,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    /// Of addresses that are not this machine's own.
+    of: HashMap<IpAddr, usize>,
+}
+
+impl Connections {
+    fn new(limits: Limits) -> Self {
+        Self { limits, open: Mutex::default() }
+    }
+
+    /// Takes a place until it is dropped; an error is the setting that says that there is none.
+    fn enter(connections: &Arc<Self>, peer: IpAddr) -> Result<Place, &'static str> {
+        let peer = peer.to_canonical();
+        let (limits, mut open) = (connections.limits, connections.open.lock());
+        if open.all >= limits.connections {
+            return Err("doors.max_connections");
+        }
+        if !peer.is_loopback() {
+            let of_peer = open.of.entry(peer).or_default();
+            if *of_peer >= limits.connections_per_address {
+                return Err("doors.max_connections_per_address");
+            }
+            *of_peer += 1;
+        }
+        open.all += 1;
+        Ok(Place { connections: Arc::clone(connections), peer })
+    }
+}
+
+/// Of one connection.
+#[derive(Debug)]
+struct Place {
+    connections: Arc<Connections>,
+    peer: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.lock();
+        open.all -= 1;
+        if let Entry::Occupied(mut of_peer) = open.of.entry(self.peer) {
+            *of_peer.get_mut() -= 1;
+            if *of_peer.get() == 0 {
+                of_peer.remove();
+            }
         }
     }
 }
@@ -344,6 +423,9 @@ fn server(max_streams: u32) -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(PING_WITHIN)
         .max_concurrent_streams(max_streams)
         .max_header_list_size(MAX_HEADER_BYTES)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .max_local_error_reset_streams(MAX_RESET_STREAMS)
+        .max_send_buf_size(MAX_SEND_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     server

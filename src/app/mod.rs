@@ -159,6 +159,7 @@ fn serve_until_asked_to_end(config: &Config) -> anyhow::Result<()> {
     let ended = runtime.block_on(async {
         let asked_to_end = ending().context("listen to signals")?;
         outlive_file_limits().context("listen to signals")?;
+        raise_descriptor_limit();
         let app = App::start(config).await?;
         app.announce();
         asked_to_end.await;
@@ -193,6 +194,16 @@ fn outlive_file_limits() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     // Whoever listens is not killed, and no longer needs to listen for that.
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
+/// Connections and files at once may be as many as the system allows this user, not only as shells begin with.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
 }
 
 /// The running program.
@@ -561,7 +572,7 @@ fn serve_all(
     answers: Answers,
     process: Process,
 ) -> (Serving, Router) {
-    let mut serving = Serving::new(config.max_connections);
+    let mut serving = Serving::new(config.connections);
     incoming.sampling.follow(&mut serving);
     let tokens = Arc::clone(&incoming.tokens);
     serving.keep(config.tokens.clone().keep(Arc::clone(&tokens)));

@@ -1,10 +1,11 @@
 //! Request bodies: read within the budget, inflated within the limit.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 
 use super::Received;
@@ -14,8 +15,11 @@ use crate::ingest::{Ingest, RETRY_AFTER, Refused, Reservation};
 /// The setting that limits a request.
 const MAX_REQUEST_KEY: &str = "receive.max_request_bytes";
 
-/// A body must arrive whole within this time.
+/// A body must arrive whole within this time …
 const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// … and a second more for so many bytes of it: a slow line is given its time, who only pretends to send is not.
+const LEAST_BYTES_PER_SECOND: usize = 64 << 10;
 
 /// How long the rest of a refused body is read.
 const DISCARD_WITHIN: Duration = Duration::from_secs(5);
@@ -65,28 +69,31 @@ pub(super) async fn read(
     }
     let mut reservation = door.admit().await?;
     let mut read = Vec::new();
-    let gather = async {
-        while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|error| Refused::Malformed(format!("the body ended early: {error}")))?;
-            let Ok(data) = frame.into_data() else { continue };
-            let length = read.len() + data.len();
-            if length > limit {
-                return Err(too_large(length as u64, ingest));
-            }
-            read.extend_from_slice(&data);
-            door.patiently(|| reservation.grow(read.capacity())).await?;
+    let started = Instant::now();
+    while let Some(frame) = next_frame(body, started, read.len()).await? {
+        let frame = frame.map_err(|error| Refused::Malformed(format!("the body ended early: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = read.len() + data.len();
+        if length > limit {
+            return Err(too_large(length as u64, ingest));
         }
-        Ok(())
-    };
-    match tokio::time::timeout(READ_WITHIN, gather).await {
-        Ok(gathered) => gathered?,
-        Err(_elapsed) => {
-            let why = format!("the body did not arrive within {} s", READ_WITHIN.as_secs());
-            return Err(Refused::Later { why, retry_after: RETRY_AFTER });
-        }
+        read.extend_from_slice(&data);
+        door.patiently(|| reservation.grow(read.capacity())).await?;
     }
     Ok(fitted(read, reservation))
+}
+
+/// What comes next, unless it comes too late after so many bytes.
+async fn next_frame(
+    body: &mut Body,
+    started: Instant,
+    read: usize,
+) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Refused> {
+    let within = READ_WITHIN + Duration::from_secs((read / LEAST_BYTES_PER_SECOND) as u64);
+    tokio::time::timeout_at((started + within).into(), body.frame()).await.map_err(|_elapsed| {
+        let why = format!("the body did not arrive within {} s", within.as_secs());
+        Refused::Later { why, retry_after: RETRY_AFTER }
+    })
 }
 
 /// What is kept until the store has it must not pin more than it says: the room that reading took in advance is

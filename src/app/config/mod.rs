@@ -13,6 +13,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::Args;
+use super::listen::Limits;
 use super::tls::Tls;
 use super::tokens::{Files, Right};
 use crate::serve::guard::AllowedHosts;
@@ -134,8 +135,8 @@ pub struct Config {
     pub purge: bool,
     /// Names browsers may use.
     pub allowed_hosts: AllowedHosts,
-    /// Connections at once.
-    pub max_connections: usize,
+    /// Connections at once, at each door.
+    pub connections: Limits,
     /// The way in.
     pub receive: ingest::Settings,
     /// Pages whose scripts may send.
@@ -320,7 +321,10 @@ fn meant(settings: &[(String, Value)], placed: bool) -> Result<Config, Error> {
         purge: read.flag("doors.purge")?,
         allowed_hosts: AllowedHosts::new(read.texts("doors.allowed_hosts")?)
             .map_err(|error| read.wrong("doors.allowed_hosts", error.to_string()))?,
-        max_connections: read.count("doors.max_connections")?,
+        connections: Limits {
+            connections: read.count("doors.max_connections")?,
+            connections_per_address: read.count("doors.max_connections_per_address")?,
+        },
         receive: read.receive(&buffer)?,
         allowed_origins: read.texts("receive.allowed_origins")?,
         buffer,
