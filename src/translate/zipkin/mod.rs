@@ -35,6 +35,7 @@ use crate::model::{self, Origin, SpanId, SpanKind, TraceId};
 pub use format::{Format, batch, sniff};
 pub(super) use kept::span as kept;
 pub(super) use meaning::Meaning;
+pub use said::peer_keys;
 
 /// A span of version 2.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -33,6 +33,11 @@ const PEERS: [(&str, &str); 12] = [
     ("db.name", ""),
 ];
 
+/// The keys of attributes that may name the other side, the best first.
+pub fn peer_keys() -> impl Iterator<Item = &'static str> {
+    PEERS.into_iter().map(|(key, _port)| key)
+}
+
 /// Of Jaeger's flags, that a span is recorded whatever a sampler says.
 const DEBUG: u32 = 2;
 
