@@ -1,7 +1,7 @@
 //! What a span's message says of calls, read where it stands: views of whole spans would cost more than counting.
 
-use crate::model::{Span, SpanId, TraceId};
-use crate::otlp::{Fields, Value};
+use crate::model::{Origin, Span, SpanId, SpanKind, TraceId};
+use crate::otlp::{Fields, Value, ZIPKIN_FIELD, ZIPKIN_SHARED};
 
 /// Links of one span that are looked at.
 pub(super) const MAX_LINKS: usize = 128;
@@ -96,6 +96,14 @@ pub(super) fn links(span: &Span) -> Vec<(TraceId, SpanId)> {
     links.sort_unstable();
     links.dedup();
     links
+}
+
+/// Whether a span is the answering half of a call whose asking half has its id, as Zipkin's spans may be.
+pub(super) fn is_other_half(span: &Span) -> bool {
+    let answers = matches!(span.kind, SpanKind::Server | SpanKind::Consumer);
+    let says_shared =
+        |field| matches!(field, (ZIPKIN_FIELD, Value::Varint(bits)) if bits & ZIPKIN_SHARED != 0);
+    span.origin == Origin::Zipkin && answers && Fields::new(&span.body).any(says_shared)
 }
 
 fn link(message: &[u8]) -> Option<(TraceId, SpanId)> {

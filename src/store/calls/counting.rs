@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::body::{self, Body};
 use super::names::Names;
 use super::numbers::Numbers;
-use super::pending::{MAX_WAITING, PENDING_PARENTS, Pending, Waiting};
+use super::pending::{MAX_WAITING, PENDING_PARENTS, Pending, Waiting, Wanted};
 use super::rows::{DEPENDENCIES, MAX_ROWS};
 use super::{EdgeKind, KnownSpan};
 use crate::model::{Span, SpanId, SpanKind, StatusCode, Timestamp, TraceId};
@@ -213,7 +213,7 @@ impl<'p> Counting<'p> {
             let mut relatives = Relatives::default();
             relatives.add(&spans_of(links[0].trace_id)?, &mut self.counted.names);
             for link in links {
-                self.hop((link.trace_id, link.span_id), link.child, &relatives);
+                self.hop((link.trace_id, link.span_id), Wanted::Relative, link.child, &relatives);
             }
         }
         Ok(())
@@ -241,13 +241,17 @@ impl<'p> Counting<'p> {
         let is_consumer = span.kind == SpanKind::Consumer;
         let links = if body.has_links { body::links(span) } else { Vec::new() };
         let child = |kind| Child { service, hour: key::hour(span.start), kind, outcome };
-        if let Some(parent_id) = parent_id {
+        if body::is_other_half(span) {
+            // Both halves have the same parent, which only who asked is below.
+            let kind = if is_consumer { EdgeKind::Messaging } else { EdgeKind::Rpc };
+            self.hop((span.trace_id, span.span_id), Wanted::OtherHalf, child(kind), relatives);
+        } else if let Some(parent_id) = parent_id {
             let kind = match links.binary_search(&(span.trace_id, parent_id)) {
                 _ if is_consumer || body.takes_messages => EdgeKind::Messaging,
                 Ok(_) => EdgeKind::Link,
                 Err(_) => EdgeKind::Rpc,
             };
-            self.hop((span.trace_id, parent_id), child(kind), relatives);
+            self.hop((span.trace_id, parent_id), Wanted::Relative, child(kind), relatives);
         }
         let kind = if is_consumer || body.is_messaging { EdgeKind::Messaging } else { EdgeKind::Link };
         for (trace_id, span_id) in links {
@@ -255,7 +259,7 @@ impl<'p> Counting<'p> {
                 self.hop_abroad(ForeignLink { trace_id, span_id, child: child(kind) });
             } else if parent_id.is_none() && span_id != span.span_id {
                 // Below a parent the hop from there is the one that counts, whichever of the two comes first.
-                self.hop((trace_id, span_id), child(kind), relatives);
+                self.hop((trace_id, span_id), Wanted::Relative, child(kind), relatives);
             }
         }
     }
@@ -292,14 +296,21 @@ impl<'p> Counting<'p> {
     }
 
     /// Counts the call if the other side is there, else has the child wait for it.
-    fn hop(&mut self, (trace_id, span_id): (TraceId, SpanId), child: Child, relatives: &Relatives) {
-        if let Some(parent) = relatives.parent(span_id, child.service) {
+    fn hop(
+        &mut self,
+        (trace_id, span_id): (TraceId, SpanId),
+        wanted: Wanted,
+        child: Child,
+        relatives: &Relatives,
+    ) {
+        if let Some(parent) = relatives.find(wanted, span_id, child.service) {
             self.count_call(parent, child);
         } else if self.counted.waiting.len() < MAX_WAITING {
             let Child { service, hour, kind, outcome } = child;
             let service = Arc::clone(self.counted.names.text(service));
             let since = self.counted.now;
-            self.counted.waiting.push(Waiting { trace_id, span_id, since, service, hour, kind, outcome });
+            let waiting = Waiting { trace_id, span_id, wanted, since, service, hour, kind, outcome };
+            self.counted.waiting.push(waiting);
         } else {
             self.losses.leave_out(PENDING_PARENTS, MAX_WAITING as u64);
         }
@@ -333,7 +344,7 @@ impl<'p> Counting<'p> {
             }
             let Waiting { hour, kind, outcome, .. } = *waiting;
             let service = self.counted.names.number(&waiting.service);
-            if let Some(parent) = relatives.parent(waiting.span_id, service) {
+            if let Some(parent) = relatives.find(waiting.wanted, waiting.span_id, service) {
                 self.count_call(parent, Child { service, hour, kind, outcome });
                 self.counted.taken.insert((trace_id, waiting.span_id));
             }
@@ -380,14 +391,21 @@ impl Relatives {
         self.0.sort_unstable_by_key(|relative| (relative.span_id, relative.content_hash));
     }
 
-    /// The span of this id; of several the one in the child's own service, else the earliest, as a trace's outline
-    /// has it.
-    fn parent(&self, span_id: SpanId, child_service: u32) -> Option<&Relative> {
+    /// The span of this id that is wanted.
+    fn find(&self, wanted: Wanted, span_id: SpanId, child_service: u32) -> Option<&Relative> {
         let span_id = number(span_id);
         let first = self.0.partition_point(|relative| relative.span_id < span_id);
         let of_id =
             self.0[first..].iter().take_while(|relative| relative.span_id == span_id).take(MAX_PARENTS);
-        // The earliest of those in the same service first, then the earliest of all.
-        of_id.min_by_key(|relative| (relative.service != child_service, relative.start))
+        match wanted {
+            // Of several the one in the child's own service, else the earliest, as a trace's outline has it.
+            Wanted::Relative => {
+                of_id.min_by_key(|relative| (relative.service != child_service, relative.start))
+            }
+            Wanted::OtherHalf => {
+                let asks = |kind| matches!(kind, SpanKind::Client | SpanKind::Producer);
+                of_id.filter(|relative| asks(relative.kind)).min_by_key(|relative| relative.start)
+            }
+        }
     }
 }

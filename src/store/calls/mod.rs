@@ -2,7 +2,8 @@
 //!
 //! Promise: neither the order of arrival nor a restart nor a retry counts a call twice. A span looks for its parent,
 //! and for the spans it links, when it is stored; where one is not there yet it waits for it ([`Pending`]), and the
-//! batch that brings it counts the call. Nothing outside of [`Counted`] changes before the batch is on disk.
+//! batch that brings it counts the call. A span that shares its id with who asked, as Zipkin's do, is called by that
+//! one. Nothing outside of [`Counted`] changes before the batch is on disk.
 //!
 //! Limits: a span waits for 10 minutes; 50 000 wait at most, then the oldest go; 128 links of a span are looked at,
 //! and 100 000 links to other traces in a batch; 100 000 rows of calls and as many of operations are counted in a batch

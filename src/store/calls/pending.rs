@@ -4,7 +4,8 @@
 //! never changed: after a restart, who reads the rows leaves out what a later run has brought.
 //!
 //! Row: when they began to wait u64 ‖ count of services ‖ the services ‖ the waiting ones, each the wanted span's
-//! TraceID 16 ‖ SpanID 8 ‖ hour u32 ‖ kind u8 with the highest bit for an error ‖ service ‖ duration. Fixed numbers
+//! TraceID 16 ‖ SpanID 8 ‖ hour u32 ‖ kind u8 with the highest bit for an error and the next for [`Wanted::OtherHalf`] ‖
+//! service ‖ duration. Fixed numbers
 //! least significant byte first, others as varints; a service has its length before it. Sealed. Key: run u32.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -34,6 +35,17 @@ pub(super) const MAX_WAIT: Duration = Duration::from_secs(600);
 
 const ERROR_BIT: u8 = 0x80;
 
+const OTHER_HALF_BIT: u8 = 0x40;
+
+/// Which of the spans of an id is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Wanted {
+    /// The parent, or one that is linked.
+    Relative,
+    /// Who asked, of a span with the same id.
+    OtherHalf,
+}
+
 /// A span that waits for another to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct Waiting {
@@ -41,6 +53,8 @@ pub(in crate::store) struct Waiting {
     pub(in crate::store) trace_id: TraceId,
     /// The span it waits for.
     pub(in crate::store) span_id: SpanId,
+    /// Which of that id.
+    pub(super) wanted: Wanted,
     /// Since when.
     pub(in crate::store) since: Timestamp,
     /// Its own service.
@@ -234,7 +248,9 @@ fn to_bytes(waiting: &[Waiting], since: Timestamp) -> Vec<u8> {
         out.extend_from_slice(&one.trace_id.0);
         out.extend_from_slice(&one.span_id.0);
         out.extend_from_slice(&one.hour.to_le_bytes());
-        out.push(one.kind as u8 | if one.outcome.is_error { ERROR_BIT } else { 0 });
+        let error = if one.outcome.is_error { ERROR_BIT } else { 0 };
+        let wanted = if one.wanted == Wanted::OtherHalf { OTHER_HALF_BIT } else { 0 };
+        out.push(one.kind as u8 | error | wanted);
         put_varint(&mut out, places[&one.service]);
         put_varint(&mut out, one.outcome.nanos);
     }
@@ -262,6 +278,7 @@ fn one_of(rest: &mut Cut<'_>, since: Timestamp, services: &[Arc<str>]) -> Option
     let [kind] = rest.array()?;
     let service = services.get(usize::try_from(varint(rest)?).ok()?)?;
     let outcome = Outcome { is_error: kind & ERROR_BIT != 0, nanos: varint(rest)? };
-    let kind = EdgeKind::from_number(kind & !ERROR_BIT)?;
-    Some(Waiting { trace_id, span_id, since, service: Arc::clone(service), hour, kind, outcome })
+    let wanted = if kind & OTHER_HALF_BIT == 0 { Wanted::Relative } else { Wanted::OtherHalf };
+    let kind = EdgeKind::from_number(kind & !(ERROR_BIT | OTHER_HALF_BIT))?;
+    Some(Waiting { trace_id, span_id, wanted, since, service: Arc::clone(service), hour, kind, outcome })
 }

@@ -14,8 +14,8 @@ use super::pending::{MAX_WAIT, MAX_WAITING};
 use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
 use crate::model::{Origin, Span, StatusCode, TraceId, content_hash};
-use crate::otlp::SpanView;
 use crate::otlp::write as wire;
+use crate::otlp::{SpanView, ZIPKIN_FIELD, ZIPKIN_SHARED};
 use crate::store::Cursor;
 use crate::store::chunk::Item;
 use crate::store::engine::Definition;
@@ -268,6 +268,57 @@ fn spans_with_ids_of_zeros_are_nobodys_parents() {
         }
         assert_eq!(shelf.calls(), ["root>cart rpc 1"]);
     }
+}
+
+/// A span in Zipkin's words that shares its id with who asked.
+fn shared(drawing: &str) -> Span {
+    let mut span = trace(1, drawing).remove(0);
+    let mut body = span.body.to_vec();
+    wire::uint(&mut body, ZIPKIN_FIELD, ZIPKIN_SHARED);
+    span.origin = Origin::Zipkin;
+    span.content_hash = content_hash(&span.resource, &span.scope, &body);
+    span.body = body.into();
+    span
+}
+
+#[test]
+fn who_shares_an_id_with_who_asked_is_called_by_it_in_any_order() {
+    let root = "shop | a | internal | 0-9 | #1";
+    let (asks, asks_below) = ("shop | b | client | 1-8 | #5", "shop | b | client | 1-8 | #5 ^1");
+    let answers = "cart | c | server | 0-8 | #5";
+    let one = |drawing| trace(1, drawing).remove(0);
+    let cases: [(Vec<Span>, &[&str]); 4] = [
+        (vec![one(asks), shared(answers)], &["shop>cart rpc 1"]),
+        (vec![one(asks), shared("cart | c | consumer | 2-7 | #5")], &["shop>cart messaging 1"]),
+        // Both halves say the same parent.
+        (
+            vec![one(root), one(asks_below), shared("cart | c | server | 2-7 | #5 ^1")],
+            &["shop>cart rpc 1", "shop>shop rpc 1"],
+        ),
+        // Sent twice, the second time with more.
+        (vec![one(asks), shared(answers), shared("cart | c | server | 0-8 | #5 x=y")], &["shop>cart rpc 2"]),
+    ];
+    for (spans, expected) in cases {
+        for order in orders(&spans) {
+            let mut shelf = Shelf::new();
+            for sent in 1..=order.len() {
+                shelf.store(&order[..sent]);
+            }
+            shelf.store(&order);
+            assert_eq!(shelf.calls(), expected, "{order:?}");
+        }
+    }
+    // What hangs on the shared id hangs on the half in its service.
+    let mut shelf = Shelf::new();
+    shelf.store(&[shared(answers), one("cart | d | internal | 3-4 | #6 ^5"), one(asks)]);
+    assert_eq!(shelf.calls(), ["cart>cart rpc 1", "shop>cart rpc 1"]);
+    // A restart between the halves.
+    let mut shelf = Shelf::new();
+    for span in [shared(answers), one(asks)] {
+        shelf.store(&[span]);
+        shelf.restart();
+    }
+    assert_eq!(shelf.calls(), ["shop>cart rpc 1"]);
 }
 
 #[test]
