@@ -184,10 +184,10 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The scope's own word, or, in Jaeger's words, the tag that says it.
+    /// The scope's own word, or, in Jaeger's and Zipkin's words, the tag that says it.
     fn is_of_scope(&self, text: &str, tag: &str, test: &mut dyn FnMut(&Value<'_>) -> bool) -> bool {
         is_said(text, test)
-            || (self.views.span.origin == Origin::Jaeger
+            || (self.views.span.origin != Origin::Otlp
                 && self.views.body.attributes.iter().any(|pair| match &pair.value {
                     AnyValue::String(text) => pair.key == tag && is_said(text, test),
                     _ => false,

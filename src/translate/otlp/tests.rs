@@ -10,12 +10,12 @@ use prost::Message as _;
 use super::{for_others, has_links, messages, view};
 use crate::model::{Origin, Resource, Scope, Span, Timestamp, content_hash, sketch};
 use crate::otlp::arbitrary::{Shape, request, scrambled};
-use crate::otlp::{self, AnyValue, Fields, Limits, SpanView, Value, write};
+use crate::otlp::{self, AnyValue, Fields, Limits, ScopeView, SpanView, Value, write};
 use crate::proto::jaeger::api_v2;
 use crate::proto::opentelemetry::proto::trace::v1::TracesData;
 use crate::translate::fit::LEAST_BYTES;
-use crate::translate::jaeger;
 use crate::translate::jaeger::tests::{any_span, records};
+use crate::translate::{jaeger, zipkin};
 
 /// A span of a message, and what surrounds it: resource, scope, their schemas' urls.
 type Placed = ([Bytes; 2], [Bytes; 2], Bytes);
@@ -111,11 +111,11 @@ proptest! {
     }
 
     #[test]
-    fn others_get_otlp_as_it_came_and_jaegers_words_as_readers_do(parts in vec(part(), 0..5)) {
+    fn others_get_otlp_as_it_came_and_other_words_as_readers_do(parts in vec(part(), 0..5)) {
         let request = Bytes::from(parts.iter().map(|(bytes, _)| &bytes[..]).collect::<Vec<_>>().concat());
         let (mut expected, mut left_out) = (Vec::new(), 0);
-        for (bytes, is_jaeger) in parts {
-            if !is_jaeger {
+        for (bytes, is_translated) in parts {
+            if !is_translated {
                 expected.extend_from_slice(&bytes);
                 continue;
             }
@@ -154,6 +154,7 @@ proptest! {
         prop_assert_eq!((said.trace_id.len(), said.span_id.len()), (16, 8));
         prop_assert!(said.process.is_some() && said.start_time.is_some() && said.duration.is_some());
         prop_assert!(jaeger::request(&[said]).is_ok());
+        zipkin::request(&[zipkin::span(&span)]);
         view(&span);
         bounded(std::slice::from_ref(&span), 1, 0);
         bounded(std::slice::from_ref(&span), 1, 1 << 20);
@@ -176,7 +177,7 @@ proptest! {
     }
 }
 
-/// A request, and whether it is in Jaeger's words.
+/// A request, and whether it is in Jaeger's or Zipkin's words.
 fn part() -> impl Strategy<Value = (Vec<u8>, bool)> {
     prop_oneof![
         (request(), vec(any::<u8>(), 0..200)).prop_map(|(request, mut dice)| {
@@ -188,6 +189,7 @@ fn part() -> impl Strategy<Value = (Vec<u8>, bool)> {
             }
             (jaeger::request(&spans).unwrap(), true)
         }),
+        vec(zipkin::tests::any_span(), 0..4).prop_map(|spans| (zipkin::request(&spans), true)),
     ]
 }
 
@@ -205,10 +207,12 @@ fn bytes_of_groups(request: &[u8]) -> Vec<Bytes> {
 fn any_bytes() -> impl Strategy<Value = Span> {
     let body = prop_oneof![
         any_span().prop_map(|span| records(&[span]).remove(0).body.to_vec()),
+        zipkin::tests::any_span().prop_map(|span| zipkin::tests::records(&[span]).remove(0).body.to_vec()),
         spans().prop_map(|spans| spans.first().map(|span| span.body.to_vec()).unwrap_or_default()),
     ];
     let damage = vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    (body, damage, any::<bool>(), any::<[u64; 2]>()).prop_map(|(mut body, damage, is_jaeger, times)| {
+    let origin = prop_oneof![Just(Origin::Otlp), Just(Origin::Jaeger), Just(Origin::Zipkin)];
+    (body, damage, origin, any::<[u64; 2]>()).prop_map(|(mut body, damage, origin, times)| {
         for (at, byte) in damage {
             if !body.is_empty() {
                 let at = at.index(body.len());
@@ -216,7 +220,7 @@ fn any_bytes() -> impl Strategy<Value = Span> {
             }
         }
         let mut span = sketch::trace(1, "shop | GET / | server | 0-1").remove(0);
-        span.origin = if is_jaeger { Origin::Jaeger } else { Origin::Otlp };
+        span.origin = origin;
         (span.start, span.end) = (Timestamp(times[0]), Timestamp(times[1]));
         span.resource = Resource { bytes: body.clone().into(), ..Resource::default() }.into();
         span.scope = Scope { bytes: body.clone().into(), ..Scope::default() }.into();
@@ -373,6 +377,28 @@ fn of_a_jaeger_span_a_person_is_shown_nothing_twice() {
         assert!(has_links(&span));
         assert_eq!(view(&span).links.len(), 1);
     }
+}
+
+#[test]
+fn a_zipkin_span_is_said_once_and_without_what_is_zipkins_alone() {
+    let list = r#"[{"traceId":"a","id":"b","kind":"CLIENT","shared":true,"debug":true,"timestamp":1,
+        "remoteEndpoint":{"serviceName":"cart"},"tags":{"error":"boom","otel.status_code":"ERROR",
+        "otel.status_description":"other","w3c.tracestate":"a=b","otel.library.name":"x","otel.scope.version":"2",
+        "http.path":"/","span.kind":"client","peer.service":"tag"}}]"#;
+    let spans = zipkin::tests::records(&zipkin::json::read(list.as_bytes()).unwrap().spans);
+    let message = bounded(&spans, 1, 1 << 20).remove(0);
+    let [(_, [scope, _], body)] = &placed(&message)[..] else { panic!("one span") };
+    let view = SpanView::read(body);
+    let pairs: Vec<_> =
+        view.attributes.iter().map(|pair| format!("{}={}", pair.key, pair.value.to_text())).collect();
+    assert_eq!(
+        pairs,
+        ["otel.status_description=other", "http.path=/", "peer.service=tag", "peer.service=cart"]
+    );
+    assert_eq!((&*view.status_message, &*view.trace_state), ("boom", "a=b"));
+    let scope = ScopeView::read(scope);
+    assert_eq!((&*scope.name, &*scope.version), ("x", "2"));
+    assert!(Fields::new(body).all(|(number, _)| number <= 16));
 }
 
 #[test]

@@ -22,7 +22,7 @@ mod meaning;
 pub mod protobuf;
 mod said;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod thrift;
 pub mod v1;
 

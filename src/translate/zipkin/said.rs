@@ -93,7 +93,7 @@ fn tags(
 }
 
 /// Who the attributes say was on the other side.
-fn remote(attributes: &[KeyValue<'_>]) -> Option<Endpoint> {
+pub(super) fn remote(attributes: &[KeyValue<'_>]) -> Option<Endpoint> {
     let find = |key: &str| attributes.iter().find(|pair| pair.key == key).map(|pair| pair.value.to_text());
     let peer = |(key, port)| Some((find(key).filter(|text| !text.is_empty())?, find(port)));
     let (name, port): (Cow<'_, str>, Option<Cow<'_, str>>) = PEERS.into_iter().find_map(peer)?;

@@ -492,6 +492,102 @@ mod first_version {
     }
 }
 
+/// One line of JSON.
+fn said(span: &model::Span) -> String {
+    let mut out = Vec::new();
+    json::write(&mut out, &super::span(span));
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_span_of_otlp_is_said_by_opentelemetrys_rules() {
+    use crate::model::sketch::trace;
+
+    let said = |drawing: &str| said(&trace(1, drawing).remove(0));
+    let span = said("shop | get | client | 0-9 | server.address=10.0.0.1 server.port=80 n=5 error=false");
+    let tail = span.split_once("\"kind\"").unwrap().1;
+    let expected = concat!(
+        r#":"CLIENT","name":"get","timestamp":1700000000000000,"duration":9000,"#,
+        r#""localEndpoint":{"serviceName":"shop"},"remoteEndpoint":{"ipv4":"10.0.0.1","port":80},"tags":{"#,
+    );
+    assert!(tail.starts_with(expected), "{tail}");
+    assert!(tail.contains(r#""server.address":"10.0.0.1","server.port":"80","n":"5""#), "{tail}");
+    assert!(!tail.contains("error") && !tail.contains("span.kind"), "{tail}");
+    let span = said("shop | get | internal | 0-0 | peer.service=cart");
+    assert!(
+        !span.contains("kind") && !span.contains("remoteEndpoint") && span.contains(r#""duration":1"#),
+        "{span}"
+    );
+}
+
+#[test]
+fn the_other_side_is_whoever_is_named_best() {
+    use crate::otlp::{AnyValue, KeyValue};
+
+    let pair = |key: &'static str, value: &'static str| KeyValue {
+        key: key.into(),
+        value: AnyValue::String(value.into()),
+    };
+    let named = |name: &'static str| Some(Endpoint { service_name: name.into(), ..Endpoint::default() });
+    let cases = [
+        (vec![pair("db.name", "d"), pair("server.address", "s"), pair("peer.service", "p")], named("p")),
+        (vec![pair("net.peer.name", "n"), pair("server.address", "s")], named("s")),
+        (vec![pair("peer.service", ""), pair("db.name", "d")], named("d")),
+        (
+            vec![pair("network.peer.address", "::1"), pair("network.peer.port", "80")],
+            Some(Endpoint { ipv6: Some("::1".parse().unwrap()), port: Some(80), ..Endpoint::default() }),
+        ),
+        (vec![pair("http.path", "/")], None),
+    ];
+    for (attributes, expected) in cases {
+        assert_eq!(super::said::remote(&attributes), expected, "{attributes:?}");
+    }
+}
+
+#[test]
+fn a_jaeger_span_is_said_by_opentelemetrys_rules() {
+    use crate::proto::jaeger::api_v2;
+    use crate::translate::jaeger;
+
+    let text = |key: &'static str, value: &'static str| api_v2::KeyValue {
+        key: key.into(),
+        v_str: value.into(),
+        ..Default::default()
+    };
+    let log =
+        |fields| api_v2::Log { timestamp: Some(prost_types::Timestamp { seconds: 1, nanos: 2_000 }), fields };
+    let sent = api_v2::Span {
+        trace_id: Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 10]),
+        span_id: Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 11]),
+        flags: 3,
+        operation_name: "get".into(),
+        start_time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+        duration: Some(prost_types::Duration { seconds: 0, nanos: 5_000 }),
+        tags: vec![
+            text("span.kind", "server"),
+            api_v2::KeyValue { key: "error".into(), v_type: 1, v_bool: true, ..Default::default() },
+            text("otel.status_description", "boom"),
+            text("peer.service", "web"),
+        ],
+        logs: vec![
+            log(vec![text("event", "retry"), text("n", "1")]),
+            log(vec![text("event", "done")]),
+            log(vec![text("n", "1")]),
+        ],
+        process: Some(api_v2::Process { service_name: "shop".into(), tags: vec![text("hostname", "h1")] }),
+        ..Default::default()
+    };
+    let record = spans(&jaeger::request(&[sent]).unwrap().into(), &Limits::default()).unwrap().remove(0);
+    let expected = concat!(
+        r#"{"traceId":"000000000000000a","id":"000000000000000b","kind":"SERVER","name":"get","timestamp":1000000,"#,
+        r#""duration":5,"localEndpoint":{"serviceName":"shop"},"remoteEndpoint":{"serviceName":"web"},"#,
+        r#""annotations":[{"timestamp":1000002,"value":"\"retry\": {\"n\":\"1\"}"},"#,
+        r#"{"timestamp":1000002,"value":"done"},{"timestamp":1000002,"value":"{\"n\":\"1\"}"}],"#,
+        r#""tags":{"hostname":"h1","peer.service":"web","otel.status_code":"ERROR","error":"boom"},"debug":true}"#,
+    );
+    assert_eq!(said(&record), expected);
+}
+
 /// What is searched and shown of the span besides its attributes.
 #[test]
 fn fields_of_otlp_are_derived_once() {
