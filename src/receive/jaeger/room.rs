@@ -55,7 +55,8 @@ pub(in crate::receive) fn values(message: &[u8], level: Level, enough: usize) ->
 
 /// Bytes that reading a `PostSpansRequest` takes, itself included.
 pub(super) fn of_posted(message: &[u8], settings: &Settings) -> usize {
-    COPIES * message.len() + VALUE_BYTES * values(message, Level::Posted, settings.in_flight_bytes)
+    let too_many = settings.in_flight_bytes / VALUE_BYTES;
+    COPIES * message.len() + VALUE_BYTES * values(message, Level::Posted, too_many)
 }
 
 /// Takes so many bytes for reading a batch. What can never have them is refused for good: to wait would not help.
