@@ -1,4 +1,4 @@
-//! What older clients send, over the wire into the real binary, and what is read back of it.
+//! What older clients send and ask, over the wire into the real binary, and what is read back of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../capabilities/harness.rs"]
@@ -9,5 +9,7 @@ mod jaeger_agent;
 mod jaeger_collector;
 mod jaeger_losses;
 mod jaeger_thrift;
+mod open_doors;
+mod sampling;
 mod zipkin;
 mod zipkin_lists;
