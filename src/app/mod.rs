@@ -19,6 +19,7 @@ mod import;
 mod listen;
 mod neighbor;
 mod open_doors;
+mod over_udp;
 mod plugin;
 mod purge;
 mod restore;
@@ -397,7 +398,7 @@ impl App {
         let answers = Answers {
             query,
             clock: now,
-            about: about(&listed),
+            about: about(&listed, &received.agent),
             allowed_hosts: config.allowed_hosts.clone(),
             turns: Turns::default(),
         };
@@ -523,12 +524,13 @@ fn open_store(
 }
 
 /// What the page says of the program.
-fn about(doors: &[Listed]) -> About {
+fn about(doors: &[Listed], agent: &Arc<receive::agent::Counts>) -> About {
     let first = |door: &Listed| Some((door.name.to_owned(), shown(*door.addresses.first()?).to_string()));
     About {
         version: VERSION.to_owned(),
         doors: doors.iter().filter_map(first).collect(),
         open_doors: open_doors::sentences(doors),
+        agent: over_udp::asking(Arc::clone(agent)),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::ops::Add;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -14,9 +13,8 @@ use super::folder::{self, DataFolder};
 use super::telemetry::Report;
 use super::{Config, ask, say};
 use crate::model::Timestamp;
-use crate::receive;
 use crate::serve::admin::AskStatus;
-use crate::serve::http::About;
+use crate::serve::http::{About, Agent, AgentService};
 
 /// Longer than any answer.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -69,58 +67,6 @@ struct Told {
     agent: Agent,
 }
 
-/// What came over UDP, and what is known to be lost of it.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Agent {
-    datagrams: u64,
-    unread_datagrams: u64,
-    /// By the system; absent where it does not say.
-    dropped_datagrams: Option<u64>,
-    dropped_spans: u64,
-    services: Vec<OfService>,
-}
-
-/// The same of one service; what its clients lost is in spans.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OfService {
-    service: String,
-    batches: u64,
-    spans: u64,
-    missing_batches: u64,
-    lost_by_clients: u64,
-}
-
-impl Agent {
-    fn new(told: receive::agent::Told) -> Self {
-        let services = told.services.into_iter().map(|(service, counts)| OfService {
-            service,
-            batches: counts.batches,
-            spans: counts.spans,
-            missing_batches: counts.missing_batches,
-            lost_by_clients: [counts.lost_full_queue, counts.lost_too_large, counts.lost_failed]
-                .into_iter()
-                .fold(0, u64::saturating_add),
-        });
-        Self {
-            datagrams: told.sockets.iter().map(|socket| socket.datagrams).sum(),
-            unread_datagrams: told.sockets.iter().map(|socket| socket.unread).sum(),
-            dropped_datagrams: told
-                .sockets
-                .iter()
-                .filter_map(|socket| socket.dropped_by_system)
-                .reduce(Add::add),
-            dropped_spans: told.dropped_spans.iter().map(|(_, spans)| spans).sum(),
-            services: services.collect(),
-        }
-    }
-
-    fn lossy(&self) -> impl Iterator<Item = &OfService> {
-        self.services.iter().filter(|service| service.missing_batches > 0 || service.lost_by_clients > 0)
-    }
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 struct Door {
     name: String,
@@ -168,7 +114,7 @@ fn told(report: &Report, about: &About) -> Told {
         waiting_for_parents: status.waiting,
         given_up_parents: status.given_up,
         waiting_in_buffer: waiting(report),
-        agent: Agent::new(report.received.agent.told()),
+        agent: about.agent.0(),
     }
 }
 
@@ -257,7 +203,7 @@ fn in_words(told: &Told) -> String {
     if told.agent.datagrams > 0 || told.agent.dropped_datagrams.is_some_and(|dropped| dropped > 0) {
         line("over UDP", over_udp(&told.agent));
     }
-    for OfService { service, missing_batches, lost_by_clients, .. } in told.agent.lossy() {
+    for AgentService { service, missing_batches, lost_by_clients, .. } in told.agent.lossy() {
         let service: String =
             service.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
         line(

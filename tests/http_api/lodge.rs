@@ -16,7 +16,7 @@ use tracelodge::model::{Clock, Timestamp};
 use tracelodge::otlp;
 use tracelodge::query::{Limits, Query};
 use tracelodge::serve::guard::AllowedHosts;
-use tracelodge::serve::http::{About, Answers, router};
+use tracelodge::serve::http::{About, Answers, AskAgent, router};
 use tracelodge::serve::turns::Turns;
 use tracelodge::store::{Cursor, Settings, Store};
 
@@ -107,6 +107,7 @@ impl Lodge {
                 version: "1.2.3".into(),
                 doors: vec![("OTLP gRPC and HTTP".into(), "127.0.0.1:4317".into())],
                 open_doors: vec!["Others can reach OTLP".into()],
+                agent: AskAgent::default(),
             },
             allowed_hosts: AllowedHosts::new(["traces.example.org"]).unwrap(),
             turns: Turns::default(),

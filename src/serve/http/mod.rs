@@ -16,6 +16,7 @@
 //!
 //! Source: Jaeger `cmd/query/app` (HTTP v1); Grafana's Jaeger data source, for what is really asked.
 
+mod agent;
 pub(super) mod answer;
 mod archive;
 mod body;
@@ -44,6 +45,7 @@ use axum::routing::{get, post};
 use http::header::HeaderMap;
 use http::{StatusCode, Uri};
 
+pub use self::agent::{Agent, AgentService, AskAgent};
 use self::desk::Desk;
 use super::grpc;
 use super::guard::{self, AllowedHosts};
@@ -76,6 +78,8 @@ pub struct About {
     pub doors: Vec<(String, String)>,
     /// What a person should know of those that others than this machine can reach, a sentence each without its full stop.
     pub open_doors: Vec<String>,
+    /// Of Jaeger's agent.
+    pub agent: AskAgent,
 }
 
 /// Every route of this port.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use serde::Serialize;
 
+use super::agent::Agent;
 use super::answer::Reply;
 use super::desk::Desk;
 use super::error::OwnError;
@@ -24,6 +25,7 @@ struct Page<'a> {
     oldest: Option<String>,
     doors: Vec<Door<'a>>,
     open_doors: &'a [String],
+    agent: Agent,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,6 +50,7 @@ pub(super) async fn status(State(desk): State<Desk>, asked: Asked) -> Result<Rep
             oldest: status.oldest.map(|oldest| oldest.nanos().to_string()),
             doors: about.doors.iter().map(|(name, address)| Door { name, address }).collect(),
             open_doors: &about.open_doors,
+            agent: about.agent.0(),
         };
         Reply::json(&page, asked.form)
     });
