@@ -207,7 +207,7 @@ def sorted_logs(span):
 
 
 def compare_zipkin(sent, back):
-    """All members of Zipkin's span, an absent one as null; ids as numbers, they may be shortened."""
+    """All members of Zipkin's span, an absent one and one of zero alike; ids as numbers, they may be shortened."""
     problems = []
     for member in sorted(sent.keys() | back.keys()):
         before, after = sent.get(member), back.get(member)
