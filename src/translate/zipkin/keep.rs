@@ -41,12 +41,19 @@ pub(super) const REMOTE: Keys = Keys { name: "peer.service", address: "net.peer.
 /// Room in a resource for all that is not the name.
 const MAX_NAME_BYTES: usize = MAX_ENCLOSING_BYTES - 256;
 
-/// Spans by their resource, in order of first appearance, written as they come.
+/// How many resources are held together with their spans, and how many bytes of those, before they are written: a list
+/// may name another endpoint with every span.
+const MAX_GROUPS: usize = 1_000;
+const MAX_HELD_BYTES: usize = 1 << 20;
+
+/// Spans by their resource, in order of first appearance.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// A resource, and its spans as fields of a `ScopeSpans` message.
     groups: Vec<(Vec<u8>, Vec<u8>)>,
     places: HashMap<Vec<u8>, usize>,
+    /// Of spans in groups.
+    held_bytes: usize,
     /// Spans that follow each other mostly share theirs.
     last: usize,
     batched: Batched,
@@ -63,7 +70,13 @@ impl Batch {
         if let Some(endpoint) = &span.local_endpoint {
             self::endpoint(&mut resource, 1, endpoint, &LOCAL);
         }
-        write::message(self.group(resource), 2, |out| self::span(out, span));
+        let group = self.group(resource);
+        let before = group.len();
+        write::message(group, 2, |out| self::span(out, span));
+        self.held_bytes += group.len() - before;
+        if self.held_bytes > MAX_HELD_BYTES || self.groups.len() > MAX_GROUPS {
+            self.write();
+        }
     }
 
     pub(super) fn add_all(&mut self, read: Read) {
@@ -88,16 +101,22 @@ impl Batch {
         &mut self.groups[self.last].1
     }
 
-    pub(super) fn finish(self) -> Batched {
-        let mut request = Vec::new();
-        for (resource, spans) in &self.groups {
-            write::message(&mut request, 1, |out| {
-                write::bytes(out, 1, resource);
-                write::bytes(out, 2, spans);
+    /// Writes what is held to the request.
+    fn write(&mut self) {
+        self.places.clear();
+        self.held_bytes = 0;
+        for (resource, spans) in self.groups.drain(..) {
+            write::message(&mut self.batched.request, 1, |out| {
+                write::bytes(out, 1, &resource);
+                write::bytes(out, 2, &spans);
                 write::uint(out, ORIGIN_FIELD, Origin::Zipkin as u64);
             });
         }
-        Batched { request, ..self.batched }
+    }
+
+    pub(super) fn finish(mut self) -> Batched {
+        self.write();
+        self.batched
     }
 }
 

@@ -202,8 +202,8 @@ pub struct Batched {
     pub first: Option<Error>,
 }
 
-/// An `ExportTraceServiceRequest` that keeps these spans; spans of equal local endpoints share a resource. A span whose
-/// endpoint is longer than a resource may be is left out.
+/// An `ExportTraceServiceRequest` that keeps these spans; of a megabyte of them those of equal local endpoints share a
+/// resource. A span whose endpoint is longer than a resource may be is left out.
 pub fn request(spans: &[Span]) -> Vec<u8> {
     let mut batch = keep::Batch::default();
     spans.iter().for_each(|span| batch.add(span));

@@ -43,7 +43,7 @@ fn span(body: &Bytes, message: &[u8]) -> Result<Span, Error> {
             (7, Value::Varint(micros)) => span.duration = Some(micros).filter(|micros| *micros != 0),
             (8, Value::Bytes(message)) => span.local_endpoint = endpoint(body, message)?,
             (9, Value::Bytes(message)) => span.remote_endpoint = endpoint(body, message)?,
-            (10, Value::Bytes(message)) => span.annotations.push(annotation(body, message)?),
+            (10, Value::Bytes(message)) => span.annotations.extend(annotation(body, message)?),
             (11, Value::Bytes(message)) => span.tags.push(tag(body, message)?),
             (12, Value::Varint(bit)) => span.debug = bit != 0,
             (13, Value::Varint(bit)) => span.shared = bit != 0,
@@ -104,7 +104,8 @@ fn endpoint(body: &Bytes, message: &[u8]) -> Result<Option<Endpoint>, Error> {
     Ok(endpoint.unless_silent())
 }
 
-fn annotation(body: &Bytes, message: &[u8]) -> Result<Annotation, Error> {
+/// `None` is an annotation that says nothing.
+fn annotation(body: &Bytes, message: &[u8]) -> Result<Option<Annotation>, Error> {
     let mut annotation = Annotation::default();
     let mut fields = Fields::new(message);
     while let Some(field) = fields.next_field().map_err(damaged)? {
@@ -114,7 +115,7 @@ fn annotation(body: &Bytes, message: &[u8]) -> Result<Annotation, Error> {
             _ => {}
         }
     }
-    Ok(annotation)
+    Ok(Some(annotation).filter(|annotation| *annotation != Annotation::default()))
 }
 
 fn tag(body: &Bytes, message: &[u8]) -> Result<(Bytes, Bytes), Error> {

@@ -167,6 +167,23 @@ fn spans_of_one_endpoint_share_a_resource() {
 }
 
 #[test]
+fn however_many_endpoints_there_are_every_span_is_kept() {
+    let of = |number: usize| {
+        let service_name = Bytes::from(format!("service {}", number % 2_500));
+        Span { local_endpoint: Some(Endpoint { service_name, ..Endpoint::default() }), ..tagged(&[]) }
+    };
+    let mut sent: Vec<_> = (0..5_000).map(of).collect();
+    let large = Bytes::from(vec![b'x'; 300 << 10]);
+    sent.extend((0..8).map(|_| Span { name: large.clone(), ..of(0) }));
+    let mut read: Vec<_> = records(&sent).iter().map(span).collect();
+    let key =
+        |span: &Span| (span.local_endpoint.clone().map(|endpoint| endpoint.service_name), span.name.len());
+    read.sort_by_key(key);
+    sent.sort_by_key(key);
+    assert!(read == sent);
+}
+
+#[test]
 fn a_name_that_no_resource_holds_costs_its_span_only() {
     let endpoint = Endpoint { service_name: vec![b'a'; 2 << 20].into(), ..Endpoint::default() };
     let sent = [Span { local_endpoint: Some(endpoint), ..tagged(&[]) }, tagged(&[])];

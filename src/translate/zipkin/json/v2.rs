@@ -69,7 +69,7 @@ impl Draft {
             }
             Ok(())
         })?;
-        if is_object && self.has_room() {
+        if is_object && annotation != Annotation::default() && self.has_room() {
             self.span.annotations.push(annotation);
         }
         Ok(())
