@@ -77,7 +77,7 @@ fn furnished() -> Lodge {
          \x20   stock | POST /reserve | server | 30-190 | !error=sold-out !event=retry@100 http.method=POST n=5",
     );
     let requests = [
-        batch(Format::JsonV2, &zipkin).unwrap().request,
+        batch(Format::JsonV2, &zipkin, &mut |_| true).unwrap().request,
         otlp.encode_to_vec(),
         jaeger::request(&[of_jaeger()]).unwrap(),
     ];

@@ -4,8 +4,8 @@
 //! the status; only when none is left, or the list cannot be read, the answer is 400 with a text that names the place.
 //! What a page could send without asking first is not taken.
 //!
-//! Limits: those of every door. A list takes three times its length while it is made a request. Two seconds of waiting
-//! for that room: most reporters drop what is refused.
+//! Limits: those of every door. A list takes twice its length while it is made a request, and more where its request turns
+//! out to. Two seconds of waiting for the former: most reporters drop what is refused.
 //!
 //! Does not know: that questions are answered at the same port, and at one of the same paths.
 //!
@@ -35,9 +35,8 @@ use form::{Version, as_declared, coding, is_empty};
 /// All that comes here.
 const SPANS: Sent = Sent { transport: Transport::Http, signal: Signal::Traces };
 
-/// How many times its length a list takes: itself, and the request in a vector that grew by doubling. There is always
-/// room for three of the largest requests.
-const TIMES: usize = 3;
+/// How many times its length a list takes mostly: itself and its request. What is more is taken as it comes.
+const TIMES: usize = 2;
 
 /// Where lists are handed over.
 #[derive(Debug)]
@@ -123,7 +122,9 @@ impl Collector {
     ) -> Result<(), Refused> {
         let left_out = Arc::new(OnceLock::new());
         let noted = Arc::clone(&left_out);
-        let convert = move |received| to_request(declared, received, |left_out| drop(noted.set(left_out)));
+        let in_flight = self.door.ingest.settings().in_flight_bytes;
+        let note = move |left_out| drop(noted.set(left_out));
+        let convert = move |received| to_request(declared, in_flight, received, note);
         let accepted = self.door.take(SPANS, received, convert).await?;
         if let Some(LeftOut { spans, first }) = left_out.get() {
             self.door.counts.of(SPANS.transport).rejected_spans.add(u64::from(*spans));
@@ -142,13 +143,24 @@ impl Collector {
 }
 
 /// An export request with the spans that can be kept; `note` is told of the others.
-fn to_request(declared: Format, received: Received, note: impl FnOnce(LeftOut)) -> Result<Received, Refused> {
-    let Received { bytes, reservation } = received;
+fn to_request(
+    declared: Format,
+    in_flight: usize,
+    received: Received,
+    note: impl FnOnce(LeftOut),
+) -> Result<Received, Refused> {
+    let Received { bytes, mut reservation } = received;
     if is_empty(&bytes) {
         return Ok(Received { bytes: Bytes::new(), reservation });
     }
     as_declared(declared, &bytes).map_err(Refused::Malformed)?;
-    let batched = batch(declared, &bytes).map_err(|error| Refused::Malformed(error.to_string()))?;
+    let mut refused = None;
+    let batched = batch(declared, &bytes, &mut |more| {
+        refused = room(&mut reservation, bytes.len() + more, in_flight).err();
+        refused.is_none()
+    });
+    let batched =
+        batched.map_err(|error| refused.unwrap_or_else(|| Refused::Malformed(error.to_string())))?;
     drop(bytes);
     let Batched { request, spans, left_out, first } = batched;
     let first = first.map(|error| error.to_string()).unwrap_or_default();
@@ -159,6 +171,15 @@ fn to_request(declared: Format, received: Received, note: impl FnOnce(LeftOut)) 
         note(LeftOut { spans: left_out, first });
     }
     fitted(request, reservation)
+}
+
+/// Takes room for so many bytes in all. To wait for more than there ever is would not help.
+fn room(reservation: &mut Reservation, needed: usize, in_flight: usize) -> Result<(), Refused> {
+    if needed <= in_flight {
+        return reservation.grow(needed);
+    }
+    let (bytes, limit) = (needed as u64, in_flight as u64);
+    Err(Refused::TooLarge { what: "a list in memory", bytes, limit, key: "receive.in_flight_bytes" })
 }
 
 /// What is kept pins no more than it says.

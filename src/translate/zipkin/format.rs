@@ -38,9 +38,10 @@ fn json_version(text: &[u8]) -> Format {
     if is_second { Format::JsonV2 } else { Format::JsonV1 }
 }
 
-/// Keeps the spans of a list of this form, without those that cannot be kept, one after the other.
-pub fn batch(format: Format, body: &Bytes) -> Result<Batched, Error> {
-    let mut batch = Batch::default();
+/// Keeps the spans of a list of this form, without those that cannot be kept, one after the other. `room` is asked before
+/// more bytes are held than it was asked for so far, and says whether there is room for them; without it nothing is kept.
+pub fn batch(format: Format, body: &Bytes, room: &mut dyn FnMut(usize) -> bool) -> Result<Batched, Error> {
+    let mut batch = Batch::new(room);
     let mut sink = |span| match span {
         Ok(span) => batch.add(&span),
         Err(error) => batch.leave_out(error),
@@ -49,7 +50,7 @@ pub fn batch(format: Format, body: &Bytes) -> Result<Batched, Error> {
         Format::JsonV1 => json::each_v1(body, &mut sink)?,
         Format::JsonV2 => json::each(body, &mut sink)?,
         Format::Protobuf => protobuf::each(body, &mut sink)?,
-        Format::Thrift => batch.add_all(thrift::read(body)?),
+        Format::Thrift => thrift::each(body, &mut sink)?,
     }
-    Ok(batch.finish())
+    batch.finish_if_there_was_room()
 }

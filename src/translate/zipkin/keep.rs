@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::meaning::Meaning;
-use super::{Annotation, Batched, Endpoint, Error, Kind, Read, Span};
+use super::{Annotation, Batched, Endpoint, Error, Kind, Span};
 use crate::model::{Origin, SpanKind, StatusCode, Timestamp};
 use crate::otlp::{MAX_ENCLOSING_BYTES, ORIGIN_FIELD, ZIPKIN_FIELD, write};
 
@@ -41,29 +41,51 @@ pub(super) const REMOTE: Keys = Keys { name: "peer.service", address: "net.peer.
 /// Room in a resource for all that is not the name.
 const MAX_NAME_BYTES: usize = MAX_ENCLOSING_BYTES - 256;
 
-/// How many resources are held together with their spans, and how many bytes of those, before they are written: a list
-/// may name another endpoint with every span.
-const MAX_GROUPS: usize = 1_000;
-const MAX_HELD_BYTES: usize = 1 << 20;
+/// Resources whose spans wait for others of theirs, and the bytes of all that waits: then it is written.
+const MAX_GROUPS: usize = 256;
+const MAX_WAITING_BYTES: usize = 1 << 20;
 
-/// Spans by their resource, in order of first appearance.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
+/// What a resource takes beside its bytes, of which there are two copies.
+const GROUP_BYTES: usize = 256;
+
+/// Spans by their resource, in order of first appearance, written as they come.
+pub(super) struct Batch<'r> {
     /// A resource, and its spans as fields of a `ScopeSpans` message.
     groups: Vec<(Vec<u8>, Vec<u8>)>,
     places: HashMap<Vec<u8>, usize>,
-    /// Of spans in groups.
-    held_bytes: usize,
     /// Spans that follow each other mostly share theirs.
     last: usize,
+    /// Bytes that the groups take.
+    waiting: usize,
     batched: Batched,
+    /// Whether there is room for so many bytes.
+    room: &'r mut dyn FnMut(usize) -> bool,
+    /// For so many there is.
+    granted: usize,
+    had_room: bool,
 }
 
-impl Batch {
+impl<'r> Batch<'r> {
+    pub(super) fn new(room: &'r mut dyn FnMut(usize) -> bool) -> Self {
+        Self {
+            groups: Vec::new(),
+            places: HashMap::new(),
+            last: 0,
+            waiting: 0,
+            batched: Batched::default(),
+            room,
+            granted: 0,
+            had_room: true,
+        }
+    }
+
     pub(super) fn add(&mut self, span: &Span) {
         let name = span.local_endpoint.as_ref().map_or(0, |endpoint| endpoint.service_name.len());
         if name > MAX_NAME_BYTES {
             return self.leave_out(Error(format!("a service's name of {name} bytes")));
+        }
+        if !self.had_room {
+            return;
         }
         self.batched.spans += 1;
         let mut resource = Vec::new();
@@ -73,16 +95,15 @@ impl Batch {
         let group = self.group(resource);
         let before = group.len();
         write::message(group, 2, |out| self::span(out, span));
-        self.held_bytes += group.len() - before;
-        if self.held_bytes > MAX_HELD_BYTES || self.groups.len() > MAX_GROUPS {
-            self.write();
+        self.waiting += group.len() - before;
+        if self.groups.len() > MAX_GROUPS || self.waiting > MAX_WAITING_BYTES {
+            self.write_groups();
         }
-    }
-
-    pub(super) fn add_all(&mut self, read: Read) {
-        read.spans.iter().for_each(|span| self.add(span));
-        self.batched.left_out += read.left_out;
-        self.batched.first = self.batched.first.take().or(read.first);
+        let held = self.waiting + self.batched.request.capacity();
+        if held > self.granted {
+            self.granted = 2 * held;
+            self.had_room = (self.room)(self.granted);
+        }
     }
 
     pub(super) fn leave_out(&mut self, error: Error) {
@@ -94,6 +115,7 @@ impl Batch {
         let is_last = self.groups.get(self.last).is_some_and(|(last, _)| *last == resource);
         if !is_last {
             self.last = *self.places.entry(resource).or_insert_with_key(|resource| {
+                self.waiting += 2 * resource.len() + GROUP_BYTES;
                 self.groups.push((resource.clone(), Vec::new()));
                 self.groups.len() - 1
             });
@@ -101,10 +123,7 @@ impl Batch {
         &mut self.groups[self.last].1
     }
 
-    /// Writes what is held to the request.
-    fn write(&mut self) {
-        self.places.clear();
-        self.held_bytes = 0;
+    fn write_groups(&mut self) {
         for (resource, spans) in self.groups.drain(..) {
             write::message(&mut self.batched.request, 1, |out| {
                 write::bytes(out, 1, &resource);
@@ -112,11 +131,21 @@ impl Batch {
                 write::uint(out, ORIGIN_FIELD, Origin::Zipkin as u64);
             });
         }
+        self.places.clear();
+        self.waiting = 0;
     }
 
     pub(super) fn finish(mut self) -> Batched {
-        self.write();
+        self.write_groups();
         self.batched
+    }
+
+    pub(super) fn finish_if_there_was_room(self) -> Result<Batched, Error> {
+        if self.had_room {
+            Ok(self.finish())
+        } else {
+            Err(Error("there is no room for its spans".to_owned()))
+        }
     }
 }
 

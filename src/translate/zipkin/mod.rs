@@ -166,14 +166,18 @@ type Sink<'s> = &'s mut dyn FnMut(Result<Span, Error>);
 impl Read {
     fn of(each: impl FnOnce(Sink<'_>) -> Result<(), Error>) -> Result<Self, Error> {
         let mut read = Self::default();
-        each(&mut |span| match span {
-            Ok(span) => read.spans.push(span),
-            Err(error) => {
-                read.left_out += 1;
-                read.first.get_or_insert(error);
-            }
-        })?;
+        each(&mut |span| read.take(span))?;
         Ok(read)
+    }
+
+    fn take(&mut self, span: Result<Span, Error>) {
+        match span {
+            Ok(span) => self.spans.push(span),
+            Err(error) => {
+                self.left_out += 1;
+                self.first.get_or_insert(error);
+            }
+        }
     }
 }
 
@@ -205,7 +209,8 @@ pub struct Batched {
 /// An `ExportTraceServiceRequest` that keeps these spans; of a megabyte of them those of equal local endpoints share a
 /// resource. A span whose endpoint is longer than a resource may be is left out.
 pub fn request(spans: &[Span]) -> Vec<u8> {
-    let mut batch = keep::Batch::default();
+    let mut unlimited = |_bytes| true;
+    let mut batch = keep::Batch::new(&mut unlimited);
     spans.iter().for_each(|span| batch.add(span));
     batch.finish().request
 }

@@ -148,7 +148,7 @@ proptest! {
     fn any_bytes_are_read_without_harm(body in vec(any::<u8>(), 0..64)) {
         let body = Bytes::from(body);
         for format in [Format::JsonV1, Format::JsonV2, Format::Protobuf] {
-            let _either = batch(format, &body);
+            let _either = batch(format, &body, &mut |_| true);
         }
         let _either = sniff(&body);
     }
@@ -644,4 +644,38 @@ fn the_kept_form_is_the_documented_one() {
     };
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(hex(&request(&[sent])), hex(&documented()));
+}
+
+/// A list of the shortest spans there are, each recorded by a service of its own.
+fn list_of_strangers(count: u32) -> Bytes {
+    let mut list = Vec::new();
+    for number in 1..=count {
+        write::message(&mut list, 1, |span| {
+            write::bytes(span, 1, &7_u64.to_be_bytes());
+            write::bytes(span, 3, &u64::from(number).to_be_bytes());
+            write::message(span, 8, |endpoint| write::string(endpoint, 1, &number.to_string()));
+        });
+    }
+    list.into()
+}
+
+#[test]
+fn a_list_holds_no_more_than_there_is_room_for() {
+    let list = list_of_strangers(20_000);
+    let mut asked = 0;
+    let kept = batch(Format::Protobuf, &list, &mut |bytes| {
+        assert!(bytes > asked, "it asks for more each time");
+        asked = bytes;
+        true
+    });
+    let kept = kept.unwrap();
+    assert_eq!((kept.spans, kept.left_out), (20_000, 0));
+    assert!(asked >= kept.request.len(), "{asked}");
+    let request = Bytes::from(kept.request);
+    assert_eq!(scan(&request, &Limits::default()).unwrap().accepted, 20_000);
+    let told = spans(&request, &Limits::default()).unwrap();
+    assert!(told.iter().all(|span| span.resource.service == u64::from_be_bytes(span.span_id.0).to_string()));
+
+    let refused = batch(Format::Protobuf, &list, &mut |bytes| bytes < 1 << 20);
+    assert_eq!(refused, Err(Error("there is no room for its spans".to_owned())));
 }

@@ -4,52 +4,69 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
 
-use super::{Endpoint, Error, Read, v1};
+use super::{Endpoint, Error, Read, Sink, v1};
 use crate::model::{SpanId, TraceId};
+use crate::otlp::MAX_VALUES;
 use crate::translate::thrift::{self, Binary, Kind, Read as Reads};
 
 /// `TType.STRUCT`, with which a list of spans begins.
 const STRUCT: u8 = 12;
 
+/// `TType.STRING`, with which a reporter began them that was much used (openzipkin/zipkin-reporter-java#133).
+const STRING: u8 = 11;
+
 /// A list without a message around it, as it is sent over HTTP (`TBinaryProtocol`). No bytes are an empty list.
 pub fn read(body: &Bytes) -> Result<Read, Error> {
-    match body.first() {
-        None => Ok(Read::default()),
-        Some(&STRUCT) => spans(&mut Binary::new(body)).map_err(|error| Error(error.to_string())),
-        Some(other) => Err(Error(format!(
-            "a list of elements of type {other}, structs (type {STRUCT}) were expected at byte 0"
-        ))),
-    }
+    Read::of(|sink| each(body, sink))
+}
+
+/// The spans of such a list, one after the other, in words of version 2.
+pub(super) fn each(body: &Bytes, sink: Sink<'_>) -> Result<(), Error> {
+    let list = match body.first() {
+        None => return Ok(()),
+        Some(&STRUCT) => body.clone(),
+        Some(&STRING) => [&[STRUCT], &body[1..]].concat().into(),
+        Some(other) => {
+            return Err(Error(format!(
+                "a list of elements of type {other}, structs (type {STRUCT}) were expected at byte 0"
+            )));
+        }
+    };
+    each_of(&mut Binary::new(&list), sink).map_err(|error| Error(error.to_string()))
 }
 
 /// A list of spans where a reader stands.
 pub(in crate::translate) fn spans<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Read> {
     let mut read = Read::default();
-    reader.structs(|reader| {
+    each_of(reader, &mut |span| read.take(span))?;
+    Ok(read)
+}
+
+fn each_of<'a>(reader: &mut impl Reads<'a>, sink: Sink<'_>) -> thrift::Result<()> {
+    let each = reader.structs(|reader| {
         match span(reader)? {
-            Ok(span) => read.spans.extend(span.into_v2()),
-            Err(error) => {
-                read.left_out += 1;
-                read.first.get_or_insert(error);
-            }
+            Ok(span) => span.into_v2().into_iter().for_each(|span| sink(Ok(span))),
+            Err(error) => sink(Err(error)),
         }
         Ok(None::<()>)
-    })?;
-    Ok(read)
+    });
+    each.map(drop)
 }
 
 /// A span, or why it is none.
 fn span<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Result<v1::Span, Error>> {
     let (mut trace_id, mut trace_id_high, mut id, mut parent_id) = (0, 0, 0, 0);
-    let mut span = v1::Span::default();
+    let (mut span, mut values) = (v1::Span::default(), 0);
     reader.fields(|reader, field, kind| {
         match (field, kind) {
             (1, Kind::I64) => trace_id = reader.i64()?,
             (3, Kind::Bytes) => span.name = reader.text()?,
             (4, Kind::I64) => id = reader.i64()?,
             (5, Kind::I64) => parent_id = reader.i64()?,
-            (6, Kind::List) => span.annotations = reader.structs(annotation)?,
-            (8, Kind::List) => span.binary_annotations = reader.structs(binary_annotation)?,
+            (6, Kind::List) => span.annotations = bounded(reader, &mut values, annotation)?,
+            (8, Kind::List) => {
+                span.binary_annotations = bounded(reader, &mut values, binary_annotation)?;
+            }
             (9, Kind::Bool) => span.debug = reader.boolean()?,
             (10, Kind::I64) => span.timestamp = Some(reader.i64()?),
             (11, Kind::I64) => span.duration = Some(reader.i64()?),
@@ -62,6 +79,9 @@ fn span<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Result<v1::Span, Erro
     span.trace_id = TraceId(whole_id.to_be_bytes());
     span.id = SpanId(id.to_be_bytes());
     span.parent_id = (parent_id != 0).then(|| SpanId(parent_id.to_be_bytes()));
+    if values > MAX_VALUES {
+        return Ok(Err(Error(format!("a span with more than {MAX_VALUES} annotations"))));
+    }
     if span.trace_id.is_zero() {
         return Ok(Err(Error("a span without a trace id".to_owned())));
     }
@@ -69,6 +89,19 @@ fn span<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Result<v1::Span, Erro
         return Ok(Err(Error("a span without an id".to_owned())));
     }
     Ok(Ok(span))
+}
+
+/// A list of structs, as much of it as there may be: one that says nothing takes a byte, and a hundred when it is read.
+fn bounded<'a, R: Reads<'a>, T>(
+    reader: &mut R,
+    values: &mut usize,
+    mut element: impl FnMut(&mut R) -> thrift::Result<Option<T>>,
+) -> thrift::Result<Vec<T>> {
+    reader.structs(|reader| {
+        *values += 1;
+        let element = element(reader)?;
+        Ok(element.filter(|_| *values <= MAX_VALUES))
+    })
 }
 
 fn annotation<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Option<v1::Annotation>> {
@@ -270,9 +303,31 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_says_it_is_of_texts_is_read() {
+        let list = Value::structs([Vec::new()]).bytes(Protocol::Binary);
+        let of_texts = Bytes::from([&[STRING], &list[1..]].concat());
+        assert_eq!(read(&of_texts), read(&list));
+        assert_eq!(read(&of_texts).unwrap().left_out, 1);
+    }
+
+    #[test]
+    fn a_span_with_too_many_annotations_is_left_out_alone() {
+        let Value::Struct(fields) = whole_span() else { panic!() };
+        let annotated = |count: usize| {
+            let mut fields = fields.clone();
+            fields.push((6, Value::structs(vec![Vec::new(); count])));
+            fields
+        };
+        let list = Value::structs([annotated(MAX_VALUES), annotated(1)]).bytes(Protocol::Binary);
+        let read = read(&list).unwrap();
+        assert_eq!((read.spans.len(), read.left_out), (1, 1));
+        assert_eq!(read.first, Some(Error("a span with more than 65536 annotations".to_owned())));
+    }
+
+    #[test]
     fn what_is_no_list_of_spans_is_refused_with_what_it_is() {
         let cases: [(&'static [u8], &str); 4] = [
-            (b"\x0b\0\0\0\x01", "a list of elements of type 11, structs (type 12) were expected at byte 0"),
+            (b"\x08\0\0\0\x01", "a list of elements of type 8, structs (type 12) were expected at byte 0"),
             (b"[{}]", "a list of elements of type 91, structs (type 12) were expected at byte 0"),
             (b"\x0c\0\x0f\x42\x40\0", "a container of 1000000 elements where 1 bytes are left at byte 0"),
             (b"\x0c\0\0", "the end after 2 of 4 bytes at byte 1"),
