@@ -4,15 +4,18 @@
 //! `cargo bench --bench thrift`. Machines differ, so the ratio is what counts: to read the datagram at most as long as prost
 //! takes for its protobuf.
 
+#[path = "../examples/load/jaeger_thrift.rs"]
+mod jaeger_thrift;
+
 use std::hint::black_box;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jaeger_thrift::{Out, Value, field, integer, list, structure, tag, text};
 use prost::Message as _;
 use thrift::protocol::{
-    TBinaryOutputProtocol, TCompactOutputProtocol, TFieldIdentifier, TListIdentifier, TMessageIdentifier,
-    TMessageType, TOutputProtocol, TStructIdentifier, TType,
+    TBinaryOutputProtocol, TCompactOutputProtocol, TMessageIdentifier, TMessageType, TType,
 };
 use tracelodge::proto::jaeger::api_v2::Batch;
 use tracelodge::translate::agent::{self, Message};
@@ -82,8 +85,6 @@ fn measure<const N: usize>(works: [&dyn Fn() -> bool; N]) -> [f64; N] {
     best.map(|time| time.as_nanos() as f64 / SPANS as f64)
 }
 
-type Out<'a> = &'a mut dyn TOutputProtocol;
-
 /// What a client sends: spans of ten tags and a log.
 fn emit_batch(out: Out<'_>) -> thrift::Result<()> {
     out.write_message_begin(&TMessageIdentifier::new("emitBatch", TMessageType::OneWay, 1))?;
@@ -91,7 +92,7 @@ fn emit_batch(out: Out<'_>) -> thrift::Result<()> {
         field(out, 1, TType::Struct, |out| {
             structure(out, |out| {
                 field(out, 1, TType::Struct, process)?;
-                list(out, 2, (0..SPANS).collect::<Vec<_>>(), span)
+                list(out, 2, &(0..SPANS).collect::<Vec<_>>(), span)
             })
         })
     })?;
@@ -102,13 +103,15 @@ fn process(out: Out<'_>) -> thrift::Result<()> {
     let tags = [("hostname", "shop-7d9c6bfb7-x2v4k"), ("jaeger.version", "Go-2.30.0"), ("ip", "172.18.0.25")];
     structure(out, |out| {
         text(out, 1, "checkout")?;
-        list(out, 2, tags, |out, (key, value)| text_tag(out, key, value))
+        list(out, 2, &tags.map(|(key, value)| (key, Value::Text(value))), |out, each| tag(out, *each))
     })
 }
 
-fn span(out: Out<'_>, number: i64) -> thrift::Result<()> {
+fn span(out: Out<'_>, number: &i64) -> thrift::Result<()> {
     // Any odd factor spreads the bits of the ids.
     let id = (number + 1).wrapping_mul(0x1e37_79b9_7f4a_7c15);
+    let start = 1_730_291_041_637_024 + number * 1_003;
+    let url = format!("http://frontend-proxy:8080/api/products/{:010X}?currency=CHF", number * 7919);
     structure(out, |out| {
         integer(out, 1, id)?;
         integer(out, 2, !id)?;
@@ -116,100 +119,30 @@ fn span(out: Out<'_>, number: i64) -> thrift::Result<()> {
         integer(out, 4, id.rotate_left(31))?;
         text(out, 5, "GET /api/checkout/products/{id}")?;
         field(out, 7, TType::I32, |out| out.write_i32(1))?;
-        integer(out, 8, 1_730_291_041_637_024 + number * 1_003)?;
+        integer(out, 8, start)?;
         integer(out, 9, 12_345)?;
-        field(out, 10, TType::List, |out| tags(out, number))?;
-        list(out, 11, [()], |out, ()| {
+        list(out, 10, &tags(&url), |out, each| tag(out, *each))?;
+        list(out, 11, &[start + 76], |out, time| {
+            let fields = [("event", "cache miss"), ("message", "asking the store")];
             structure(out, |out| {
-                integer(out, 1, 1_730_291_041_637_100 + number * 1_003)?;
-                list(
-                    out,
-                    2,
-                    [("event", "cache miss"), ("message", "asking the store")],
-                    |out, (key, value)| text_tag(out, key, value),
-                )
+                integer(out, 1, *time)?;
+                list(out, 2, &fields, |out, (key, value)| tag(out, (key, Value::Text(value))))
             })
         })
     })
 }
 
-fn tags(out: Out<'_>, number: i64) -> thrift::Result<()> {
-    let url = format!("http://frontend-proxy:8080/api/products/{:010X}?currency=CHF", number * 7919);
-    let texts = [
-        ("span.kind", "server"),
-        ("http.method", "GET"),
-        ("http.url", &url),
-        ("component", "net/http"),
-        ("peer.hostname", "frontend-proxy"),
-        ("peer.ipv4", "172.18.0.25"),
-        ("session.id", "e1b2c9f0-7f9d-4a5c-a1d2-0d4be3a2c6d1"),
-    ];
-    out.write_list_begin(&TListIdentifier::new(TType::Struct, texts.len() as i32 + 3))?;
-    for (key, value) in texts {
-        text_tag(out, key, value)?;
-    }
-    for (key, value) in [("http.status_code", 200), ("peer.port", 8080)] {
-        tag(out, key, 3, |out| integer(out, 6, value))?;
-    }
-    tag(out, "sampler.param", 2, |out| field(out, 5, TType::Bool, |out| out.write_bool(true)))?;
-    out.write_list_end()
-}
-
-fn text_tag(out: Out<'_>, key: &str, value: &str) -> thrift::Result<()> {
-    tag(out, key, 0, |out| text(out, 3, value))
-}
-
-fn tag(
-    out: Out<'_>,
-    key: &str,
-    tag_type: i32,
-    value: impl FnOnce(Out<'_>) -> thrift::Result<()>,
-) -> thrift::Result<()> {
-    structure(out, |out| {
-        text(out, 1, key)?;
-        field(out, 2, TType::I32, |out| out.write_i32(tag_type))?;
-        value(out)
-    })
-}
-
-fn structure(out: Out<'_>, fields: impl FnOnce(Out<'_>) -> thrift::Result<()>) -> thrift::Result<()> {
-    out.write_struct_begin(&TStructIdentifier::new("struct"))?;
-    fields(out)?;
-    out.write_field_stop()?;
-    out.write_struct_end()
-}
-
-fn field(
-    out: Out<'_>,
-    id: i16,
-    kind: TType,
-    value: impl FnOnce(Out<'_>) -> thrift::Result<()>,
-) -> thrift::Result<()> {
-    out.write_field_begin(&TFieldIdentifier::new("field", kind, id))?;
-    value(out)?;
-    out.write_field_end()
-}
-
-fn text(out: Out<'_>, id: i16, text: &str) -> thrift::Result<()> {
-    field(out, id, TType::String, |out| out.write_string(text))
-}
-
-fn integer(out: Out<'_>, id: i16, number: i64) -> thrift::Result<()> {
-    field(out, id, TType::I64, |out| out.write_i64(number))
-}
-
-fn list<T>(
-    out: Out<'_>,
-    id: i16,
-    elements: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
-    mut element: impl FnMut(Out<'_>, T) -> thrift::Result<()>,
-) -> thrift::Result<()> {
-    let elements = elements.into_iter();
-    field(out, id, TType::List, |out| {
-        out.write_list_begin(&TListIdentifier::new(TType::Struct, elements.len() as i32))?;
-        for each in elements {
-            element(out, each)?;
-        }
-        out.write_list_end()
-    })
+fn tags(url: &str) -> [(&'static str, Value<'_>); 10] {
+    [
+        ("span.kind", Value::Text("server")),
+        ("http.method", Value::Text("GET")),
+        ("http.url", Value::Text(url)),
+        ("http.status_code", Value::Integer(200)),
+        ("component", Value::Text("net/http")),
+        ("peer.hostname", Value::Text("frontend-proxy")),
+        ("peer.ipv4", Value::Text("172.18.0.25")),
+        ("peer.port", Value::Integer(8080)),
+        ("session.id", Value::Text("e1b2c9f0-7f9d-4a5c-a1d2-0d4be3a2c6d1")),
+        ("sampler.param", Value::Integer(1)),
+    ]
 }
