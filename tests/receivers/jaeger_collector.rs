@@ -127,10 +127,10 @@ async fn a_batch_that_would_take_too_much_memory_is_refused_before_it_is_read() 
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let client = Client::new();
-    let many_tags = Span { tags: vec![KeyValue::default(); 400_000], ..span(1, 1) };
+    let many_tags = Span { tags: vec![KeyValue::default(); 300_000], ..span(1, 1) };
     // Two bytes each, and each would be several hundred in memory.
     let many_spans =
-        PostSpansRequest { batch: Some(Batch { spans: vec![Span::default(); 400_000], process: None }) };
+        PostSpansRequest { batch: Some(Batch { spans: vec![Span::default(); 300_000], process: None }) };
     for (what, request) in [("tags", posted(vec![many_tags])), ("spans", many_spans)] {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packed.write_all(&request.encode_to_vec()).unwrap();
@@ -140,7 +140,7 @@ async fn a_batch_that_would_take_too_much_memory_is_refused_before_it_is_read() 
         assert_eq!(code, Code::ResourceExhausted as u32, "{what}: {message}");
         assert!(message.contains("receive.in_flight_bytes"), "{what}: {message}");
     }
-    let tags = vec![thrift::tag("", text("")); 400_000];
+    let tags = vec![thrift::tag("", text("")); 300_000];
     let sent = alone(batch("shop", vec![with(thrift::span(1, 1), 10, Value::List(tags))]));
     let answer = client.post(url(&server), &[("content-type", THRIFT)], sent.into()).await;
     assert_eq!(answer.status, 413, "{answer:?}");
