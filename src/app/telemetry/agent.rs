@@ -28,8 +28,10 @@ const SERVICES: [OfService; 3] = [
     ),
 ];
 
+type Loss = (&'static str, fn(&Service) -> u64);
+
 /// Of a service, by reason.
-const CLIENT_LOSSES: [(&str, fn(&Service) -> u64); 3] = [
+const CLIENT_LOSSES: [Loss; 3] = [
     ("full_queue", |service| service.lost_full_queue),
     ("too_large", |service| service.lost_too_large),
     ("failed", |service| service.lost_failed),
