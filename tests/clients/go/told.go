@@ -89,10 +89,24 @@ func toldOf(context trace.SpanContext) toldContext {
 
 func nanos(time time.Time) string { return strconv.FormatInt(time.UnixNano(), 10) }
 
+// number keeps its point in JSON: check.py takes a whole number for an integer.
+type number float64
+
+func (number number) MarshalJSON() ([]byte, error) {
+	text := strconv.FormatFloat(float64(number), 'g', -1, 64)
+	if !strings.ContainsAny(text, ".e") {
+		text += ".0"
+	}
+	return []byte(text), nil
+}
+
 func values(attributes []attribute.KeyValue) map[string]any {
 	values := map[string]any{}
 	for _, each := range attributes {
 		values[string(each.Key)] = each.Value.AsInterface()
+		if each.Value.Type() == attribute.FLOAT64 {
+			values[string(each.Key)] = number(each.Value.AsFloat64())
+		}
 	}
 	return values
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/openzipkin/zipkin-go"
@@ -16,6 +17,8 @@ import (
 	exporter_zipkin "go.opentelemetry.io/otel/exporters/zipkin"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
+
+const goZipkinOfProtobuf = "go zipkin/protobuf"
 
 const zipkinSpans = "http://localhost:9411/api/v2/spans"
 
@@ -49,14 +52,29 @@ type tellingReporter struct {
 }
 
 func (reporter tellingReporter) Send(span model.SpanModel) {
-	tellZipkin(reporter.client, span)
+	told := span
+	if reporter.client == goZipkinOfProtobuf {
+		told = cutOff(span)
+	}
+	tellZipkin(reporter.client, told)
 	reporter.Reporter.Send(span)
+}
+
+// cutOff is the span in whole microseconds as Protobuf has it; JSON rounds.
+func cutOff(span model.SpanModel) model.SpanModel {
+	span.Timestamp = span.Timestamp.Truncate(time.Microsecond)
+	span.Duration = span.Duration.Truncate(time.Microsecond)
+	span.Annotations = slices.Clone(span.Annotations)
+	for place := range span.Annotations {
+		span.Annotations[place].Timestamp = span.Annotations[place].Timestamp.Truncate(time.Microsecond)
+	}
+	return span
 }
 
 func zipkinClient(context.Context) error {
 	serializers := map[string]reporter.SpanSerializer{
-		"go zipkin/json":     reporter.JSONSerializer{},
-		"go zipkin/protobuf": zipkin_proto3.SpanSerializer{},
+		"go zipkin/json":   reporter.JSONSerializer{},
+		goZipkinOfProtobuf: zipkin_proto3.SpanSerializer{},
 	}
 	for client, serializer := range serializers {
 		reporter := zipkinhttp.NewReporter(zipkinSpans, zipkinhttp.Serializer(serializer))

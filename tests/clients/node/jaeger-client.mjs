@@ -1,5 +1,6 @@
 // Jaeger's own client for Node with its defaults, its remote sampler above all: by UDP and by HTTP.
 
+import { env } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import client from "jaeger-client";
 import thrift from "jaeger-client/dist/src/thrift.js";
@@ -16,8 +17,11 @@ const REPORTERS = {
 };
 
 async function send(name, reporter) {
+  const refreshIntervalMs = Number(env.JAEGER_SAMPLER_REFRESH_INTERVAL);
+  // The sampler is the default one, with its own first rate; only how often it asks can be told.
+  const sampler = refreshIntervalMs > 0 ? { type: "remote", param: 0.001, refreshIntervalMs } : undefined;
   const options = { tags: { "shop.version": "1.2.3" }, traceId128bit: name.endsWith("http") };
-  const tracer = client.initTracerFromEnv({ serviceName: name.replaceAll(/[ /]/g, "-"), reporter }, options);
+  const tracer = client.initTracer({ serviceName: name.replaceAll(/[ /]/g, "-"), sampler, reporter }, options);
   const order = await sampled(tracer, name);
   const spans = [order, ...sell(tracer, order)];
   for (const span of spans) {

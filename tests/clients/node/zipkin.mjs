@@ -20,6 +20,10 @@ class Teller {
 
   logSpan(span) {
     const told = JSON.parse(jsonEncoder.JSON_V2.encode(span));
+    // Version 1 says where a span was only beside what it says of it.
+    if (this.logger.jsonEncoder === jsonEncoder.JSON_V1 && !told.kind && !told.annotations && !told.tags) {
+      delete told.localEndpoint;
+    }
     console.log(JSON.stringify({ client: this.client, trace: told.traceId, span: told.id, zipkin: told }));
     this.logger.logSpan(span);
   }

@@ -27,7 +27,12 @@ def main():
     process = tracer.reporter._process
     for span in make_jaeger_batch(spans, process).spans:
         tell_thrift(CLIENT, span, process.serviceName, process.tags)
-    tracer.close().result(timeout=10)
+    closed = tracer.close()
+    deadline = time.monotonic() + 10
+    while not closed.done():
+        if time.monotonic() > deadline:
+            sys.exit(f"{CLIENT}: the spans were not handed over")
+        time.sleep(0.02)
 
 
 def sampled(tracer):
@@ -35,8 +40,9 @@ def sampled(tracer):
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         span = tracer.start_span("checkout")
-        tags = {tag.key: tag.vDouble for tag in span.tags or []}
-        if span.is_sampled() and tags.get("sampler.param") == 1.0:
+        # A rate of 1 was whole in the answer's JSON, and so it is in the tag.
+        param = next((tag.vLong for tag in span.tags or [] if tag.key == "sampler.param"), None)
+        if span.is_sampled() and param == 1:
             return span
         time.sleep(0.02)
     sys.exit(f"{CLIENT}: nobody said that spans are to be sampled")

@@ -12,6 +12,8 @@ import io.opentelemetry.sdk.trace.ReadableSpan;
 import io.opentelemetry.sdk.trace.SpanProcessor;
 import io.opentelemetry.sdk.trace.data.EventData;
 import io.opentelemetry.sdk.trace.data.SpanData;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -80,7 +82,15 @@ record GrpcWords(String client) implements SpanProcessor {
     private static Map<String, Object> process(Resource resource) {
         String service = resource.getAttributes().asMap().entrySet().stream()
                 .filter(each -> each.getKey().getKey().equals("service.name")).findAny().orElseThrow().getValue().toString();
-        return Map.of("serviceName", service, "tags", tags(resource.getAttributes()));
+        List<Map<String, Object>> tags = tags(resource.getAttributes());
+        tags.add(tag("jaeger.version", "opentelemetry-java"));
+        try {
+            tags.add(tag("hostname", InetAddress.getLocalHost().getHostName()));
+            tags.add(tag("ip", InetAddress.getLocalHost().getHostAddress()));
+        } catch (UnknownHostException nameless) {
+            // The exporter leaves out what it does not know either.
+        }
+        return Map.of("serviceName", service, "tags", tags);
     }
 
     private static List<Map<String, Object>> tags(Attributes attributes) {

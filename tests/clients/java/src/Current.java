@@ -6,8 +6,11 @@ import io.opentelemetry.exporter.zipkin.ZipkinSpanExporter;
 import io.opentelemetry.sdk.trace.export.SpanExporter;
 import java.io.IOException;
 import zipkin2.reporter.SpanBytesEncoder;
+import zipkin2.reporter.urlconnection.URLConnectionSender;
 
 final class Current {
+    private static final String ZIPKIN = "http://localhost:9411/api/v2/spans";
+
     private Current() {}
 
     public static void main(String[] arguments) throws IOException {
@@ -26,6 +29,7 @@ final class Current {
 
     private static void zipkin(String client, SpanBytesEncoder wire) {
         var encoder = new ZipkinWords<zipkin2.Span>(client, wire, SpanBytesEncoder.JSON_V2);
-        Shop.send(client, ZipkinSpanExporter.builder().setEncoder(encoder).build());
+        var sender = URLConnectionSender.newBuilder().endpoint(ZIPKIN).encoding(wire.encoding()).build();
+        Shop.send(client, ZipkinSpanExporter.builder().setEncoder(encoder).setSender(sender).build());
     }
 }
