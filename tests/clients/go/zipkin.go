@@ -60,9 +60,8 @@ func (reporter tellingReporter) Send(span model.SpanModel) {
 	reporter.Reporter.Send(span)
 }
 
-// cutOff is the span in whole microseconds as Protobuf has it; JSON rounds.
+// cutOff is the span in whole microseconds as its Protobuf has them; its JSON rounds more of them.
 func cutOff(span model.SpanModel) model.SpanModel {
-	span.Timestamp = span.Timestamp.Truncate(time.Microsecond)
 	span.Duration = span.Duration.Truncate(time.Microsecond)
 	span.Annotations = slices.Clone(span.Annotations)
 	for place := range span.Annotations {
