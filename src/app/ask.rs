@@ -1,16 +1,24 @@
-//! Another process of this program, asked over HTTP.
+//! Another process of this program, asked over HTTP, with TLS and a token where its door wants them.
 
 use std::error::Error;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+
+use super::Config;
+use super::tls::trusting;
+use super::tokens::Right;
+use crate::upstream;
 
 /// A server on this machine is there at once; one far away has this long to be reached.
 const REACH_WITHIN: Duration = Duration::from_secs(10);
@@ -27,27 +35,85 @@ pub(super) fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     runtime.context("start its threads")?.block_on(work)
 }
 
-/// Sends a request without a body to `address`, such as `localhost:14269`; an answer that is not a success is an error
-/// in the server's words.
-pub(super) async fn ask(
-    method: Method,
-    address: &str,
-    path: &str,
-) -> anyhow::Result<Response<impl Body<Data = Bytes, Error = impl Error + Send + Sync + 'static> + Unpin>> {
-    let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
-    let request = Request::builder().method(method).uri(format!("http://{address}{path}"));
-    let request = request.body(Empty::<Bytes>::new()).with_context(|| format!("ask {address}"))?;
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(REACH_WITHIN));
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-    let answer = tokio::time::timeout(ANSWER_WITHIN, client.request(request)).await;
-    let answer = answer.with_context(|| format!("have an answer of {address} in time"))?;
-    let answer = answer.with_context(|| format!("reach a server at {address}"))?;
-    if answer.status().is_success() {
-        return Ok(answer);
+/// The admin door of a server, how it is known, and what it is shown.
+pub(super) struct Door {
+    /// With its scheme.
+    address: String,
+    tls: ClientConfig,
+    token: Option<HeaderValue>,
+}
+
+impl Door {
+    /// At `address`, such as `localhost:14269` or `https://tracing.example:14269`. A server of these settings is known by its
+    /// certificate, and is shown the first of its tokens.
+    pub(super) fn new(address: &str, config: &Config) -> anyhow::Result<Self> {
+        let address = address.trim_end_matches('/');
+        let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        let known = config.tls.as_ref().filter(|_| address.starts_with("https://"));
+        Ok(Self { tls: trusting(known)?, token: config.tokens.first(Right::Admin)?, address })
     }
-    let status = answer.status();
-    let said = Limited::new(answer.into_body(), MAX_SAID).collect().await;
-    let said = said.map(|said| said.to_bytes()).unwrap_or_default();
-    bail!("have it done by {address}: HTTP {}: {}", status.as_u16(), String::from_utf8_lossy(&said).trim());
+
+    /// Sends a request without a body; an answer that is not a success is an error in the server's words.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> anyhow::Result<Response<impl Body<Data = Bytes, Error = impl Error + Send + Sync + 'static> + Unpin>>
+    {
+        let address = self.shown();
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let request = request.body(Empty::<Bytes>::new()).with_context(|| format!("ask {address}"))?;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.client().request(request)).await;
+        let answer = answer.with_context(|| format!("have an answer of {address} in time"))?;
+        let answer = answer.map_err(|error| self.in_words(error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let said = Limited::new(answer.into_body(), MAX_SAID).collect().await;
+        let said = said.map(|said| said.to_bytes()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        bail!("have it done by {address}: HTTP {}: {}{}", status.as_u16(), said.trim(), self.advice(status));
+    }
+
+    fn client(&self) -> Client<HttpsConnector<HttpConnector>, Empty<Bytes>> {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(REACH_WITHIN));
+        connector.enforce_http(false);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
+        Client::builder(TokioExecutor::new()).build(builder.enable_http1().wrap_connector(connector))
+    }
+
+    /// Its address as people give it.
+    pub(super) fn shown(&self) -> &str {
+        self.address.strip_prefix("http://").unwrap_or(&self.address)
+    }
+
+    fn advice(&self, status: StatusCode) -> &'static str {
+        match (status, &self.token) {
+            (StatusCode::UNAUTHORIZED, None) => {
+                "; this command shows the first one of its own tokens.admin_file"
+            }
+            _ => "",
+        }
+    }
+
+    fn in_words(&self, error: hyper_util::client::legacy::Error) -> anyhow::Error {
+        use rustls::{AlertDescription, Error as Tls};
+        let what = match upstream::tls_failure(&error) {
+            Some(Tls::AlertReceived(AlertDescription::CertificateRequired)) => {
+                "; it asks for certificates (tls.client_ca_file) and this command has none to show: leave \"admin\" out of \
+                 its tls.doors, or ask with curl --cert"
+            }
+            Some(Tls::InvalidCertificate(_)) => {
+                "; trusted are the certificate of its own tls.certificate_file and whom this machine trusts"
+            }
+            Some(_) => "; does that door speak TLS?",
+            None => "",
+        };
+        anyhow::Error::new(error).context(format!("reach a server at {}{what}", self.shown()))
+    }
 }

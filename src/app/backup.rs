@@ -42,8 +42,8 @@ pub struct Backup {
     #[arg(long)]
     pub force: bool,
 
-    /// The admin door of a running server, such as localhost:14269; unless given, whoever runs on the data folder is
-    /// asked, and where nobody does its files are copied
+    /// The admin door of a running server, such as localhost:14269, with https:// before it if it speaks TLS; unless
+    /// given, whoever runs on the data folder is asked, and where nobody does its files are copied
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<String>,
 }
@@ -126,7 +126,10 @@ fn write(origin: Origin, config: &Config, partial: &Path) -> anyhow::Result<Mani
     options.write(true).create(true).truncate(true).mode(0o600);
     let file = options.open(partial).with_context(at)?;
     match origin {
-        Origin::Server(address) => ask::wait_for(receive(&address, &file, partial))?,
+        Origin::Server(address) => {
+            let door = ask::Door::new(&address, config)?;
+            ask::wait_for(receive(&door, &file, partial))?;
+        }
         Origin::Stopped(folder) => {
             let mut folder = folder;
             folder.introduce(None, None).context("write who holds the data folder")?;
@@ -171,8 +174,8 @@ fn names_in(folder: &Path) -> HashSet<OsString> {
     entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect()
 }
 
-async fn receive(address: &str, mut file: &File, partial: &Path) -> anyhow::Result<()> {
-    let answer = ask::ask(Method::POST, address, "/backup").await?;
+async fn receive(door: &ask::Door, mut file: &File, partial: &Path) -> anyhow::Result<()> {
+    let answer = door.ask(Method::POST, "/backup").await?;
     let mut body = answer.into_body();
     loop {
         let frame = tokio::time::timeout(GO_ON_WITHIN, body.frame()).await;

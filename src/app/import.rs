@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use http::HeaderMap;
+use http::header::AUTHORIZATION;
 
 use super::clock::SystemClock;
-use super::say;
+use super::tokens::Right;
+use super::{Config, say};
 use crate::buffer::{self, FolderReader, Found, HostDisk, Layout};
 use crate::ingest::Signal;
 use crate::ingest::forward::{Outcome, Upstream};
@@ -43,7 +44,7 @@ pub struct Import {
     /// A folder of OpenTelemetry Java's disk buffer, or of tracelodge's own; it stays as it is
     pub folder: PathBuf,
 
-    /// The server's OTLP/HTTP door
+    /// The server's OTLP/HTTP door; it is shown the first token of the setting tokens.ingest_file
     #[arg(long, value_name = "URL", default_value = "http://localhost:4318")]
     pub to: String,
 
@@ -74,7 +75,7 @@ impl SignalName {
 }
 
 /// Reads the folder from its start to its end, and says what became of it.
-pub(super) fn run(import: &Import) -> anyhow::Result<()> {
+pub(super) fn run(import: &Import, config: &Config) -> anyhow::Result<()> {
     let folder = import.folder.display();
     let endpoint = Endpoint::parse(&import.to, Protocol::Http)
         .with_context(|| format!("send to {} as --to says", import.to))?;
@@ -86,7 +87,7 @@ pub(super) fn run(import: &Import) -> anyhow::Result<()> {
         return Ok(());
     }
     reach(&endpoint)?;
-    let client = client(endpoint).context("send anything")?;
+    let client = client(endpoint, config).context("send anything")?;
     let way = Way { upstream: &client, signal, pause: std::thread::sleep };
     let (tally, ended) = carry(reader, &way, &mut |line| say(&mut std::io::stderr(), line));
     say(&mut std::io::stdout(), &format!("requests of {}: {tally}", signal.name()));
@@ -152,16 +153,18 @@ fn reach(endpoint: &Endpoint) -> anyhow::Result<()> {
     Err(failed.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into())).with_context(advice)
 }
 
-fn client(endpoint: Endpoint) -> Result<Client, crate::upstream::Error> {
+/// Shows the token that a server of the same settings wants.
+fn client(endpoint: Endpoint, config: &Config) -> anyhow::Result<Client> {
+    let token = config.tokens.first(Right::Ingest)?;
     let settings = Settings {
         endpoint,
-        headers: HeaderMap::new(),
+        headers: token.map(|token| (AUTHORIZATION, token)).into_iter().collect(),
         compression: Compression::None,
         timeout: ANSWER_WITHIN,
         ca_file: None,
         identity: None,
     };
-    Client::new(settings, Arc::new(SystemClock))
+    Ok(Client::new(settings, Arc::new(SystemClock))?)
 }
 
 /// What became of what was found.

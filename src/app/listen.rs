@@ -486,3 +486,26 @@ async fn said_version(stream: &TcpStream) -> io::Result<()> {
         tokio::time::sleep(PEEK_PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_its_connection_ends() {
+        let limits = Limits { connections: 4, connections_per_address: 2 };
+        let connections = Arc::new(Connections::new(limits));
+        let enter = |peer: &str| Connections::enter(&connections, peer.parse().unwrap());
+        let (first, second) = (enter("192.0.2.1").unwrap(), enter("::ffff:192.0.2.1").unwrap());
+        assert_eq!(enter("192.0.2.1").unwrap_err(), "doors.max_connections_per_address");
+        let (other, ours) = (enter("2001:db8::1").unwrap(), enter("::1").unwrap());
+        assert_eq!(enter("127.0.0.1").unwrap_err(), "doors.max_connections");
+        drop((first, other));
+        let again = enter("192.0.2.1").unwrap();
+        assert_eq!(enter("192.0.2.1").unwrap_err(), "doors.max_connections_per_address");
+        let once_more = enter("127.0.0.1").unwrap();
+        drop((second, ours, again, once_more));
+        assert_eq!((connections.open.lock().all, connections.open.lock().of.len()), (0, 0));
+        let _as_many_as_there_are: Vec<_> = (0..4).map(|_| enter("127.0.0.1").unwrap()).collect();
+    }
+}

@@ -131,7 +131,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     match &args.command {
         Some(Command::ForgetUpstream) => forget_upstream(&config),
-        Some(Command::Import(import)) => import::run(import),
+        Some(Command::Import(import)) => import::run(import, &config),
         Some(Command::Backup(backup)) => backup::run(backup, &config),
         Some(Command::Restore(restore)) => restore::run(restore, &config),
         Some(Command::Verify(verify)) => verify::run(verify, &config),
@@ -293,7 +293,8 @@ impl Doors {
 
     /// Where the process itself is asked.
     fn admin_address(&self) -> Option<String> {
-        Some(shown(*self.admin.as_ref()?.addresses().first()?).to_string())
+        let admin = self.admin.as_ref()?;
+        Some(format!("{}://{}", admin.scheme(), shown(*admin.addresses().first()?)))
     }
 
     /// Each door with its addresses, the page last.
@@ -523,9 +524,14 @@ fn open_store(
     Ok((store, buffers, drain, upkeep))
 }
 
-/// What the page says of the program.
+/// What the page says of the program. Addresses have their scheme where it is another than what most people expect.
 fn about(doors: &[Listed], agent: &Arc<receive::agent::Counts>) -> About {
-    let first = |door: &Listed| Some((door.name.to_owned(), shown(*door.addresses.first()?).to_string()));
+    let first = |door: &Listed| {
+        let address = shown(*door.addresses.first()?);
+        let is_plain = !door.is_encrypted() && !door.is_for_datagrams();
+        let address = if is_plain { address.to_string() } else { format!("{}://{address}", door.scheme) };
+        Some((door.name.to_owned(), address))
+    };
     About {
         version: VERSION.to_owned(),
         doors: doors.iter().filter_map(first).collect(),

@@ -26,7 +26,8 @@ pub struct Status {
     #[arg(long)]
     pub json: bool,
 
-    /// The admin door of the server, such as localhost:14269; unless given, whoever runs on the data folder is asked
+    /// The admin door of the server, such as localhost:14269, with https:// before it if it speaks TLS; unless given,
+    /// whoever runs on the data folder is asked
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<String>,
 }
@@ -134,16 +135,17 @@ fn waiting(report: &Report) -> Vec<Waiting> {
 /// Asks and says.
 pub(super) fn run(status: &Status, config: &Config) -> anyhow::Result<()> {
     let address = address(status, config).context("say how a server is")?;
-    let answer = ask::wait_for(asked(&address)).context("say how a server is")?;
+    let door = ask::Door::new(&address, config).context("say how a server is")?;
+    let answer = ask::wait_for(asked(&door)).context("say how a server is")?;
     let told: Told = serde_json::from_str(&answer)
-        .with_context(|| format!("understand {address}: is that the admin door of tracelodge?"))?;
+        .with_context(|| format!("understand {}: is that the admin door of tracelodge?", door.shown()))?;
     let text = if status.json { answer } else { in_words(&told) };
     say(&mut std::io::stdout(), text.trim_end());
     Ok(())
 }
 
-async fn asked(address: &str) -> anyhow::Result<String> {
-    let answer = ask::ask(Method::GET, address, "/status").await?;
+async fn asked(door: &ask::Door) -> anyhow::Result<String> {
+    let answer = door.ask(Method::GET, "/status").await?;
     let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
     let body = body.map_err(|error| anyhow::anyhow!(error)).context("have the whole answer")?;
     Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
@@ -177,7 +179,7 @@ fn in_words(told: &Told) -> String {
     };
     line("version", told.version.clone());
     for Door { name, address } in &told.doors {
-        line(name, format!("http://{address}"));
+        line(name, if address.contains("://") { address.clone() } else { format!("http://{address}") });
     }
     line("spans", format!("{} in {} blocks and {} runs", told.spans, told.blocks, told.runs));
     let oldest = told.oldest.as_ref().and_then(|nanos| nanos.parse().ok()).map(Timestamp);

@@ -1,15 +1,21 @@
-//! TLS at our own doors: who we are, and whom we let in.
+//! TLS at our own doors: who we are, and whom we let in; and how such a door is known by commands of this program.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+};
 
 use super::watched;
+use crate::upstream;
 
 /// What is spoken within, the better first (RFC 7301). Clients of gRPC insist on being told.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -106,6 +112,70 @@ impl Tls {
             .map_err(|source| Error::Unusable { key: "certificate_file and tls.key_file", source })?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Arc::new(config))
+    }
+}
+
+/// For a client on this machine that trusts whom the machine trusts, and beside them a server that shows a certificate of
+/// these settings: under whatever name it was asked, since who can write that file is who has set the server up.
+pub(super) fn trusting(server: Option<&Tls>) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let pinned = server.map(|tls| certificates("certificate_file", &tls.certificate_file)).transpose()?;
+    let roots = Arc::new(upstream::machine_roots());
+    // A machine without any trusts nobody.
+    let by_name = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build().ok();
+    let known = Known { pinned: pinned.unwrap_or_default(), by_name, provider: Arc::clone(&provider) };
+    let unusable = |source| Error::Unusable { key: "certificate_file", source };
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(unusable)?.dangerous().with_custom_certificate_verifier(Arc::new(known));
+    Ok(builder.with_no_client_auth())
+}
+
+/// Servers that are known by their certificate, and others by their name.
+#[derive(Debug)]
+struct Known {
+    pinned: Vec<CertificateDer<'static>>,
+    by_name: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.pinned.contains(shown) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let by_name = self.by_name.as_ref().ok_or_else(unknown)?;
+        by_name.verify_server_cert(shown, intermediates, name, ocsp, now)
+    }
+
+    /// That it has the certificate's key is asked of everybody.
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, shown, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, shown, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

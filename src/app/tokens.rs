@@ -90,6 +90,16 @@ pub(super) enum Error {
 }
 
 impl Files {
+    /// What this program shows to a server of the same settings: its first token, if it asks for any.
+    pub(super) fn first(&self, right: Right) -> Result<Option<HeaderValue>, Error> {
+        let Some(path) = &self.0[right as usize] else { return Ok(None) };
+        let tokens = read(right.key(), path)?;
+        let header = |token: &Token| HeaderValue::from_bytes(&[b"Bearer ", &*token.0].concat()).ok();
+        let mut header = tokens.first().and_then(header);
+        header.iter_mut().for_each(|header| header.set_sensitive(true));
+        Ok(header)
+    }
+
     /// Reads the files for the first time.
     pub(super) fn tokens(&self) -> Result<Arc<Tokens>, Error> {
         let mut tokens = Tokens::default();
@@ -266,7 +276,8 @@ pub(super) mod needed {
 
     /// Jaeger's collector over gRPC.
     pub(in crate::app) fn by_jaeger_grpc(_method: &Method, path: &str) -> Option<Right> {
-        path.starts_with("/jaeger.api_v2.CollectorService/").then_some(Right::Ingest)
+        let is_sampling = path.starts_with("/jaeger.api_v2.SamplingManager/");
+        (!is_sampling && !is_about_itself(path)).then_some(Right::Ingest)
     }
 
     /// Jaeger's collector over HTTP.

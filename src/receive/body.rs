@@ -200,3 +200,21 @@ pub(super) fn too_large(bytes: u64, ingest: &Ingest) -> Refused {
     let limit = ingest.settings().max_request_bytes as u64;
     Refused::TooLarge { what: "a request", bytes, limit, key: MAX_REQUEST_KEY }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_sends_too_slowly_is_asked_to_come_again_and_a_slow_line_is_waited_for() {
+        let silent = || Body::from_stream(tokio_stream::pending::<Result<Bytes, std::io::Error>>());
+        let late = Instant::now().checked_sub(READ_WITHIN).unwrap();
+        let refused = next_frame(&mut silent(), late, LEAST_BYTES_PER_SECOND - 1).await.unwrap_err();
+        assert!(matches!(&refused, Refused::Later { why, .. } if why.contains("within 30 s")), "{refused:?}");
+        let moment = Duration::from_millis(20);
+        let mut body = silent();
+        for (started, read) in [(late, LEAST_BYTES_PER_SECOND * 60), (Instant::now(), 0)] {
+            tokio::time::timeout(moment, next_frame(&mut body, started, read)).await.unwrap_err();
+        }
+    }
+}

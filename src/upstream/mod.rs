@@ -49,7 +49,7 @@ use answer::{Answer, Unfinished};
 
 pub use endpoint::{Endpoint, EndpointError, Protocol, headers};
 pub use pack::Compression;
-pub use tls::TlsError;
+pub use tls::{TlsError, failure as tls_failure, machine_roots};
 
 /// An answer is a number and a sentence, and headers of about that size.
 const MAX_ANSWER_BYTES: usize = 64 << 10;

@@ -53,20 +53,27 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, TlsError> {
 }
 
 fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
     if let Some(path) = file {
+        let mut roots = RootCertStore::empty();
         for certificate in certificates("ca_file", path)? {
             roots.add(certificate).map_err(|source| TlsError::Unusable { key: "ca_file", source })?;
         }
         return Ok(roots);
     }
+    let roots = machine_roots();
+    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+}
+
+/// The certificates that this machine trusts; a bare container has none.
+pub fn machine_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
         tracing::debug!(%error, "some of this machine's certificates could not be read");
     }
     // Machines carry oddities among hundreds of good ones.
     let (_added, _odd) = roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+    roots
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -80,7 +87,7 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
 }
 
 /// TLS' own failure among the causes of a failed call.
-pub(super) fn failure<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+pub fn failure<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(failure) = error.downcast_ref() {

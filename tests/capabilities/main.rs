@@ -14,6 +14,7 @@ mod lifecycle;
 mod receive_otlp;
 mod small_disks;
 mod steered_kills;
+mod tls_doors;
 mod tokens;
 mod two_processes;
 mod upstream_stub;

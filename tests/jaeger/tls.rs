@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
@@ -15,7 +16,7 @@ use tower::service_fn;
 use tracelodge::proto::jaeger::storage::v1::span_writer_plugin_client::SpanWriterPluginClient;
 
 use crate::authority::Authority;
-use crate::harness::{Client, Server, command, fails_to_start};
+use crate::harness::{Client, PATIENCE, Server, command, fails_to_start};
 use crate::writing::{connect, span, spans_once, write};
 
 /// Trusts the authority, and shows its certificate of this name.
@@ -71,6 +72,14 @@ fn settings(authority: &Authority) -> Vec<String> {
 
 fn start(folder: &Path, settings: &[String]) -> Server {
     Server::start_with(folder, &settings.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+async fn until_said(log: &Path, words: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !std::fs::read_to_string(log).unwrap().contains(words) {
+        assert!(Instant::now() < deadline, "never said: {words}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
@@ -139,20 +148,19 @@ fn files_that_cannot_be_used_are_named_before_a_door_is_open() {
 async fn a_changed_certificate_is_shown_to_who_comes_next_and_a_broken_one_is_not() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     let mut settings = settings(&authority);
-    settings.push("tls.doors=storage".to_owned());
-    let server = start(folder.path(), &settings);
+    settings.extend(["tls.doors=storage", "log.level=info"].map(str::to_owned));
+    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+    let log = authority.path("log");
+    let server = Server::start_saying(folder.path(), &settings, &log);
     assert!(writes(&server.storage, client(&authority, None), 1).await);
     // Half of the change: the key is another's.
     let next = Authority::new();
     next.issue("server");
     std::fs::copy(next.path("server.key"), authority.path("server.key")).unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    until_said(&log, "the changed files of [tls] cannot be used").await;
     assert!(writes(&server.storage, client(&authority, None), 2).await, "as before");
     std::fs::copy(next.path("server.pem"), authority.path("server.pem")).unwrap();
-    let until = std::time::Instant::now() + crate::harness::PATIENCE;
-    while !writes(&server.storage, client(&next, None), 3).await {
-        assert!(std::time::Instant::now() < until, "the new certificate is never shown");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    until_said(&log, "connections are taken with the certificate as it is now").await;
+    assert!(writes(&server.storage, client(&next, None), 3).await, "the new certificate");
     assert!(!writes(&server.storage, client(&authority, None), 4).await);
 }

@@ -29,6 +29,9 @@ pub(super) const DEFAULTS: &str = include_str!("../../../config/default.toml");
 /// it doubles, and as protobuf beside its JSON.
 const IN_FLIGHT_REQUESTS: usize = 3;
 
+/// What a Jaeger's span takes of it, in its own lengths, unless it has very many values.
+const SPAN_COPIES: usize = 4;
+
 /// What a Jaeger's span takes of it at most while it is read and written again, in its own lengths.
 const LARGEST_SPAN_COPIES: usize = 8;
 
@@ -388,6 +391,12 @@ impl Reader<'_> {
         }
         if settings.in_flight_bytes < IN_FLIGHT_REQUESTS * settings.max_request_bytes {
             let why = format!("write at least {IN_FLIGHT_REQUESTS} times receive.max_request_bytes");
+            return Err(self.wrong("receive.in_flight_bytes", why));
+        }
+        // No span is larger than its request.
+        let largest_span = settings.max_span_bytes.min(settings.max_request_bytes);
+        if settings.in_flight_bytes < SPAN_COPIES * largest_span {
+            let why = format!("write at least {SPAN_COPIES} times receive.max_span_bytes");
             return Err(self.wrong("receive.in_flight_bytes", why));
         }
         Ok(settings)
@@ -789,6 +798,11 @@ mod tests {
                 &["receive.in_flight_bytes=20MiB"],
                 &[],
                 "receive.in_flight_bytes = \"20MiB\": write at least 3 times receive.max_request_bytes",
+            ),
+            (
+                &["receive.max_span_bytes=16MiB", "receive.in_flight_bytes=60MiB"],
+                &[],
+                "receive.in_flight_bytes = \"60MiB\": write at least 4 times receive.max_span_bytes",
             ),
             (&["store.max_bytes=65535KiB"], &[], "store.max_bytes = \"65535KiB\": write at least 64MiB"),
             (

@@ -242,7 +242,8 @@ impl Child {
                     Err(error @ folder::Error::Held { .. }) => {
                         return Err(error).context(
                             "pass calls on to who has its data folder: nothing there says where it can be asked, as a \
-                             server's doors.storage does that is on and without TLS",
+                             server's doors.storage does that is on, speaks no TLS ([tls]) and asks for no token \
+                             (tokens.ingest_file, tokens.read_file)",
                         );
                     }
                     Err(error) => return Err(error.into()),

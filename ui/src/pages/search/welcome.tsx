@@ -47,11 +47,13 @@ function Setting({ title, lines }: { readonly title: string; readonly lines: str
 
 /** What a shell takes. An address that means "all" becomes the one this page was reached by. */
 function settings(address: string, protocol: string): string {
-  const port = address.slice(address.lastIndexOf(':') + 1);
-  const host = address.slice(0, address.lastIndexOf(':'));
+  const scheme = address.startsWith('https://') ? 'https' : 'http';
+  const place = address.replace('https://', '');
+  const port = place.slice(place.lastIndexOf(':') + 1);
+  const host = place.slice(0, place.lastIndexOf(':'));
   const reachable = host === '0.0.0.0' || host === '[::]' || host === '' ? window.location.hostname : host;
   return [
-    `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${reachable}:${port}`,
+    `export OTEL_EXPORTER_OTLP_ENDPOINT=${scheme}://${reachable}:${port}`,
     `export OTEL_EXPORTER_OTLP_PROTOCOL=${protocol}`,
   ].join('\n');
 }
