@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 
 use super::Listed;
 
+/// Whether a door lacks something.
+type Lacks = fn(&Listed) -> bool;
+
 /// What a door lacks, in the order in which it is said.
-const LACKS: [(fn(&Listed) -> bool, &str); 3] = [
+const LACKS: [(Lacks, &str); 3] = [
     (
         |door| !door.asks_who && !door.is_encrypted(),
         "nobody is asked who they are ([tokens]) and nothing is encrypted ([tls])",
@@ -19,7 +22,7 @@ const LACKS: [(fn(&Listed) -> bool, &str); 3] = [
 pub(super) fn sentences(doors: &[Listed]) -> Vec<String> {
     let (datagrams, streams): (Vec<_>, Vec<_>) =
         doors.iter().filter(|door| others_reach(door)).partition(|door| door.is_for_datagrams());
-    let sentence = |(lacks, what): (fn(&Listed) -> bool, &str)| {
+    let sentence = |(lacks, what): (Lacks, &str)| {
         let mut names: Vec<_> = streams.iter().filter(|door| lacks(door)).map(|door| door.name).collect();
         // OTLP has two doors, side by side.
         names.dedup();

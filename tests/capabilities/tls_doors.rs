@@ -167,7 +167,8 @@ fn commands_ask_a_server_of_the_same_settings_whatever_it_asks_of_them() {
     let other = Authority::new();
     let others = tls_settings(&other);
     let plain = ["status", "--address", server.admin.as_str()];
-    let refused: [(&[&str], Vec<String>, Option<&Path>, &str); 5] = [
+    type Case<'a> = (&'a [&'a str], Vec<String>, Option<&'a Path>, &'a str);
+    let refused: [Case<'_>; 5] = [
         (&at_number, tokens.clone(), Some(&ca), "and whom this machine trusts"),
         (&at_name, tokens.clone(), None, "trusted are the certificate of its own tls.certificate_file"),
         (&at_folder, [others, tokens].concat(), None, "trusted are the certificate of its own"),

@@ -36,6 +36,9 @@ async fn post(server: &Server, path: &str, headers: &[(&str, &str)], body: &[u8]
     Client::new().post(at(server, path), headers, Bytes::copy_from_slice(body)).await
 }
 
+/// Of a request.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test]
 async fn every_form_comes_back_as_it_was_sent_though_the_program_was_killed() {
     let client = Client::new();
@@ -123,7 +126,7 @@ async fn nothing_is_a_list_too() {
     let server = Server::start(data.path());
     let json = ("content-type", "application/json");
     let thrift = ("content-type", "application/x-thrift");
-    let cases: [(&str, &[(&str, &str)], &[u8]); 7] = [
+    let cases: [(&str, Headers<'_>, &[u8]); 7] = [
         ("/api/v2/spans", &[], b""),
         ("/api/v2/spans", &[json], b"[]"),
         ("/api/v2/spans", &[json], b" [ ]\r\n"),
@@ -151,7 +154,7 @@ async fn what_cannot_be_used_is_refused_with_the_reason() {
     let thrift = ("content-type", "application/x-thrift");
     let v1 = br#"[{"traceId":"1","id":"1","name":"a","binaryAnnotations":[]}]"#;
     let large = vec![b' '; 101 << 10];
-    let cases: [(&str, &[(&str, &str)], &[u8], u16, &str); 15] = [
+    let cases: [(&str, Headers<'_>, &[u8], u16, &str); 15] = [
         ("2", &[json], b"[{\"traceId\":\n  !", 400, "at line 2, column 3"),
         ("2", &[json], br#"[{"traceId":"0","id":"1"}]"#, 400, "none of 1 spans can be kept: span 0: "),
         ("2", &[protobuf], &[10, 2, 8, 1], 400, "none of 1 spans can be kept: "),

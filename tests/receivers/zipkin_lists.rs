@@ -24,7 +24,7 @@ pub(crate) struct List {
 pub(crate) fn every_form(mut next_trace: impl FnMut() -> u64) -> Vec<List> {
     let v2 = "/api/v2/spans";
     let v1 = "/api/v1/spans";
-    let forms: [(_, _, fn(u64) -> (Vec<u8>, Json)); 7] = [
+    let forms: [(_, _, Make); 7] = [
         (v2, None, |id| (v2_spans(id).to_string().into(), v2_spans(id))),
         (v2, Some("application/json"), |id| (v2_spans(id).to_string().into(), v2_spans(id))),
         (v2, Some("application/json; charset=utf-8"), |id| (v2_spans(id).to_string().into(), v2_spans(id))),
@@ -33,7 +33,7 @@ pub(crate) fn every_form(mut next_trace: impl FnMut() -> u64) -> Vec<List> {
         (v1, Some("application/json;charset=UTF-8"), |id| (v1_spans(id).to_string().into(), told_of_v1(id))),
         (v1, Some("application/x-thrift"), |id| (thrift(id), told_of_v1(id))),
     ];
-    let list = |(path, media_type, make): (_, _, fn(u64) -> (Vec<u8>, Json))| {
+    let list = |(path, media_type, make): (_, _, Make)| {
         let (body, told) = make(next_trace());
         List { path, media_type, body, told }
     };

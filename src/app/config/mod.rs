@@ -774,7 +774,7 @@ mod tests {
     #[test]
     fn a_wrong_word_is_named_with_the_right_one() {
         type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
-        let cases: [Case<'_>; 13] = [
+        let cases: [Case<'_>; 14] = [
             (&["door.ui=1"], &[], "--set: there is no setting 'door.ui'; did you mean 'doors.ui'?"),
             (&["qqq=1"], &[], "--set: there is no setting 'qqq'"),
             (&["doors.ui"], &[], "--set doors.ui: write KEY=VALUE"),

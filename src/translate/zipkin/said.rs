@@ -82,8 +82,8 @@ fn tags(
     // The tag says by being there that something failed.
     let own = body.attributes.iter().filter(|pair| pair.key != "error" || pair.value.to_text() != "false");
     let failed = span.status == StatusCode::Error;
-    let sent =
-        of_resource.chain(own).filter(|pair| !is_reserved(&pair.key) && !(failed && pair.key == "error"));
+    let is_said_otherwise = |key: &str| is_reserved(key) || failed && key == "error";
+    let sent = of_resource.chain(own).filter(|pair| !is_said_otherwise(&pair.key));
     // The kind has a member of its own, the description is what the error says.
     let is_tag =
         |pair: &&KeyValue<'_>| !["span.kind", "error", "otel.status_description"].contains(&&*pair.key);
