@@ -396,6 +396,19 @@ fn a_span_in_jaegers_words_has_the_tags_that_it_was_sent_with() {
 }
 
 #[test]
+fn a_span_in_zipkins_words_has_what_its_tags_say_as_well() {
+    let drawing = "a | x | server | 0-1 | !error=boom error=boom otel.scope.name=lib";
+    let span =
+        Span { origin: Origin::Zipkin, scope: Arc::new(Scope::default()), ..trace(1, drawing).remove(0) };
+    for (key, text) in
+        [("error", "boom"), ("error", "true"), ("span.kind", "server"), ("otel.scope.name", "lib")]
+    {
+        assert!(holds(&Expression::pair(key, text), &span), "{key}");
+    }
+    assert!(holds(&eq(Field::ScopeName, any("lib")), &span));
+}
+
+#[test]
 fn a_tree_that_makes_no_sense_is_refused_with_the_reason() {
     let exists = || Expression::exists(attribute("a")).unwrap();
     let deep = |depth| (1..depth).try_fold(exists(), |inner, _| Expression::negation(inner));

@@ -195,7 +195,8 @@ fn a_name_that_no_resource_holds_costs_its_span_only() {
 fn tags_that_mean_something_fill_the_fields_of_otlp() {
     use SpanKind::{Internal, Unspecified};
     use StatusCode::{Error, Ok, Unset};
-    let cases: [(&[(&str, &str)], SpanKind, StatusCode, &str, &str); 13] = [
+    type Case = (&'static [(&'static str, &'static str)], SpanKind, StatusCode, &'static str, &'static str);
+    let cases: [Case; 13] = [
         (&[], Unspecified, Unset, "", ""),
         (&[("error", "")], Unspecified, Error, "", ""),
         (&[("error", "true")], Unspecified, Error, "", ""),
