@@ -20,6 +20,9 @@ pub(crate) struct List {
     pub(crate) told: Json,
 }
 
+/// Makes a list about a trace's number, and what is told of it.
+type Make = fn(u64) -> (Vec<u8>, Json);
+
 /// Every form there is, each list about the trace of its number.
 pub(crate) fn every_form(mut next_trace: impl FnMut() -> u64) -> Vec<List> {
     let v2 = "/api/v2/spans";
