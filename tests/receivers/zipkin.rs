@@ -10,6 +10,12 @@ use serde_json::{Value as Json, json};
 use crate::harness::{Answer, Client, Server};
 use crate::zipkin_lists::{BASE, List, every_form};
 
+/// Headers of a request.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+/// What is posted to a path.
+type Posted<'a> = (&'a str, Headers<'a>, &'a [u8]);
+
 fn at(server: &Server, path: &str) -> String {
     format!("http://{}{path}", server.door("Zipkin"))
 }
@@ -32,12 +38,9 @@ async fn send(client: &Client, server: &Server, list: &List, coding: &str) -> An
     client.post(at(server, list.path), &headers, packed(coding, &list.body)).await
 }
 
-async fn post(server: &Server, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+async fn post(server: &Server, path: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
     Client::new().post(at(server, path), headers, Bytes::copy_from_slice(body)).await
 }
-
-/// Of a request.
-type Headers<'a> = &'a [(&'a str, &'a str)];
 
 #[tokio::test]
 async fn every_form_comes_back_as_it_was_sent_though_the_program_was_killed() {
@@ -126,7 +129,7 @@ async fn nothing_is_a_list_too() {
     let server = Server::start(data.path());
     let json = ("content-type", "application/json");
     let thrift = ("content-type", "application/x-thrift");
-    let cases: [(&str, Headers<'_>, &[u8]); 7] = [
+    let cases: [Posted<'_>; 7] = [
         ("/api/v2/spans", &[], b""),
         ("/api/v2/spans", &[json], b"[]"),
         ("/api/v2/spans", &[json], b" [ ]\r\n"),

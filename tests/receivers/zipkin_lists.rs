@@ -20,14 +20,14 @@ pub(crate) struct List {
     pub(crate) told: Json,
 }
 
-/// Makes a list about a trace's number, and what is told of it.
-type Make = fn(u64) -> (Vec<u8>, Json);
+/// A path, a content type, and what makes a list about a trace and says what it is told as.
+type Form = (&'static str, Option<&'static str>, fn(u64) -> (Vec<u8>, Json));
 
 /// Every form there is, each list about the trace of its number.
 pub(crate) fn every_form(mut next_trace: impl FnMut() -> u64) -> Vec<List> {
     let v2 = "/api/v2/spans";
     let v1 = "/api/v1/spans";
-    let forms: [(_, _, Make); 7] = [
+    let forms: [Form; 7] = [
         (v2, None, |id| (v2_spans(id).to_string().into(), v2_spans(id))),
         (v2, Some("application/json"), |id| (v2_spans(id).to_string().into(), v2_spans(id))),
         (v2, Some("application/json; charset=utf-8"), |id| (v2_spans(id).to_string().into(), v2_spans(id))),
@@ -36,7 +36,7 @@ pub(crate) fn every_form(mut next_trace: impl FnMut() -> u64) -> Vec<List> {
         (v1, Some("application/json;charset=UTF-8"), |id| (v1_spans(id).to_string().into(), told_of_v1(id))),
         (v1, Some("application/x-thrift"), |id| (thrift(id), told_of_v1(id))),
     ];
-    let list = |(path, media_type, make): (_, _, Make)| {
+    let list = |(path, media_type, make): Form| {
         let (body, told) = make(next_trace());
         List { path, media_type, body, told }
     };

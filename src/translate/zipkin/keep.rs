@@ -101,7 +101,7 @@ impl<'r> Batch<'r> {
         }
         let held = self.waiting + self.batched.request.capacity();
         if held > self.granted {
-            self.granted = 2 * held;
+            self.granted = held + held / 8;
             self.had_room = (self.room)(self.granted);
         }
     }
