@@ -169,7 +169,7 @@ async fn what_cannot_be_used_is_refused_with_the_reason() {
         ("2", &[json, ("content-encoding", "br")], b"[]", 415, "content encoding 'br' is none of gzip"),
         (
             "2",
-            &[("content-type", "text/plain")],
+            &[("content-type", "text/html")],
             b"[]",
             415,
             "is not application/json or application/x-protobuf",

@@ -18,7 +18,9 @@ impl Version {
     /// The form that the content type declares, or why it is not taken.
     ///
     /// Zipkin takes everything that is none of its types for JSON. That holds here but for what a page of any site may
-    /// send without asking (Fetch, "CORS-safelisted request-header"), or such a page could forge spans.
+    /// send without asking (Fetch, "CORS-safelisted request-header"): no client does. One exception is plain text, the type
+    /// of a beacon that is a string, by which OpenTelemetry's exporter sends from pages; `receive::pages` judges
+    /// which pages.
     pub(super) fn declared(self, headers: &HeaderMap) -> Result<Format, String> {
         let media_type = media_type(headers);
         match (media_type.as_str(), self) {
@@ -46,10 +48,10 @@ impl Version {
     }
 }
 
-/// Whether a page may send it to any site.
+/// Whether a page may send it to any site, and no client does.
 fn is_simple(media_type: &str) -> bool {
     media_type == "application/x-www-form-urlencoded"
-        || media_type.starts_with("text/")
+        || media_type.starts_with("text/") && media_type != "text/plain"
         || media_type.starts_with("multipart/")
 }
 
@@ -106,6 +108,7 @@ mod tests {
             (Version::Two, "application/x-protobuf", Format::Protobuf),
             (Version::Two, "application/x-protobuf; messageType=zipkin.proto3.ListOfSpans", Format::Protobuf),
             (Version::Two, "application/octet-stream", Format::JsonV2),
+            (Version::Two, "text/plain;charset=UTF-8", Format::JsonV2),
             (Version::One, "application/json;charset=UTF-8", Format::JsonV1),
             (Version::One, "application/x-thrift", Format::Thrift),
         ];
@@ -117,9 +120,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_can_send_without_asking_is_not_taken() {
-        let simple = ["text/plain", "text/plain;charset=UTF-8", "multipart/form-data; boundary=x"];
-        for media_type in simple.into_iter().chain(["application/x-www-form-urlencoded"]) {
+    fn what_a_page_can_send_without_asking_is_not_taken_but_for_a_beacon() {
+        for media_type in
+            ["text/html", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"]
+        {
             let refused = declared(Version::Two, &[(header::CONTENT_TYPE, media_type)]).unwrap_err();
             assert!(refused.ends_with("is not application/json or application/x-protobuf"), "{refused}");
         }
@@ -127,7 +131,9 @@ mod tests {
         let refused = declared(Version::One, std::slice::from_ref(&page)).unwrap_err();
         assert_eq!(refused, "a page says what it sends: application/json or application/x-thrift");
         let json = (header::CONTENT_TYPE, "application/json");
-        assert_eq!(declared(Version::One, &[page, json]), Ok(Format::JsonV1));
+        assert_eq!(declared(Version::One, &[page.clone(), json]), Ok(Format::JsonV1));
+        let beacon = (header::CONTENT_TYPE, "text/plain;charset=UTF-8");
+        assert_eq!(declared(Version::Two, &[page, beacon]), Ok(Format::JsonV2));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Promise: 202 means on disk. Spans that cannot be used are left out, counted and logged, for no reporter reads more than
 //! the status; only when none is left, or the list cannot be read, the answer is 400 with a text that names the place.
-//! What a page could send without asking first is not taken.
+//! What a page could send without asking first is not taken, but for a beacon's text.
 //!
 //! Limits: those of every door. A list takes twice its length while it is made a request, and more where its request turns
 //! out to. Two seconds of waiting for the former: most reporters drop what is refused.
