@@ -5,12 +5,13 @@ mod authority;
 mod backup;
 mod bad_input;
 mod crash;
+mod crowds;
 mod forward;
 mod forward_tls;
-#[expect(dead_code, reason = "other tests use the rest of it")]
 mod harness;
 mod import;
 mod lifecycle;
+mod origins;
 mod receive_otlp;
 mod small_disks;
 mod steered_kills;

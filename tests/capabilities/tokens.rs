@@ -6,6 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Client, PATIENCE, Server, command, fails_to_start};
 
@@ -70,20 +71,118 @@ async fn each_door_asks_for_its_own_token() {
         (Method::GET, server.admin("/livez"), "", None),
         (Method::GET, server.admin("/readyz"), "", None),
         (Method::GET, at("sampling", "/sampling?service=a"), "", None),
+        (Method::OPTIONS, server.otlp_http("/v1/traces"), "", None),
+        (Method::POST, at("Zipkin", "/api/v2/spans"), "application/json", Some(INGEST)),
+        (Method::POST, at("Zipkin", "/api/v1/spans"), "application/x-thrift", Some(INGEST)),
+        (Method::GET, at("Zipkin", "/api/v2/services"), "", Some(READ)),
+        (Method::GET, at("Zipkin", "/health"), "", None),
+        (Method::OPTIONS, at("Zipkin", "/api/v2/spans"), "", None),
+        (Method::GET, server.query("/zipkin/api/v2/services"), "", Some(READ)),
+        (Method::POST, at("Jaeger thrift", "/api/traces"), "application/x-thrift", Some(INGEST)),
+        (Method::GET, at("Jaeger thrift", "/api/sampling?service=a"), "", None),
     ];
+    let mut doors = JoinSet::new();
     for (method, uri, kind, needed) in cases {
-        let ask = |authorization| status(method.clone(), uri.clone(), kind, authorization);
-        let Some(needed) = needed else {
-            assert_ne!(ask(None).await, 401, "{uri} is free");
-            continue;
-        };
-        assert_eq!(ask(None).await, 401, "{uri}");
-        for token in [INGEST, READ, ADMIN, "another-token-0123456789", &needed[..needed.len() - 1]] {
-            let expected = token == needed;
-            assert_eq!(ask(bearer(token)).await != 401, expected, "{uri} with {token}");
-            assert_eq!(ask(basic(token)).await != 401, expected, "{uri} with {token} as a password");
-        }
+        doors.spawn(asks_for(method, uri, kind, needed));
     }
+    doors.join_all().await;
+}
+
+/// Of all ways to give all tokens, these let in.
+async fn asks_for(method: Method, uri: String, kind: &'static str, needed: Option<&'static str>) {
+    let ask = |authorization| status(method.clone(), uri.clone(), kind, authorization);
+    let Some(needed) = needed else {
+        assert_ne!(ask(None).await, 401, "{uri} is free");
+        return;
+    };
+    assert_eq!(ask(None).await, 401, "{uri}");
+    for token in [INGEST, READ, ADMIN, "another-token-0123456789", &needed[..needed.len() - 1]] {
+        let expected = token == needed;
+        assert_eq!(ask(bearer(token)).await != 401, expected, "{uri} with {token}");
+        assert_eq!(ask(basic(token)).await != 401, expected, "{uri} with {token} as a password");
+    }
+}
+
+const UNAUTHENTICATED: u32 = 16;
+
+/// One call with an empty message: its status.
+async fn called(address: &str, path: &str, authorization: Option<String>) -> (u32, String) {
+    let authorization = authorization.unwrap_or_default();
+    let mut headers = vec![("content-type", "application/grpc"), ("te", "trailers")];
+    if !authorization.is_empty() {
+        headers.push(("authorization", authorization.as_str()));
+    }
+    let empty = Bytes::from_static(&[0; 5]);
+    let answer = Client::new().post_http2(format!("http://{address}{path}"), &headers, empty).await;
+    assert_eq!(answer.status, 200, "{path}: refusals of gRPC stand in its own status");
+    answer.grpc_status()
+}
+
+#[tokio::test]
+async fn calls_are_refused_in_the_words_of_grpc() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &settings(folder.path()));
+    let (write, health) = ("/jaeger.storage.v1.SpanWriterPlugin/WriteSpan", "/grpc.health.v1.Health/Check");
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let services = "/jaeger.storage.v1.SpanReaderPlugin/GetServices";
+    let export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let (storage, archive) = (server.storage.as_str(), server.archive.as_str());
+    let (collector, query) = (server.door("Jaeger gRPC"), server.grpc_query.as_str());
+    let cases = [
+        (server.otlp[0].as_str(), export, Some(INGEST)),
+        (storage, write, Some(INGEST)),
+        (storage, export, Some(INGEST)),
+        (storage, "/jaeger.storage.v1.StreamingSpanWriterPlugin/WriteSpanStream", Some(INGEST)),
+        (storage, services, Some(READ)),
+        (storage, "/jaeger.storage.v2.TraceReader/GetServices", Some(READ)),
+        (storage, "/jaeger.storage.v1.PluginCapabilities/Capabilities", Some(READ)),
+        (archive, write, Some(INGEST)),
+        (archive, "/jaeger.storage.v1.ArchiveSpanWriterPlugin/WriteArchiveSpan", Some(INGEST)),
+        (archive, services, Some(READ)),
+        (query, "/jaeger.api_v2.QueryService/GetServices", Some(READ)),
+        (query, "/jaeger.api_v3.QueryService/GetServices", Some(READ)),
+        (collector, "/jaeger.api_v2.CollectorService/PostSpans", Some(INGEST)),
+        (collector, "/not.there.Service/Method", Some(INGEST)),
+        (collector, "/jaeger.api_v2.SamplingManager/GetSamplingStrategy", None),
+        (server.door("sampling gRPC"), "/jaeger.api_v2.SamplingManager/GetSamplingStrategy", None),
+        (storage, health, None),
+        (archive, reflection, None),
+        (query, health, None),
+        (collector, health, None),
+        (collector, reflection, None),
+    ];
+    let mut doors = JoinSet::new();
+    for (address, path, needed) in cases {
+        doors.spawn(is_asked_by_call(address.to_owned(), path, needed));
+    }
+    doors.join_all().await;
+}
+
+async fn is_asked_by_call(address: String, path: &'static str, needed: Option<&'static str>) {
+    let call = |authorization| called(&address, path, authorization);
+    let (status, message) = call(None).await;
+    let Some(needed) = needed else {
+        assert_ne!(status, UNAUTHENTICATED, "{path} is free");
+        return;
+    };
+    assert_eq!(status, UNAUTHENTICATED, "{path}");
+    assert!(message.contains("tokens."), "{message}");
+    for token in [INGEST, READ, ADMIN] {
+        let is_refused = call(bearer(token)).await.0 == UNAUTHENTICATED;
+        assert_eq!(is_refused, token != needed, "{path} with {token}");
+    }
+    assert_ne!(call(basic(needed)).await.0, UNAUTHENTICATED, "{path} with a password");
+}
+
+/// Who is refused reads why, however much they had begun to send.
+#[tokio::test]
+async fn a_large_request_without_a_token_is_told_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &settings(folder.path()));
+    let headers = [("content-type", "application/x-protobuf")];
+    let large = Bytes::from(vec![0; 16 << 20]);
+    let answer = Client::new().send(Method::POST, server.otlp_http("/v1/traces"), &headers, large).await;
+    assert_eq!(answer.unwrap().status, 401);
 }
 
 #[tokio::test]
