@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use super::Listed;
 
-/// Whether a door lacks something.
+/// Whether a door is open in one way.
 type Lacks = fn(&Listed) -> bool;
 
-/// What a door lacks, in the order in which it is said.
+/// What doors lack, in the order in which it is said.
 const LACKS: [(Lacks, &str); 3] = [
     (
         |door| !door.asks_who && !door.is_encrypted(),
@@ -44,13 +44,14 @@ fn is_of_this_machine(address: &SocketAddr) -> bool {
 fn for_datagrams(doors: &[&Listed]) -> Option<String> {
     let ports = doors.iter().filter_map(|door| Some(door.addresses.first()?.port().to_string()));
     let ports: Vec<_> = ports.collect();
-    let sentence = |ports: String| {
-        format!(
-            "Others than this machine can send to the agent (UDP {ports}): nobody is asked who they are and nothing is \
-             encrypted, which over UDP cannot be had"
-        )
-    };
-    (!ports.is_empty()).then(|| sentence(ports.join(", ")))
+    if ports.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "Others than this machine can send to the agent (UDP {}): nobody is asked who they are and nothing is encrypted, \
+         which over UDP cannot be had",
+        ports.join(", ")
+    ))
 }
 
 #[cfg(test)]

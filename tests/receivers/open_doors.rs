@@ -1,6 +1,7 @@
 //! Doors that others than this machine can reach: said at the start and to the page.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use serde_json::json;
@@ -53,4 +54,23 @@ async fn nothing_is_said_of_doors_of_this_machine() {
     let status = Client::new().get_json(server.query("/api/a1/status")).await;
     assert_eq!(status["openDoors"], json!([]));
     assert_eq!(said_at_the_start(&[]), [""; 0]);
+}
+
+#[test]
+fn doors_that_ask_for_tokens_lack_only_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, "0123456789abcdef0123456789abcdef\n").unwrap();
+    std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let ingest = format!("tokens.ingest_file={}", tokens.display());
+    let others = ["doors.jaeger_http=0.0.0.0:0", "doors.sampling_http=0.0.0.0:0", "doors.query=0.0.0.0:0"];
+    let settings: Vec<&str> = OPEN[..2].iter().chain(&others).copied().chain([&*ingest]).collect();
+    assert_eq!(
+        said_at_the_start(&settings),
+        [
+            "Others than this machine can reach Zipkin, Jaeger query: \
+             nobody is asked who they are ([tokens]) and nothing is encrypted ([tls]).",
+            "Others than this machine can reach OTLP, Jaeger thrift, sampling: nothing is encrypted ([tls]).",
+        ]
+    );
 }

@@ -238,6 +238,9 @@ async fn strangers_and_the_wrong_words_are_refused() {
             assert_eq!(answer.status, 405, "{url}");
         }
     }
+    let log = asked.log();
+    assert_eq!(log.matches("how much to sample was refused").count(), 1, "{log}");
+    assert!(log.contains("evil.example:5778"), "{log}");
     let method = "/jaeger.api_v2.SamplingManager/GetSamplingStrategy";
     let url = format!("http://{}{method}", asked.server.door(HTTP));
     let answer = asked.client.grpc(url, "identity", b"").await.unwrap();

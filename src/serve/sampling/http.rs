@@ -1,13 +1,14 @@
 //! Strategies in JSON (ports 5778 and 14268), as Jaeger's clients read them: whatever holds is written, zeros too, because
 //! some miss them, and what does not hold is left out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::header::HeaderMap;
+use http::header::{self, HeaderMap};
 use http::{StatusCode, Uri};
 use serde::{Serialize, Serializer};
 
@@ -29,7 +30,7 @@ pub fn http(current: Arc<Current>, hosts: AllowedHosts) -> Router {
         .route("/{*path}", get(named).fallback(refuse))
         .route("/baggageRestrictions", get(no_restrictions).fallback(refuse))
         .with_state(current);
-    guard::protect(routes, hosts)
+    protect(routes, hosts)
 }
 
 /// What the collector answers over HTTP beside taking spans (port 14268): `/api/sampling` and `/api/baggageRestrictions`.
@@ -40,7 +41,27 @@ pub fn collector_http(current: Arc<Current>, hosts: AllowedHosts) -> Router {
         .route("/api/sampling/sampling", get(named))
         .route("/api/baggageRestrictions", get(no_restrictions))
         .with_state(current);
-    guard::protect(routes, hosts)
+    protect(routes, hosts)
+}
+
+/// Who is refused goes on sampling next to nothing, which nobody sees: it is said, if only once.
+fn protect(routes: Router, hosts: AllowedHosts) -> Router {
+    guard::protect(routes, hosts).layer(middleware::from_fn(tell_of_a_refusal))
+}
+
+async fn tell_of_a_refusal(request: Request, next: Next) -> Response {
+    static TOLD: Once = Once::new();
+    let host = request.headers().get(header::HOST).cloned();
+    let response = next.run(request).await;
+    if response.status() == StatusCode::FORBIDDEN {
+        TOLD.call_once(|| {
+            tracing::warn!(
+                ?host,
+                "who asked by this name how much to sample was refused; if it is yours, add it to doors.allowed_hosts"
+            );
+        });
+    }
+    response
 }
 
 async fn named(State(current): State<Arc<Current>>, uri: Uri) -> Response {
