@@ -463,7 +463,7 @@ async function walk(browser, server) {
 
 async function openDoors(browser, server) {
   const { context, page, complaints } = await watched(browser, server.page);
-  const told = page.getByRole('complementary', { name: 'Open doors' });
+  const told = page.getByRole('complementary', { name: 'Notices of the server' });
   await page.goto(server.page);
   await told.getByText('Others than this machine can reach Zipkin').waitFor();
   await shot(page, 'open-doors');
@@ -474,7 +474,7 @@ async function openDoors(browser, server) {
   assert.equal(await told.count(), 0, 'what was closed stays closed');
   const other = await context.newPage();
   await other.goto(server.page);
-  await other.getByRole('complementary', { name: 'Open doors' }).waitFor();
+  await other.getByRole('complementary', { name: 'Notices of the server' }).waitFor();
   assert.deepEqual(complaints, [], 'no console error, no request elsewhere');
   await context.close();
 }

@@ -7,15 +7,15 @@ import { KeyHelp } from './pages/trace/key-help';
 import { TracePage } from './pages/trace/trace-page';
 import { FailureGuard } from './parts/failure-guard';
 import { Notice } from './parts/notice';
-import { OpenDoors } from './parts/open-doors';
 import { useKeys } from './parts/page-keys';
+import { ServerNotices } from './parts/server-notices';
 import { TopBar } from './parts/top-bar';
 import { traceAddress, wholeTraceId } from './route/route';
 import { failureOf } from './state/failure';
 import { useLive } from './state/live';
 import { followAddressBar, go, route } from './state/location';
-import { askForOpenDoors, closeOpenDoors, openDoors } from './state/open-doors';
 import { followTheme, letterKeys, theme } from './state/preferences';
+import { askForNotices, closeNotices, notices } from './state/server-notices';
 import './style/tokens.css';
 import './style/base.css';
 import './style/search.css';
@@ -39,7 +39,7 @@ function App() {
         onTrace={(id) => go({ page: 'trace', address: traceAddress(id) })}
         onHelp={() => showHelp(true)}
       />
-      <OpenDoors told={useLive(openDoors)} onClose={closeOpenDoors} />
+      <ServerNotices told={useLive(notices)} onClose={closeNotices} />
       <Page />
       {help && <KeyHelp onClose={() => showHelp(false)} />}
     </>
@@ -74,6 +74,6 @@ function home(): void {
 
 followTheme();
 followAddressBar();
-void askForOpenDoors();
+void askForNotices();
 const app = document.getElementById('app');
 if (app !== null) render(<App />, app);

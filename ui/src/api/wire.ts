@@ -55,6 +55,11 @@ export class Fields {
     return new Fields(this.#fields[name], this.#path(name));
   }
 
+  /** One without fields where the field is absent or null. */
+  optionalObject(name: string): Fields {
+    return this.#absent(name) ? new Fields({}, this.#path(name)) : this.object(name);
+  }
+
   #absent(name: string): boolean {
     return this.#fields[name] === undefined || this.#fields[name] === null;
   }

@@ -14,8 +14,8 @@ export const nameColumn = kept<number>('name-column', 0.34, shareOr(0.34));
 export const panelWidth = kept<number>('panel-width', 440, shareOr(440));
 /** Single-letter keys can be switched off: speech input would press them (WCAG 2.1.4). */
 export const letterKeys = kept<boolean>('letter-keys', true, (text) => text !== 'false');
-/** What was said of open doors when the strip was closed; until the browser's tab is. */
-export const seenOpenDoors = kept<string>('open-doors', '', (text) => text, () => window.sessionStorage);
+/** What the server had to say when that was closed; until the browser's tab is. */
+export const seenNotices = kept<string>('notices', '', (text) => text, () => window.sessionStorage);
 
 /** Whether the page is dark now, by choice or by the system's setting. */
 export const dark = new Live(false);
