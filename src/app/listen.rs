@@ -505,7 +505,10 @@ mod tests {
         assert_eq!(enter("192.0.2.1").unwrap_err(), "doors.max_connections_per_address");
         let once_more = enter("127.0.0.1").unwrap();
         drop((second, ours, again, once_more));
-        assert_eq!((connections.open.lock().all, connections.open.lock().of.len()), (0, 0));
+        {
+            let open = connections.open.lock();
+            assert_eq!((open.all, open.of.len()), (0, 0));
+        }
         let _as_many_as_there_are: Vec<_> = (0..4).map(|_| enter("127.0.0.1").unwrap()).collect();
     }
 }
