@@ -130,6 +130,30 @@ def of_jaeger(span):
     }
 
 
+def of_zipkin(span):
+    """What must be seen in Jaeger's words of a span in Zipkin's; there may be more."""
+    said = span["zipkin"]
+    given = said.get("tags", {})
+    # Of OpenTelemetry's own tags some have a place of their own there.
+    attributes = [tag(key, value) for key, value in given.items() if key != "error" and not key.startswith("otel.")]
+    if "kind" in said:
+        attributes.append(tag("span.kind", said["kind"].lower()))
+    if "error" in given:
+        attributes.append(tag("error", True))
+    remote = said.get("remoteEndpoint", {})
+    for key, name in (("serviceName", "peer.service"), ("port", "net.peer.port")):
+        if key in remote:
+            attributes.append(tag(name, remote[key]))
+    return {
+        "name": said.get("name", ""),
+        "service": said.get("localEndpoint", {}).get("serviceName"),
+        "start": said.get("timestamp", 0),
+        "duration": said.get("duration", 0),
+        "tags": attributes,
+        "logs": [(each["timestamp"], [tag("event", each["value"])]) for each in said.get("annotations", [])],
+    }
+
+
 def of_answer(span, processes):
     """A span of an answer of Jaeger's API."""
     process = processes[span["processID"]]
@@ -180,6 +204,19 @@ def compare_tags(where, sent, back, problems):
             problems.append(f"{where}: {key} = {value!r} ({kind}) was sent, {other[2]!r} ({other[1]}) came back")
     for key, kind, value in back:
         problems.append(f"{where}: {key} = {value!r} ({kind}) is there and was not sent")
+
+
+def compare_zipkin_in_jaeger(sent, back):
+    problems = []
+    for field in ("name", "service", "start", "duration"):
+        if sent[field] is not None and sent[field] != back[field]:
+            problems.append(f"{field}: {sent[field]!r} was sent, {back[field]!r} came back")
+    for key, kind, value in sent["tags"]:
+        if (key, kind, value) not in back["tags"]:
+            problems.append(f"tag {key} = {value!r} ({kind}) was sent and is not there")
+    if sorted(sent["logs"], key=str) != sorted(back["logs"], key=str):
+        problems.append(f"logs: {sent['logs']} were sent, {back['logs']} came back")
+    return problems
 
 
 def compare_jaeger(sent, back):
@@ -268,14 +305,23 @@ def check_trace(reader, trace, spans):
     zipkin = [span for span in spans if "zipkin" in span]
     if zipkin:
         yield from check_zipkin(reader.zipkin(trace, len(spans)), zipkin)
-    by_id = dict(back)
     for span in spans:
-        if span["span"] not in by_id:
+        halves = [each for id, each in back if int(id, 16) == int(span["span"], 16)]
+        if not halves:
             yield span["client"], name_of(span), f"span {span['span']} is not there"
-        elif "zipkin" not in span:
-            say = of_jaeger if "jaeger" in span else of_opentelemetry
-            for problem in compare_jaeger(say(span), by_id[span["span"]]):
-                yield span["client"], name_of(span), problem
+            continue
+        for problem in compare_span(span, halves):
+            yield span["client"], name_of(span), problem
+
+
+def compare_span(span, halves):
+    """Compares with the spans of its id: of the two halves of a call with the one of its service."""
+    if "zipkin" in span:
+        sent = of_zipkin(span)
+        back = next((half for half in halves if half["service"] == sent["service"]), halves[0])
+        return [f"Jaeger's {problem}" for problem in compare_zipkin_in_jaeger(sent, back)]
+    sent = of_jaeger(span) if "jaeger" in span else of_opentelemetry(span)
+    return compare_jaeger(sent, halves[0])
 
 
 def check_zipkin(back, spans):
