@@ -594,8 +594,9 @@ fn serve_all(
     };
     let is_serving = health::is_serving(&incoming.ingest, &source.query);
     let storage = storage(config, &incoming, &source, &serving);
-    let query = serve::grpc::closed(serve::questions::router(source.clone(), Arc::clone(&is_serving)));
+    let query = serve::questions::router(source.clone(), Arc::clone(&is_serving));
     let admin = serve::admin::router(process, answers.allowed_hosts.clone());
+    let hosts = answers.allowed_hosts.clone();
     let page = serve::http::router(Arc::new(answers));
     let Receivers { otlp, jaeger_grpc, jaeger_http, sampling_http, sampling_grpc, zipkin } =
         receivers(config, &incoming, source, is_serving);
@@ -611,24 +612,27 @@ fn serve_all(
     for bound in doors.otlp {
         serving.add(bound, &otlp);
     }
+    // Who comes under a strange name, or from a page that may not, is not even asked for a token: a browser would show its
+    // user where to type it.
+    let (closed, named) = (serve::grpc::closed, |router| serve::guard::named(router, hosts.clone()));
     let doors = [
-        (doors.jaeger_grpc, tokens.guard(jaeger_grpc, needed::by_jaeger_grpc)),
-        (doors.jaeger_http, tokens.guard(jaeger_http, needed::by_jaeger_http)),
+        (doors.jaeger_grpc, closed(tokens.guard(jaeger_grpc, needed::by_jaeger_grpc))),
+        (doors.jaeger_http, named(tokens.guard(jaeger_http, needed::by_jaeger_http))),
         (doors.sampling_http, sampling_http),
-        (doors.sampling_grpc, sampling_grpc),
-        (doors.zipkin, tokens.guard(zipkin, needed::by_zipkin)),
-        (doors.storage, tokens.guard(for_spans.clone(), needed::by_storage)),
-        (doors.archive, tokens.guard(for_archive, needed::by_storage)),
-        (doors.query, tokens.guard(query, needed::by_query)),
-        (doors.admin, tokens.guard(admin, needed::by_admin)),
-        (doors.ui, tokens.guard(page, needed::by_page)),
+        (doors.sampling_grpc, closed(sampling_grpc)),
+        (doors.zipkin, named(tokens.guard(zipkin, needed::by_zipkin))),
+        (doors.storage, closed(tokens.guard(for_spans.clone(), needed::by_storage))),
+        (doors.archive, closed(tokens.guard(for_archive, needed::by_storage))),
+        (doors.query, closed(tokens.guard(query, needed::by_query))),
+        (doors.admin, named(tokens.guard(admin, needed::by_admin))),
+        (doors.ui, named(tokens.guard(page, needed::by_page))),
     ];
     for (bound, router) in doors {
         if let Some(bound) = bound {
             serving.add(bound, &router);
         }
     }
-    (serving, for_spans)
+    (serving, closed(for_spans))
 }
 
 /// Jaeger's storage: of spans, and of what is archived.
@@ -640,7 +644,7 @@ fn storage(config: &Config, incoming: &Incoming<'_>, source: &Source, serving: &
         let reading = serve::storage::router(source.clone(), archive.clone(), offer, is_serving);
         let (counts, ending) = (Arc::clone(counts), serving.ending());
         let writing = receive::storage::router(Arc::clone(into), archived.ingest(), counts, ending);
-        serve::grpc::closed(reading.merge(writing))
+        reading.merge(writing)
     };
     [storage(source, ingest, &received.storage), storage(&archive, &archived.ingest(), &received.archive)]
 }
@@ -665,10 +669,10 @@ fn receivers(config: &Config, incoming: &Incoming<'_>, source: Source, is_servin
     let zipkin = receive::zipkin::router(ingest(), Arc::clone(&received.zipkin), origins());
     Receivers {
         otlp: receive::otlp::router(ingest(), Arc::clone(&received.otlp), origins()),
-        jaeger_grpc: serve::grpc::closed(collector_sampling.merge(collector)),
+        jaeger_grpc: collector_sampling.merge(collector),
         jaeger_http: thrift.merge(serve::sampling::collector_http(current(), hosts())),
         sampling_http: serve::sampling::http(current(), hosts()),
-        sampling_grpc: serve::grpc::closed(serve::sampling::grpc(current(), Arc::clone(&is_serving))),
+        sampling_grpc: serve::sampling::grpc(current(), Arc::clone(&is_serving)),
         zipkin: zipkin.merge(serve::zipkin::router(source, is_serving, hosts())),
     }
 }

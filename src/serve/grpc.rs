@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode};
@@ -116,9 +117,19 @@ async fn blame_the_asker(mut response: Response) -> Response {
     response
 }
 
-/// A router of gRPC services that tells all others that they are wrong here.
+/// A router of gRPC services that tells all others that they are wrong here: those who ask for what is not here, who do
+/// not speak gRPC, and web pages. A page can send what looks like a call without asking first, and one that points its own
+/// name here could read the answer; browsers say of each such request that it is one, programs never do.
 pub fn closed(router: Router) -> Router {
-    router.fallback(refuse)
+    router.fallback(refuse).layer(from_fn(refuse_strangers))
+}
+
+async fn refuse_strangers(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+        return (StatusCode::FORBIDDEN, "this port is not for web pages\n").into_response();
+    }
+    if is_grpc(headers) { next.run(request).await } else { refuse(request.into_parts().0.headers).await }
 }
 
 async fn refuse(headers: HeaderMap) -> Response {

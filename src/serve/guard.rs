@@ -98,6 +98,21 @@ pub fn protect(router: Router, hosts: AllowedHosts) -> Router {
         .layer(middleware::map_response(add_headers))
 }
 
+/// Of the rules only that reading is asked for by an allowed name, and the headers: for what stands before a protected
+/// router, or beside one that takes what pages send.
+pub fn named(router: Router, hosts: AllowedHosts) -> Router {
+    router
+        .layer(middleware::from_fn_with_state(hosts, refuse_strange_readers))
+        .layer(middleware::map_response(add_headers))
+}
+
+async fn refuse_strange_readers(State(hosts): State<AllowedHosts>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return refuse_strangers(State(hosts), request, next).await;
+    }
+    next.run(request).await
+}
+
 fn answer_panic(panic: &(dyn std::any::Any + Send)) -> Response {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     let message = owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");

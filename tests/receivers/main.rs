@@ -10,6 +10,7 @@ mod jaeger_collector;
 mod jaeger_losses;
 mod jaeger_thrift;
 mod open_doors;
+mod pages;
 mod sampling;
 mod zipkin;
 mod zipkin_lists;
