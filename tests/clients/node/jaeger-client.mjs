@@ -47,6 +47,8 @@ function sell(tracer, order) {
   order.setTag("repeated", "first");
   order.setTag("repeated", "second");
   order.setTag("raw", Buffer.from([0, 255, 128]));
+  // With the rest nearly the 65000 bytes that the client puts into a datagram.
+  order.setTag("large", "x".repeat(63_000));
   order.log({ event: "priced", currency: "EUR" });
   order.setBaggageItem("customer", "zoe");
   const pay = tracer.startSpan("pay", { childOf: order, tags: { "span.kind": "client" } });

@@ -70,6 +70,8 @@ final class Older {
     private static void sell(JaegerTracer tracer, JaegerSpan order) {
         order.setTag("items", 3).setTag("largest", Long.MAX_VALUE).setTag("smallest", Long.MIN_VALUE);
         order.setTag("total", 12.5).setTag("gift", true).setTag("empty", "");
+        // With the rest nearly the 65000 bytes that the client puts into a datagram.
+        order.setTag("large", "x".repeat(64_000));
         order.setTag("customer", "Zoë 🛒\n\"quoted\" \\ \t");
         order.log(Map.of("event", "priced", "currency", "EUR", "parts", 2));
         order.setBaggageItem("customer", "zoe");
