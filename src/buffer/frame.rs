@@ -189,7 +189,7 @@ impl Footer {
             return None;
         }
         let mut rest = payload;
-        Some(Self {
+        let footer = Self {
             frames: rest.get_u32_le(),
             recovered: rest.get_u32_le() & FLAG_RECOVERED != 0,
             items: rest.get_u64_le(),
@@ -198,7 +198,15 @@ impl Footer {
             min_accepted: rest.get_u64_le(),
             max_accepted: rest.get_u64_le(),
             headers_crc: rest.get_u32_le(),
-        })
+        };
+        footer.is_possible().then_some(footer)
+    }
+
+    /// Whether so many frames can have these numbers. One that contradicts itself says nothing of its file, whatever its
+    /// checksums say.
+    fn is_possible(&self) -> bool {
+        let numbers = self.last.checked_sub(self.first);
+        self.frames == 0 || numbers.is_some_and(|more| u64::from(self.frames - 1) <= more)
     }
 }
 
@@ -254,5 +262,17 @@ mod tests {
         assert_eq!(Footer::decode(&bytes, &ID), Some(footer));
         assert_eq!((footer.frames, footer.items, footer.first, footer.last), (2, 5, 5, 6));
         assert_eq!((footer.min_accepted, footer.max_accepted), (80, 90));
+    }
+
+    #[test]
+    fn a_footer_that_contradicts_itself_is_none() {
+        let possible = [(0, 0, 0), (1, 7, 7), (2, 7, 8), (2, 7, 9), (u32::MAX, 1, u64::MAX)];
+        let impossible = [(1, 1_700_000_000_000, 1), (2, 7, 7), (3, 7, 8), (1, u64::MAX, 0)];
+        let decoded = |(frames, first, last)| {
+            let footer = Footer { frames, first, last, ..Footer::default() };
+            Footer::decode(&footer.encode(&ID), &ID).is_some()
+        };
+        assert!(possible.into_iter().all(decoded));
+        assert!(!impossible.into_iter().any(decoded));
     }
 }
