@@ -106,11 +106,13 @@ fn fitted(mut bytes: Vec<u8>, mut reservation: Reservation) -> Received {
     Received { bytes: bytes.into(), reservation }
 }
 
-/// Reads on after a refusal, keeping nothing: a client that is cut off while it writes never sees why it was
-/// refused, and sends the same again. Gives up after as much as a request may have, or five seconds.
-pub(super) async fn discard(body: &mut Body, ingest: &Ingest) {
+/// Reads on behind a refusal, keeping nothing: a client that is cut off while it writes never sees why it was
+/// refused, and sends the same again. The refusal does not wait for that: who has announced much and sends nothing is
+/// answered at once. Gives up after as much as a request may have, or five seconds.
+pub(super) fn discard(body: Body, ingest: &Ingest) {
     let mut left = ingest.settings().max_request_bytes;
-    let rest = async {
+    let mut body = body;
+    let rest = async move {
         while let Some(Ok(frame)) = body.frame().await {
             let length = frame.data_ref().map_or(0, Bytes::len);
             let Some(less) = left.checked_sub(length) else { return };
@@ -118,7 +120,7 @@ pub(super) async fn discard(body: &mut Body, ingest: &Ingest) {
         }
     };
     // Whoever is slower than that is cut off after all.
-    let _given_up = tokio::time::timeout(DISCARD_WITHIN, rest).await;
+    drop(tokio::spawn(tokio::time::timeout(DISCARD_WITHIN, rest)));
 }
 
 /// Inflates what was read, off the threads that serve connections: even a small body can inflate for long.

@@ -37,7 +37,7 @@ async fn post(State(collector): State<Arc<Collector>>, request: Request<Body>) -
     let response = answer(&collector, &head, &mut body).await;
     // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
     if !response.status().is_success() && !head.headers.contains_key(header::EXPECT) {
-        body::discard(&mut body, &collector.door.ingest).await;
+        body::discard(body, &collector.door.ingest);
     }
     response
 }

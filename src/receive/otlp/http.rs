@@ -24,7 +24,7 @@ pub(super) async fn export(State(door): State<Arc<Door>>, request: Request<Body>
     let response = answer(&door, &head, &mut body).await;
     // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
     if !response.status().is_success() && !head.headers.contains_key(header::EXPECT) {
-        body::discard(&mut body, &door.ingest).await;
+        body::discard(body, &door.ingest);
     }
     response
 }

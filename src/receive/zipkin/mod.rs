@@ -79,7 +79,7 @@ async fn take(
     let response = answer(version, &collector, &head, &mut body).await;
     // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
     if !response.status().is_success() && !head.headers.contains_key(header::EXPECT) {
-        body::discard(&mut body, &collector.door.ingest).await;
+        body::discard(body, &collector.door.ingest);
     }
     response
 }
