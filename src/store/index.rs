@@ -209,42 +209,54 @@ struct Classes {
     bytes: Vec<u8>,
     numbers: HashMap<Box<[u8]>, u32>,
     /// Where those stand that were asked for last, by a hash of their bytes: most spans are of few classes, and this
-    /// is found faster than a number in a map that no sender can slow down.
+    /// is found faster than a number in a map that no sender can slow down. As many as there are classes or up to twice
+    /// that: a batch can bring a row for each of a hundred thousand services.
     recent: Vec<(Range<usize>, u32)>,
     /// Room for the bytes of one.
     class: Vec<u8>,
 }
 
 impl Classes {
+    /// A power of two.
     const RECENT: usize = 128;
 
     fn number(&mut self, class: Class<'_>) -> u32 {
         class.write(&mut self.class, class.operation.len() <= MAX_NAME_BYTES);
-        if self.recent.is_empty() {
-            self.recent.resize(Self::RECENT, (0..0, 0));
-        }
-        let slot = xxh3_64(&self.class) as usize % Self::RECENT;
-        let (place, number) = &self.recent[slot];
-        if self.bytes[place.clone()] == self.class {
+        if let Some((place, number)) = self.slot().map(|slot| &self.recent[slot])
+            && self.bytes[place.clone()] == self.class
+        {
             return *number;
         }
         if let Some(number) = self.numbers.get(&self.class[..]) {
             return *number;
         }
-        self.enter(class, slot)
+        self.enter(class)
     }
 
-    fn enter(&mut self, class: Class<'_>, slot: usize) -> u32 {
+    fn slot(&self) -> Option<usize> {
+        let last = self.recent.len().checked_sub(1)?;
+        // Their number is a power of two.
+        Some(xxh3_64(&self.class) as usize & last)
+    }
+
+    fn enter(&mut self, class: Class<'_>) -> u32 {
         if self.bytes.len() >= MAX_NAMES_BYTES {
             class.write(&mut self.class, false);
         }
         let next = self.numbers.len() as u32;
-        *self.numbers.entry(self.class[..].into()).or_insert_with(|| {
+        if self.recent.len() <= next as usize && self.recent.len() < Self::RECENT {
+            let more = (next as usize + 1).next_power_of_two().min(Self::RECENT);
+            self.recent = vec![(0..0, 0); more];
+        }
+        let number = *self.numbers.entry(self.class[..].into()).or_insert(next);
+        if number == next {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(&self.class);
-            self.recent[slot] = (start..self.bytes.len(), next);
-            next
-        })
+            if let Some(slot) = self.slot() {
+                self.recent[slot] = (start..self.bytes.len(), next);
+            }
+        }
+        number
     }
 }
 
@@ -485,6 +497,22 @@ mod tests {
 
     fn read(row: &[u8]) -> Result<ServiceRow, Damaged> {
         Reader::default().read(row)
+    }
+
+    #[test]
+    fn a_row_of_few_classes_has_few_of_them_at_hand() {
+        let mut builder = IndexBuilder::default();
+        for (name, most) in [("a", 1), ("b", 2), ("c", 4), ("d", 4), ("a", 4)] {
+            builder.class(class(name, 1, 0));
+            assert!(builder.classes.recent.len() <= most, "after {name}");
+        }
+        let names: Vec<_> = (0..300).map(|number| number.to_string()).collect();
+        let numbers = |builder: &mut IndexBuilder| -> Vec<u32> {
+            names.iter().map(|name| builder.class(class(name, 1, 0))).collect()
+        };
+        let first = numbers(&mut builder);
+        assert_eq!(first, (4..304).collect::<Vec<_>>());
+        assert_eq!((numbers(&mut builder), builder.classes.recent.len()), (first, Classes::RECENT));
     }
 
     /// The row without its packing, and back.
