@@ -5,8 +5,9 @@
 //!
 //! Limits: attribute values nest at most [`MAX_VALUE_DEPTH`] levels; a span has at most [`Limits::max_span_bytes`] and
 //! [`MAX_VALUES`]; a resource or a scope has at most [`MAX_ENCLOSING_BYTES`] and [`MAX_VALUES`]. A span beyond them, or
-//! one that could not be found again (no valid ids), is rejected alone; only what is wrong around the spans fails a
-//! request as a whole. A view of what is accepted takes at most about fifty times the bytes that it shows.
+//! one that could not be found again (no valid ids), is rejected alone; only what is wrong around the spans, or half a
+//! million of resources, scopes and unusable spans, fails a request as a whole. A view of what is accepted takes at most
+//! about fifty times the bytes that it shows.
 //!
 //! Does not know: I/O, who sent the bytes, where they go.
 //!
@@ -51,6 +52,13 @@ pub const MAX_VALUES: usize = 64 << 10;
 ///
 /// It is read and hashed with every span that it encloses, however short those are. Real ones have a few kilobytes.
 pub const MAX_ENCLOSING_BYTES: usize = 1 << 20;
+
+/// How many resources, scopes and unusable spans a request may have, all counted together.
+///
+/// An empty one takes two bytes on the wire, and a few bytes packed: without this limit a request of ten kilobytes keeps a
+/// processor busy for as long as one of 20 MiB of real spans. One real span with a resource and a scope of its own takes
+/// more than eighty bytes, so that as many as a request has room for are taken.
+pub(crate) const MAX_USELESS: usize = 512 << 10;
 
 /// The field of `ResourceSpans` that says whose words its spans came in ([`crate::model::Origin`], as its number): what
 /// is translated on its way in is kept as OTLP, and this tells it from what came as OTLP. Others' decoders skip it.

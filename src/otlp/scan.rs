@@ -10,7 +10,7 @@ use super::damage::{Fault, ScanError};
 use super::view::service_name;
 use super::walk::{Envelope, Found, Visitor, origin, walk};
 use super::wire::{Fields, Value};
-use super::{Limits, write};
+use super::{Limits, MAX_USELESS, write};
 use crate::model::{ContentHasher, Origin, Resource, Scope, Span};
 
 /// What a request holds.
@@ -44,9 +44,35 @@ impl<'a> Visitor<'a> for Scanned {
 
 /// Checks every byte of an `ExportTraceServiceRequest`; an error when it is not one as a whole.
 pub fn scan(request: &[u8], limits: &Limits) -> Result<Scanned, ScanError> {
-    let mut scanned = Scanned::default();
-    walk(request, limits, &mut scanned)?;
-    Ok(scanned)
+    let mut scanning = Scanning::default();
+    walk(request, limits, &mut scanning)?;
+    Ok(scanning.scanned)
+}
+
+/// Counts what is in a request, and gives up one that is made of what nobody needs.
+#[derive(Default)]
+struct Scanning {
+    scanned: Scanned,
+    /// Resources and scopes.
+    envelopes: usize,
+}
+
+impl<'a> Visitor<'a> for Scanning {
+    fn resource(&mut self, _resource: Envelope<'a>, _origin: Origin) {
+        self.envelopes += 1;
+    }
+
+    fn scope(&mut self, _scope: Envelope<'a>) {
+        self.envelopes += 1;
+    }
+
+    fn span(&mut self, span: Found<'a>) {
+        self.scanned.span(span);
+    }
+
+    fn has_enough(&self) -> bool {
+        self.envelopes + self.scanned.rejected as usize > MAX_USELESS
+    }
 }
 
 /// The good spans of an `ExportTraceServiceRequest` in the order they stand; their bytes are slices of `request`.
@@ -247,6 +273,27 @@ mod tests {
         assert_eq!(accepted_spans(&request).unwrap(), spans);
         assert_eq!(identified_spans(&request).unwrap(), (Vec::new(), 2));
         assert_eq!(without_rejected(&request, &Limits::default()).unwrap(), request);
+    }
+
+    #[test]
+    fn a_request_of_millions_of_nothings_is_given_up() {
+        let of = |piece: &[u8], count: usize| {
+            let inside = piece.repeat(count);
+            let mut spans = Vec::new();
+            write::message(&mut spans, 1, |resource| write::bytes(resource, 2, &inside));
+            let mut scopes = Vec::new();
+            write::bytes(&mut scopes, 1, &inside);
+            [inside, scopes, spans]
+        };
+        let is_taken = |request: &Vec<u8>| scan(request, &Limits::default()).is_ok();
+        // Empty resources, scopes in one, spans in one of one.
+        for (level, piece) in [&[0x0a, 0][..], &[0x12, 0], &[0x12, 0]].into_iter().enumerate() {
+            let few = &of(piece, MAX_USELESS - level)[level];
+            let many = &of(piece, MAX_USELESS + 1)[level];
+            assert!(is_taken(few) && !is_taken(many), "level {level}");
+            let error = scan(many, &Limits::default()).unwrap_err().to_string();
+            assert!(error.contains("524288"), "{error}");
+        }
     }
 
     #[test]

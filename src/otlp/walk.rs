@@ -55,6 +55,10 @@ pub(super) trait Visitor<'a> {
     fn scope(&mut self, _scope: Envelope<'a>) {}
     /// A span, good or not.
     fn span(&mut self, span: Found<'a>);
+    /// Whether no more of the request is looked at.
+    fn has_enough(&self) -> bool {
+        false
+    }
 }
 
 /// Shows every span of a request to `visitor`; an error when something around the spans is damaged.
@@ -90,6 +94,7 @@ fn resource_spans<'a>(
     let resource = envelope(fields.clone(), &RESOURCE).map_err(|damage| ScanError::new(place, damage))?;
     let outer = Outer { broken_text: resource.broken_text, origin: origin(fields.clone()) };
     visitor.resource(resource, outer.origin);
+    is_still_interested(visitor, &fields, place)?;
     for (index, (message, _)) in children(fields).enumerate() {
         scope_spans(message, place.entered(index), outer, limits, visitor)?;
     }
@@ -113,12 +118,29 @@ fn scope_spans<'a, V: Visitor<'a>>(
     let scope = envelope(fields.clone(), &SCOPE).map_err(|damage| ScanError::new(place, damage))?;
     broken_text |= scope.broken_text;
     visitor.scope(scope);
-    for (index, (message, body)) in children(fields).enumerate() {
+    is_still_interested(visitor, &fields, place)?;
+    for (index, (message, body)) in children(fields.clone()).enumerate() {
         let mut check = Check::inside(broken_text, V::ACCEPTED, origin);
         let header = check.span(message, limits);
+        let is_bad = header.is_err();
         visitor.span(Found { body, header, broken_text: check.broken_text, place: place.entered(index) });
+        if is_bad {
+            is_still_interested(visitor, &fields, place)?;
+        }
     }
     Ok(())
+}
+
+fn is_still_interested<'a>(
+    visitor: &impl Visitor<'a>,
+    fields: &Fields<'a>,
+    place: Place,
+) -> Result<(), ScanError> {
+    if !visitor.has_enough() {
+        return Ok(());
+    }
+    let damage = Damage { kind: DamageKind::TooManyUseless, offset: fields.last_field().1 };
+    Err(ScanError::new(place, damage))
 }
 
 /// What `ResourceSpans` and `ScopeSpans` have alike: 1 is the enclosing thing, 2 the children, 3 the schema.

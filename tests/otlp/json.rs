@@ -373,6 +373,17 @@ fn repeated_members_cost_no_more_than_a_few_times_the_text() {
 }
 
 #[test]
+fn millions_of_objects_are_given_up() {
+    let spans = |count: usize| {
+        let spans = vec!["{}"; count].join(",");
+        format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#)
+    };
+    assert!(json::traces(spans(100_000).as_bytes()).is_ok());
+    let error = json::traces(spans(2 << 20).as_bytes()).unwrap_err();
+    assert_eq!(error.what, "more than 2097152 objects");
+}
+
+#[test]
 fn nesting_ends_at_the_limit() {
     let nested = |levels: usize| {
         let open = r#"{"arrayValue":{"values":["#.repeat(levels);

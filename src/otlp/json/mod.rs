@@ -9,8 +9,8 @@
 //! An id that is not hex, or of a wrong length, is passed on with a wrong length: then [`super::scan()`] rejects that
 //! one span instead of the whole request being refused here.
 //!
-//! Limits: objects nest at most [`MAX_DEPTH`] levels (an array of values is two of them, a map three), and what
-//! members that come again make be copied is at most eight times the text. The protobuf is at most a few times as long
+//! Limits: objects nest at most [`MAX_DEPTH`] levels (an array of values is two of them, a map three), there are at most
+//! two million of them, and what members that come again make be copied is at most eight times the text. The protobuf is at most a few times as long
 //! as the JSON.
 //!
 //! Does not know: whether the result can be stored; compression; content types.
@@ -30,6 +30,10 @@ pub use writer::ResourceSpans;
 
 /// How many objects may stand inside of each other.
 pub const MAX_DEPTH: usize = 64;
+
+/// How many objects there may be in all. An empty one takes three bytes, and almost none packed; an attribute is two of
+/// forty bytes or more, so that a request of 20 MiB has room for half as many real ones.
+pub(crate) const MAX_OBJECTS: usize = 2 << 20;
 
 /// Why a text is not an OTLP/JSON request, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 
 use super::scalar::{Scalar, Text};
 use super::schema::{Field, Kind, Message, Presence};
-use super::{Error, MAX_DEPTH};
+use super::{Error, MAX_DEPTH, MAX_OBJECTS};
 use crate::otlp::{Fields, write};
 
 /// The longest "what is wrong" in bytes: it may quote what was sent.
@@ -22,6 +22,7 @@ pub(super) fn transcode(json: &[u8], message: &'static Message) -> Result<Vec<u8
         out: Vec::with_capacity(json.len() / 2),
         path: Vec::new(),
         depth: 0,
+        objects: 0,
         copies_left: MAX_COPIES * json.len(),
     };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -37,6 +38,8 @@ struct Transcoder {
     out: Vec<u8>,
     path: Vec<Step>,
     depth: usize,
+    /// How many were begun.
+    objects: usize,
     /// Bytes that may still be written once more.
     copies_left: usize,
 }
@@ -124,6 +127,10 @@ impl<'de> Visitor<'de> for Object<'_> {
         if transcoder.depth == MAX_DEPTH {
             return Err(de::Error::custom(format!("objects nest deeper than {MAX_DEPTH} levels")));
         }
+        if transcoder.objects == MAX_OBJECTS {
+            return Err(de::Error::custom(format!("more than {MAX_OBJECTS} objects")));
+        }
+        transcoder.objects += 1;
         transcoder.depth += 1;
         match field {
             None => members(transcoder, message, 0, map)?,
