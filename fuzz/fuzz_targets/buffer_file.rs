@@ -69,7 +69,8 @@ fn everything(consumer: &mut Consumer, most: usize) -> Vec<Frame> {
 fn append(disk: &MemoryDisk, sequence: u64) {
     let Some((buffer, _)) = open(disk) else { return };
     let (answer, answered) = sync_channel(1);
-    let mut consumer = buffer.external_consumer("store", Some(sequence - 1)).expect("nobody else has the name");
+    let mut consumer =
+        buffer.external_consumer("store", Some(sequence - 1)).expect("nobody else has the name");
     buffer.append(b"one more"[..].into(), 1, move |outcome| answer.send(outcome).expect("waited for"));
     assert_eq!(answered.recv().expect("answered").expect("there is room"), sequence);
     let frames = everything(&mut consumer, 1);

@@ -16,6 +16,9 @@ mod store {
     mod seal;
     mod tag_filters;
 
+    /// What is said of the engine.
+    use tracelodge::store::Error;
+
     /// Bytes of a row before what is packed.
     const HEAD_BYTES: usize = 21;
 
