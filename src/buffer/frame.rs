@@ -21,6 +21,9 @@ const KIND_FOOTER: u8 = 2;
 pub(super) const CODEC_RAW: u8 = 0;
 /// Set in a footer that was written by recovery and not by the writer of the file.
 const FLAG_RECOVERED: u32 = 1;
+/// The highest number a frame can have, which no buffer reaches: at a billion a second it would take centuries. So
+/// that numbers can be counted on from whatever a file says.
+pub(super) const MAX_SEQUENCE: u64 = i64::MAX as u64;
 
 const _: () = assert!(FOOTER_BYTES.is_multiple_of(ALIGNMENT) && HEADER_BYTES.is_multiple_of(ALIGNMENT));
 
@@ -121,7 +124,7 @@ impl Header {
             raw_len: rest.get_u32_le(),
             payload_crc: rest.get_u32_le(),
         };
-        (rest.get_u32_le() == header_checksum(bytes, id)).then_some(header)
+        (rest.get_u32_le() == header_checksum(bytes, id) && header.sequence <= MAX_SEQUENCE).then_some(header)
     }
 }
 
@@ -205,14 +208,14 @@ impl Footer {
     /// Whether so many frames can have these numbers. One that contradicts itself says nothing of its file, whatever its
     /// checksums say.
     fn is_possible(&self) -> bool {
-        let numbers = self.last.checked_sub(self.first);
+        let numbers = self.last.checked_sub(self.first).filter(|_| self.last <= MAX_SEQUENCE);
         self.frames == 0 || numbers.is_some_and(|more| u64::from(self.frames - 1) <= more)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CODEC_RAW, FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind};
+    use super::{CODEC_RAW, FOOTER_BYTES, Footer, HEADER_BYTES, Header, Kind, MAX_SEQUENCE};
 
     const ID: [u8; 16] = [7; 16];
 
@@ -235,6 +238,14 @@ mod tests {
         let header = header_of(b"payload", 42, 1_700_000_000_000_000_000, 3);
         assert_eq!(Header::decode(&header.encode(&ID), &ID), Some(header));
         assert!(header.vouches_for(b"payload") && !header.vouches_for(b"payloae"));
+    }
+
+    #[test]
+    fn a_number_that_no_buffer_reaches_is_no_frames() {
+        for (sequence, is_one) in [(MAX_SEQUENCE, true), (MAX_SEQUENCE + 1, false), (u64::MAX, false)] {
+            let header = header_of(b"payload", sequence, 1, 3).encode(&ID);
+            assert_eq!(Header::decode(&header, &ID).is_some(), is_one, "{sequence}");
+        }
     }
 
     #[test]
@@ -266,8 +277,9 @@ mod tests {
 
     #[test]
     fn a_footer_that_contradicts_itself_is_none() {
-        let possible = [(0, 0, 0), (1, 7, 7), (2, 7, 8), (2, 7, 9), (u32::MAX, 1, u64::MAX)];
-        let impossible = [(1, 1_700_000_000_000, 1), (2, 7, 7), (3, 7, 8), (1, u64::MAX, 0)];
+        let possible = [(0, 0, 0), (1, 7, 7), (2, 7, 8), (2, 7, 9), (u32::MAX, 1, MAX_SEQUENCE)];
+        let impossible =
+            [(1, 1_700_000_000_000, 1), (2, 7, 7), (3, 7, 8), (1, u64::MAX, 0), (1, 1, u64::MAX)];
         let decoded = |(frames, first, last)| {
             let footer = Footer { frames, first, last, ..Footer::default() };
             Footer::decode(&footer.encode(&ID), &ID).is_some()

@@ -60,7 +60,8 @@ impl SegmentHeader {
         let mut id = StorageId::default();
         rest.copy_to_slice(&mut id);
         let (boot_id, created_boot_millis) = (rest.get_u64_le(), rest.get_u64_le());
-        Ok(Some(Self { signal, created_wall_millis, base_sequence, id, boot_id, created_boot_millis }))
+        let header = Self { signal, created_wall_millis, base_sequence, id, boot_id, created_boot_millis };
+        Ok(Some(header).filter(|header| header.base_sequence <= frame::MAX_SEQUENCE))
     }
 
     /// From the start of a file; none if it is damaged. Fails if a later version wrote it.
