@@ -1,8 +1,8 @@
 //! Jaeger's thrift in, beside prost on the same spans as `jaeger.api_v2.Batch`; nanoseconds per span, and megabytes per
 //! second.
 //!
-//! `cargo bench --bench thrift`. Machines differ, so the ratio is what counts: to read the datagram at most as long as prost
-//! takes for its protobuf.
+//! `cargo bench --bench thrift`. Machines differ, so the ratio is what counts: to read a datagram at most half as long again
+//! as prost takes for the same in protobuf. Most of either is counting who shares the bytes received.
 
 #[path = "../examples/load/jaeger_thrift.rs"]
 mod jaeger_thrift;

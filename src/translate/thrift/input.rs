@@ -8,25 +8,28 @@ use super::{Error, MAX_COUNT, Result};
 #[derive(Debug)]
 pub(in crate::translate) struct Input<'a> {
     whole: &'a Bytes,
+    /// The same, looked at.
+    bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Input<'a> {
     pub(super) fn new(whole: &'a Bytes) -> Self {
-        Self { whole, at: 0 }
+        Self { whole, bytes: whole, at: 0 }
     }
 
     /// How many bytes are read.
+    #[inline]
     pub(in crate::translate) fn at(&self) -> usize {
         self.at
     }
 
     pub(super) fn remaining(&self) -> usize {
-        self.whole.len() - self.at
+        self.bytes.len() - self.at
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
-        self.whole.get(self.at).copied()
+        self.bytes.get(self.at).copied()
     }
 
     /// The part of the bytes received as a value of its own that shares their memory.
@@ -36,21 +39,21 @@ impl<'a> Input<'a> {
 
     #[inline]
     pub(super) fn byte(&mut self) -> Result<u8> {
-        let byte = *self.whole.get(self.at).ok_or_else(|| self.ends(1))?;
+        let byte = *self.bytes.get(self.at).ok_or_else(|| self.ends(1))?;
         self.at += 1;
         Ok(byte)
     }
 
     #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let array = self.whole[self.at..].first_chunk().ok_or_else(|| self.ends(N))?;
+        let array = self.bytes[self.at..].first_chunk().ok_or_else(|| self.ends(N))?;
         self.at += N;
         Ok(*array)
     }
 
     #[inline]
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let taken = self.whole[self.at..].get(..length).ok_or_else(|| self.ends(length))?;
+        let taken = self.bytes[self.at..].get(..length).ok_or_else(|| self.ends(length))?;
         self.at += length;
         Ok(taken)
     }

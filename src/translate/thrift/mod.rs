@@ -61,7 +61,7 @@ const MAX_COUNT: u64 = 1 << 20;
 const MAX_DEPTH: usize = 32;
 
 /// Elements of a list that there is room for from the start; lists that are longer grow as they are read.
-const ROOM: usize = 64;
+const ROOM: usize = 256;
 
 /// What kind of value stands in a field or in a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +150,9 @@ pub(super) trait Read<'a> {
         if kind == Kind::Struct {
             read.reserve_exact(count.min(ROOM));
             for _ in 0..count {
-                read.extend(element(self)?);
+                if let Some(element) = element(self)? {
+                    read.push(element);
+                }
             }
         } else {
             self.skip_elements(kind, count, 0)?;

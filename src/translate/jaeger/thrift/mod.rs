@@ -211,32 +211,56 @@ fn log<'a>(reader: &mut impl Read<'a>) -> thrift::Result<Option<Log>> {
 }
 
 fn tag<'a>(reader: &mut impl Read<'a>) -> thrift::Result<Option<KeyValue>> {
-    let (mut key, mut tag_type, mut sent) = (None, None, KeyValue::default());
+    let (mut tag, mut has_key, mut tag_type, mut values) = (KeyValue::default(), false, None, 0u8);
     reader.fields(|reader, id, kind| {
         match (id, kind) {
-            (1, Kind::Bytes) => key = Some(reader.text()?),
-            (2, Kind::I32) => tag_type = Some(reader.i32()?),
-            (3, Kind::Bytes) => sent.v_str = reader.text()?,
-            (4, Kind::Double) => sent.v_float64 = reader.double()?.to_bits(),
-            (5, Kind::Bool) => sent.v_bool = reader.boolean()?,
-            (6, Kind::I64) => sent.v_int64 = reader.i64()?,
-            (7, Kind::Bytes) => sent.v_binary = reader.text()?,
+            (1, Kind::Bytes) => {
+                tag.key = reader.text()?;
+                has_key = true;
+                return Ok(true);
+            }
+            (2, Kind::I32) => {
+                tag_type = Some(reader.i32()?);
+                return Ok(true);
+            }
+            (3, Kind::Bytes) => tag.v_str = reader.text()?,
+            (4, Kind::Double) => tag.v_float64 = reader.double()?.to_bits(),
+            (5, Kind::Bool) => tag.v_bool = reader.boolean()?,
+            (6, Kind::I64) => tag.v_int64 = reader.i64()?,
+            (7, Kind::Bytes) => tag.v_binary = reader.text()?,
             _ => return Ok(false),
         }
+        values |= 1 << id;
         Ok(true)
     })?;
-    Ok(key.zip(tag_type).map(|(key, tag_type)| typed(key, tag_type, sent)))
+    let Some(tag_type) = tag_type.filter(|_| has_key) else { return Ok(None) };
+    let (v_type, field) = value_type(tag_type);
+    tag.v_type = v_type.into();
+    let others = values & !(1 << field);
+    Ok(Some(if others == 0 { tag } else { with_one_value(tag) }))
 }
 
-/// A tag of the value that its type names; thrift's `TagType` numbers the types otherwise than protobuf's `ValueType`.
-fn typed(key: Bytes, tag_type: i32, sent: KeyValue) -> KeyValue {
-    let of = |v_type: ValueType| KeyValue { key, v_type: v_type.into(), ..KeyValue::default() };
+/// Thrift's `TagType` numbers the types otherwise than protobuf's `ValueType`; and the field that has the value.
+fn value_type(tag_type: i32) -> (ValueType, i16) {
     match tag_type {
-        1 => KeyValue { v_float64: sent.v_float64, ..of(ValueType::Float64) },
-        2 => KeyValue { v_bool: sent.v_bool, ..of(ValueType::Bool) },
-        3 => KeyValue { v_int64: sent.v_int64, ..of(ValueType::Int64) },
-        4 => KeyValue { v_binary: sent.v_binary, ..of(ValueType::Binary) },
-        _ => KeyValue { v_str: sent.v_str, ..of(ValueType::String) },
+        1 => (ValueType::Float64, 4),
+        2 => (ValueType::Bool, 5),
+        3 => (ValueType::Int64, 6),
+        4 => (ValueType::Binary, 7),
+        _ => (ValueType::String, 3),
+    }
+}
+
+/// The tag without the values that its type does not name.
+#[cold]
+fn with_one_value(tag: KeyValue) -> KeyValue {
+    let (v_type, rest) = (tag.v_type(), KeyValue { key: tag.key, v_type: tag.v_type, ..KeyValue::default() });
+    match v_type {
+        ValueType::String => KeyValue { v_str: tag.v_str, ..rest },
+        ValueType::Float64 => KeyValue { v_float64: tag.v_float64, ..rest },
+        ValueType::Bool => KeyValue { v_bool: tag.v_bool, ..rest },
+        ValueType::Int64 => KeyValue { v_int64: tag.v_int64, ..rest },
+        ValueType::Binary => KeyValue { v_binary: tag.v_binary, ..rest },
     }
 }
 

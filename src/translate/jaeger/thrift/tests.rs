@@ -209,6 +209,9 @@ fn the_types_of_tags_are_numbered_otherwise() {
     assert_eq!(of(2), KeyValue { v_bool: true, ..tag(ValueType::Bool) });
     assert_eq!(of(3), KeyValue { v_int64: -3, ..tag(ValueType::Int64) });
     assert_eq!(of(4), KeyValue { v_binary: Bytes::from_static(&[0xff]), ..tag(ValueType::Binary) });
+    let other = vec![(1, Value::text("k")), (2, Value::I32(0)), (6, Value::I64(3))];
+    let span = only_span(with(bare_span(), 10, Value::structs([other])));
+    assert_eq!(span.tags, [tag(ValueType::String)], "a value of another type than the tag's is none");
     assert_eq!(of(9), KeyValue { v_str: "s".into(), ..tag(ValueType::String) });
 }
 
@@ -302,12 +305,18 @@ fn text() -> impl Strategy<Value = Bytes> {
 }
 
 fn any_tag() -> impl Strategy<Value = KeyValue> {
-    let sent = (text(), any::<f64>(), any::<bool>(), any::<i64>(), text());
-    (text(), 0..5, sent).prop_map(|(key, tag_type, (v_str, double, v_bool, v_int64, v_binary))| {
-        let v_float64 = double.to_bits();
-        let sent = KeyValue { v_str, v_float64, v_bool, v_int64, v_binary, key: Bytes::new(), v_type: 0 };
-        typed(key, tag_type, sent)
-    })
+    let value = prop_oneof![
+        text().prop_map(|v_str| KeyValue { v_str, ..KeyValue::default() }),
+        any::<bool>().prop_map(|v_bool| KeyValue { v_type: 1, v_bool, ..KeyValue::default() }),
+        any::<i64>().prop_map(|v_int64| KeyValue { v_type: 2, v_int64, ..KeyValue::default() }),
+        any::<f64>().prop_map(|value| KeyValue {
+            v_type: 3,
+            v_float64: value.to_bits(),
+            ..KeyValue::default()
+        }),
+        text().prop_map(|v_binary| KeyValue { v_type: 4, v_binary, ..KeyValue::default() }),
+    ];
+    (text(), value).prop_map(|(key, value)| KeyValue { key, ..value })
 }
 
 fn any_tags() -> impl Strategy<Value = Vec<KeyValue>> {
