@@ -167,16 +167,20 @@ fn used(server: &Server) -> u64 {
 
 /// CVE-2023-44487: requests that are taken back as soon as they are made.
 #[tokio::test]
-async fn who_takes_back_request_after_request_is_cut_off() {
+async fn who_takes_back_request_after_request_is_cut_off_and_fills_no_log() {
     const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;
     const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
     let data = tempfile::tempdir().unwrap();
-    let server = Server::start(data.path());
+    let log = data.path().join("log");
+    let server = Server::start_saying(&data.path().join("data"), &[], &log);
     // GET / of http://a: three names of HPACK's table, and one with a value of its own.
     let head = [0x82, 0x86, 0x84, 0x01, 1, b'a'];
     let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     frames.extend(frame(SETTINGS, 0, 0, &[]));
+    // Answers to what nobody asked.
+    frames.extend(frame(PING, 1, 0, &[0; 8]).repeat(1_000));
     for request in 0..10_000 {
         let stream = 2 * request + 1;
         frames.extend(frame(HEADERS, 0x5, stream, &head));
@@ -192,6 +196,7 @@ async fn who_takes_back_request_after_request_is_cut_off() {
         assert!(said.len() < 16_384, "{} bytes", said.len());
         is_served(&server, 1).await;
     }
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
     let deadline = Instant::now() + AT_ONCE;
     loop {
         let before = used(&server);

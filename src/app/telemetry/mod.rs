@@ -32,10 +32,14 @@ pub(super) struct LevelError {
     source: tracing_subscriber::filter::ParseError,
 }
 
+/// Libraries that warn of what a stranger does, as often as it does it: a few bytes would become a line each.
+const OF_STRANGERS: &str = "h2=error,rustls=error";
+
 /// Sends logs to standard error, for people or for programs.
 pub(super) fn start_logs(level: &str, json: bool) -> Result<(), LevelError> {
-    let filter =
-        EnvFilter::try_new(level).map_err(|source| LevelError { level: level.to_owned(), source })?;
+    // What comes later says more of the same.
+    let filter = EnvFilter::try_new(format!("{OF_STRANGERS},{level}"))
+        .map_err(|source| LevelError { level: level.to_owned(), source })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Forgiving::stderr)
