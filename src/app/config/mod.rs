@@ -393,9 +393,10 @@ impl Reader<'_> {
             let why = format!("write at least {IN_FLIGHT_REQUESTS} times receive.max_request_bytes");
             return Err(self.wrong("receive.in_flight_bytes", why));
         }
-        // No span is larger than its request.
-        let largest_span = settings.max_span_bytes.min(settings.max_request_bytes);
-        if settings.in_flight_bytes < SPAN_COPIES * largest_span {
+        // Where requests are the smaller ones it is they that bound a span.
+        let largest_span = settings.max_span_bytes;
+        let is_bound = largest_span <= settings.max_request_bytes;
+        if is_bound && settings.in_flight_bytes < SPAN_COPIES * largest_span {
             let why = format!("write at least {SPAN_COPIES} times receive.max_span_bytes");
             return Err(self.wrong("receive.in_flight_bytes", why));
         }
