@@ -67,6 +67,10 @@ pub(super) fn is_empty(body: &[u8]) -> bool {
 
 /// Refuses what looks like another form than it is declared to be, in the words of Zipkin.
 pub(super) fn as_declared(declared: Format, body: &[u8]) -> Result<(), String> {
+    // The length of its first span may be the byte that a list of JSON begins with.
+    if declared == Format::Protobuf && matches!(body, [10, length, ..] if *length != 0) {
+        return Ok(());
+    }
     let expected = name(declared);
     let Some(looks) = sniff(body) else { return Err(format!("Expected a {expected} encoded list")) };
     let is_other = match (declared, looks) {
@@ -94,6 +98,7 @@ mod tests {
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::translate::zipkin::batch;
 
     fn declared(version: Version, headers: &[(HeaderName, &'static str)]) -> Result<Format, String> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
@@ -170,6 +175,24 @@ mod tests {
             (Format::JsonV2, b"<html>", "Expected a JSON_V2 encoded list"),
         ] {
             assert_eq!(as_declared(declared, body).unwrap_err(), expected);
+        }
+    }
+
+    /// A list of one span of so many bytes.
+    fn list_of_protobuf(length: u8) -> Vec<u8> {
+        let mut list = [&[10, length, 10, 16][..], &[1; 16], &[26, 8], &[2; 8], &[42, length - 30]].concat();
+        list.resize(2 + usize::from(length), b'n');
+        list
+    }
+
+    #[test]
+    fn a_list_of_protobuf_is_one_however_long_its_first_span_is() {
+        // Among them those of a space, of '[' and of '{'.
+        for length in 31..128 {
+            let list = list_of_protobuf(length);
+            assert_eq!(as_declared(Format::Protobuf, &list), Ok(()), "{length} bytes");
+            let batched = batch(Format::Protobuf, &list.into(), &mut |_| true).unwrap();
+            assert_eq!((batched.spans, batched.left_out), (1, 0), "{length} bytes");
         }
     }
 
