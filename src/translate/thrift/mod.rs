@@ -5,7 +5,7 @@
 //!
 //! Limits: an announced length or count is compared with the bytes that are left before anything is done about it; a
 //! container has at most [`MAX_COUNT`] elements; what is stepped over nests at most [`MAX_DEPTH`] levels; a variable
-//! number has at most ten bytes. What is read takes at most about fifty times the bytes that it was read from.
+//! number has at most ten bytes. What is read takes at most about a hundred times the bytes that it was read from.
 //!
 //! Does not know: what the fields mean, how the bytes came.
 //!

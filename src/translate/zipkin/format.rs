@@ -38,8 +38,9 @@ fn json_version(text: &[u8]) -> Format {
     if is_second { Format::JsonV2 } else { Format::JsonV1 }
 }
 
-/// Keeps the spans of a list of this form, without those that cannot be kept, one after the other. `room` is asked before
-/// more bytes are held than it was asked for so far, and says whether there is room for them; without it nothing is kept.
+/// Keeps the spans of a list of this form, without those that cannot be kept, one after the other. `room` is asked after
+/// each span with which more bytes are held than it was asked for so far, and says whether there is room for them; without
+/// it nothing is kept.
 pub fn batch(format: Format, body: &Bytes, room: &mut dyn FnMut(usize) -> bool) -> Result<Batched, Error> {
     let mut batch = Batch::new(room);
     let mut sink = |span| match span {

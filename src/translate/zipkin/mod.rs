@@ -19,7 +19,7 @@ pub mod json;
 mod keep;
 mod kept;
 mod meaning;
-pub mod protobuf;
+mod protobuf;
 mod said;
 #[cfg(test)]
 pub(super) mod tests;
@@ -164,6 +164,7 @@ pub struct Read {
 type Sink<'s> = &'s mut dyn FnMut(Result<Span, Error>);
 
 impl Read {
+    #[cfg(test)]
     fn of(each: impl FnOnce(Sink<'_>) -> Result<(), Error>) -> Result<Self, Error> {
         let mut read = Self::default();
         each(&mut |span| read.take(span))?;

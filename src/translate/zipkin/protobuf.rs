@@ -2,17 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{Annotation, Endpoint, Error, Kind, Read, Sink, Span, checked_ids};
+use super::{Annotation, Endpoint, Error, Kind, Sink, Span, checked_ids};
 use crate::model::{SpanId, TraceId};
 use crate::otlp::{Fields, MAX_VALUES, Value, WireError};
 
-/// A `ListOfSpans`. Fields of another type than theirs, and those that `zipkin.proto` does not have, are passed over; a
-/// span that is damaged is left out alone.
-pub fn read(body: &Bytes) -> Result<Read, Error> {
-    Read::of(|sink| each(body, sink))
-}
-
-/// The spans, one after the other.
+/// The spans of a `ListOfSpans`, one after the other. Fields of another type than theirs, and those that `zipkin.proto`
+/// does not have, are passed over; a span that is damaged is left out alone.
 pub(super) fn each(body: &Bytes, sink: Sink<'_>) -> Result<(), Error> {
     let mut fields = Fields::new(body);
     let mut place = 0;

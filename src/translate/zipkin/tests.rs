@@ -257,6 +257,10 @@ fn a_list_is_told_by_how_it_begins() {
 mod protobuf_spans {
     use super::*;
 
+    fn read(body: &Bytes) -> Result<Read, Error> {
+        Read::of(|sink| protobuf::each(body, sink))
+    }
+
     fn endpoint(name: &str, ipv4: &[u8], port: u64) -> Vec<u8> {
         let mut out = Vec::new();
         write::string(&mut out, 1, name);
@@ -319,7 +323,7 @@ mod protobuf_spans {
             debug: true,
             shared: true,
         };
-        assert_eq!(protobuf::read(&list(&[message])).unwrap().spans, [expected]);
+        assert_eq!(read(&list(&[message])).unwrap().spans, [expected]);
     }
 
     #[test]
@@ -339,16 +343,12 @@ mod protobuf_spans {
             (vec![0x0a, 0x05, 1], "span 1: truncated field at byte 1"),
         ];
         for (bad, why) in bad {
-            let read =
-                protobuf::read(&list(&[span(&[1; 16], &[2; 8]), bad, span(&[1; 8], &[3; 8])])).unwrap();
+            let read = read(&list(&[span(&[1; 16], &[2; 8]), bad, span(&[1; 8], &[3; 8])])).unwrap();
             assert_eq!((read.spans.len(), read.left_out), (2, 1));
             assert_eq!(read.first.unwrap().to_string(), why);
         }
-        assert_eq!(
-            protobuf::read(&Bytes::from_static(&[0x0a, 0x05])).unwrap_err().0,
-            "truncated field at byte 1"
-        );
-        assert_eq!(protobuf::read(&Bytes::new()).unwrap(), Read::default());
+        assert_eq!(read(&Bytes::from_static(&[0x0a, 0x05])).unwrap_err().0, "truncated field at byte 1");
+        assert_eq!(read(&Bytes::new()).unwrap(), Read::default());
     }
 }
 

@@ -15,12 +15,8 @@ const STRUCT: u8 = 12;
 /// `TType.STRING`, with which a reporter began them that was much used (openzipkin/zipkin-reporter-java#133).
 const STRING: u8 = 11;
 
-/// A list without a message around it, as it is sent over HTTP (`TBinaryProtocol`). No bytes are an empty list.
-pub fn read(body: &Bytes) -> Result<Read, Error> {
-    Read::of(|sink| each(body, sink))
-}
-
-/// The spans of such a list, one after the other, in words of version 2.
+/// The spans of a list without a message around it, as it is sent over HTTP (`TBinaryProtocol`), one after the other, in
+/// words of version 2. No bytes are an empty list.
 pub(super) fn each(body: &Bytes, sink: Sink<'_>) -> Result<(), Error> {
     let list = match body.first() {
         None => return Ok(()),
@@ -91,7 +87,8 @@ fn span<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Result<v1::Span, Erro
     Ok(Ok(span))
 }
 
-/// A list of structs, as much of it as there may be: one that says nothing takes a byte, and a hundred when it is read.
+/// A list of structs, as much of it as there may be, without those that say nothing: such a one takes a byte, and would
+/// take a hundred when it is read.
 fn bounded<'a, R: Reads<'a>, T>(
     reader: &mut R,
     values: &mut usize,
@@ -115,7 +112,7 @@ fn annotation<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Option<v1::Anno
         }
         Ok(true)
     })?;
-    Ok(Some(annotation))
+    Ok(Some(annotation).filter(|annotation| *annotation != v1::Annotation::default()))
 }
 
 fn binary_annotation<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Option<v1::BinaryAnnotation>> {
@@ -130,7 +127,8 @@ fn binary_annotation<'a>(reader: &mut impl Reads<'a>) -> thrift::Result<Option<v
         }
         Ok(true)
     })?;
-    Ok(Some(v1::BinaryAnnotation { key, value: value(value_type, bytes), endpoint: host }))
+    let says_something = !key.is_empty() || !bytes.is_empty() || host.is_some();
+    Ok(says_something.then(|| v1::BinaryAnnotation { key, value: value(value_type, bytes), endpoint: host }))
 }
 
 /// What the bytes are by their type (`AnnotationType`); bytes still if they cannot be that.
@@ -176,6 +174,10 @@ mod tests {
     use super::*;
     use crate::translate::thrift::written::Value;
     use crate::translate::thrift::{Compact, Protocol};
+
+    fn read(body: &Bytes) -> Result<Read, Error> {
+        Read::of(|sink| each(body, sink))
+    }
 
     fn host(address: i32, port: i16, name: &str) -> Value {
         Value::Struct(vec![(1, Value::I32(address)), (2, Value::I16(port)), (3, Value::text(name))])
@@ -308,6 +310,20 @@ mod tests {
         let of_texts = Bytes::from([&[STRING], &list[1..]].concat());
         assert_eq!(read(&of_texts), read(&list));
         assert_eq!(read(&of_texts).unwrap().left_out, 1);
+    }
+
+    #[test]
+    fn annotations_that_say_nothing_are_none() {
+        let span = Value::Struct(vec![
+            (4, Value::I64(2)),
+            (12, Value::I64(1)),
+            (6, Value::structs(vec![Vec::new(); 3])),
+            (8, Value::structs([Vec::new(), vec![(3, Value::I32(6))], vec![(1, Value::text("key"))]])),
+        ]);
+        let span = read_span(&span).unwrap();
+        let value = v1::Value::Bytes(Bytes::new());
+        let said = v1::BinaryAnnotation { key: "key".into(), value, endpoint: None };
+        assert_eq!((span.annotations, span.binary_annotations), (Vec::new(), vec![said]));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Zipkin's JSON: lists of version 1 and 2 in, of version 2 out.
 //!
 //! Promise: what any sender means is understood. `null` is absent, a value that should be text may be anything, a number
-//! may be text, ids may be short and in upper case, unknown members are passed over, the last of repeated members holds,
-//! a span may stand without a list around it. A span that cannot be kept is left out alone; only a text that is not JSON
-//! is refused as a whole.
+//! may be text, ids may be short and in upper case, unknown members are passed over, of repeated members the last holds but
+//! tags and annotations are added up, a span may stand without a list around it. A span that cannot be kept is left out
+//! alone; only a text that is not JSON is refused as a whole.
 //!
 //! Limits: lists and objects nest at most 64 levels; tags and annotations of a span are at most
 //! [`MAX_VALUES`](crate::otlp::MAX_VALUES).
@@ -16,21 +16,17 @@ mod write;
 
 use bytes::Bytes;
 
-use super::{Error, Read, Sink};
+use super::{Error, Sink};
 use reader::{Reader, Syntax};
 pub use write::write;
 
 /// A list of version 2, or a span of it alone.
-pub fn read(body: &[u8]) -> Result<Read, Error> {
-    Read::of(|sink| each(&Bytes::copy_from_slice(body), sink))
+#[cfg(test)]
+pub(in crate::translate) fn read(body: &[u8]) -> Result<super::Read, Error> {
+    super::Read::of(|sink| each(&Bytes::copy_from_slice(body), sink))
 }
 
-/// A list of version 1, or a span of it alone.
-pub fn read_v1(body: &[u8]) -> Result<Read, Error> {
-    Read::of(|sink| each_v1(&Bytes::copy_from_slice(body), sink))
-}
-
-/// The spans of version 2, one after the other.
+/// The spans of version 2, one after the other; one may stand alone, without a list.
 pub(super) fn each(body: &Bytes, sink: Sink<'_>) -> Result<(), Error> {
     list(body, |reader, place| {
         sink(v2::span(reader)?.map_err(|error| error.of_span(place)));
@@ -38,7 +34,7 @@ pub(super) fn each(body: &Bytes, sink: Sink<'_>) -> Result<(), Error> {
     })
 }
 
-/// The spans of version 1, one after the other, in words of version 2.
+/// The spans of version 1, one after the other or one alone, in words of version 2.
 pub(super) fn each_v1(body: &Bytes, sink: Sink<'_>) -> Result<(), Error> {
     list(body, |reader, place| {
         match v1::span(reader)? {

@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{SpanId, TraceId};
 use crate::translate::zipkin::tests::any_span;
-use crate::translate::zipkin::{Annotation, Endpoint, Kind, Span};
+use crate::translate::zipkin::{Annotation, Endpoint, Kind, Read, Span};
+
+fn read_v1(body: &[u8]) -> Result<Read, Error> {
+    Read::of(|sink| each_v1(&Bytes::copy_from_slice(body), sink))
+}
 
 fn one(json: &str) -> Span {
     let read = read(json.as_bytes()).unwrap();
