@@ -9,6 +9,31 @@ use parking_lot::Mutex;
 /// The least time between two warnings.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// As much of what a sender caused as a line of the log has, in bytes.
+const MAX_BYTES: usize = 256;
+
+/// What a sender may have had a part in writing, as one line for the log: control characters are escaped, what is too long
+/// is cut off.
+pub(super) fn loggable(text: &dyn Display) -> String {
+    let mut line = String::new();
+    for character in text.to_string().chars() {
+        let before = line.len();
+        match character {
+            // These end lines for some who show logs, or turn them around.
+            '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                line.extend(character.escape_unicode());
+            }
+            character if character.is_control() => line.extend(character.escape_default()),
+            character => line.push(character),
+        }
+        if line.len() > MAX_BYTES {
+            line.truncate(before);
+            break;
+        }
+    }
+    line
+}
+
 /// One kind of trouble.
 #[derive(Debug)]
 pub(super) struct Seldom {
@@ -32,7 +57,7 @@ impl Seldom {
     /// It happened so many times more, the last time because of this.
     pub(super) fn happened(&self, count: u64, why: &dyn Display) {
         if let Some(count) = self.count(count, Instant::now()) {
-            tracing::warn!("{count} {}, such as: {why}", self.trouble);
+            tracing::warn!("{count} {}, such as: {}", self.trouble, loggable(why));
         }
     }
 
@@ -51,6 +76,23 @@ impl Seldom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_sender_wrote_is_one_line_of_the_log() {
+        let cases = [
+            ("a service's name of 7 bytes, żółć \\ '\"", "a service's name of 7 bytes, żółć \\ '\""),
+            ("x\n2026 WARN lost\r\t\0", "x\\n2026 WARN lost\\r\\t\\u{0}"),
+            ("\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}", "\\u{1b}[2J\\u{7f}\\u{85}\\u{2028}\\u{202e}"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(loggable(&text), expected);
+        }
+        for character in ["a", "\n", "ż", "🚀", "\u{2028}"] {
+            let line = loggable(&character.repeat(1_000));
+            assert!((MAX_BYTES - 7..=MAX_BYTES).contains(&line.len()), "{} bytes", line.len());
+        }
+        assert!(loggable(&"\n".repeat(1_000)).ends_with("\\n"), "it ends with a whole character");
+    }
 
     #[test]
     fn the_first_is_said_and_then_how_many_there_were() {
