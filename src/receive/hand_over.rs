@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, oneshot};
 
+use super::seldom::{Seldom, loggable};
 use super::{Counts, Received, Transport};
 use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Reservation, Signal};
 
@@ -62,11 +63,50 @@ pub(super) struct Door {
     pub(super) line: Mutex<()>,
 }
 
+/// An export request that was made of what was received.
+#[derive(Debug)]
+pub(super) struct Translated {
+    pub(super) request: Received,
+    /// To be told when the others are kept; `None` where senders read it.
+    pub(super) left_out: Option<LeftOut>,
+}
+
+/// Spans that are not in a request.
+#[derive(Debug)]
+pub(super) struct LeftOut {
+    pub(super) spans: u32,
+    /// Why the first of them is not.
+    pub(super) first: String,
+    /// By which it is said of these, and of those that are left out of the request in turn.
+    pub(super) warning: Arc<Seldom>,
+}
+
+impl From<Received> for Translated {
+    fn from(request: Received) -> Self {
+        Self { request, left_out: None }
+    }
+}
+
+impl LeftOut {
+    /// Adds these to those that the request was kept without.
+    fn add_to(self, accepted: &mut Accepted) {
+        if self.spans > 0 {
+            accepted.rejected = accepted.rejected.saturating_add(self.spans);
+            accepted.message = Some(self.first);
+        }
+        if accepted.rejected > 0 {
+            let first = accepted.message.as_deref().unwrap_or_default();
+            tracing::debug!(spans = accepted.rejected, first = loggable(&first), "spans were left out");
+            self.warning.happened(accepted.rejected.into(), &first);
+        }
+    }
+}
+
 /// What came of one try.
 enum Tried {
     Done(Result<Accepted, Refused>),
     /// Refused for now.
-    Later(Received),
+    Later(Translated),
 }
 
 impl Door {
@@ -75,24 +115,24 @@ impl Door {
     ///
     /// Once the bytes are with the buffer they are its own: a client that goes away changes neither what is
     /// counted nor what is kept, nor gives room back too early.
-    pub(super) async fn take(
+    pub(super) async fn take<T: Into<Translated>>(
         self: &Arc<Self>,
         sent: Sent,
         received: impl Future<Output = Result<Received, Refused>>,
-        convert: impl FnOnce(Received) -> Result<Received, Refused> + Send + 'static,
+        convert: impl FnOnce(Received) -> Result<T, Refused> + Send + 'static,
     ) -> Result<Accepted, Refused> {
         let mut received = match received.await {
-            Ok(received) => received,
+            Ok(received) => Translated::from(received),
             Err(refused) => return self.counted(sent, Err(refused)),
         };
         let (mut convert, mut waiting) = (Some(convert), Waiting::new(self.terms.patience));
         loop {
             let (answer, answered) = oneshot::channel();
             let (door, convert, is_last) = (Arc::clone(self), convert.take(), waiting.is_over());
-            let large = received.bytes.len() > INLINE_BYTES;
+            let large = received.request.bytes.len() > INLINE_BYTES;
             let work = move || {
                 let converted = match convert {
-                    Some(convert) => convert(received),
+                    Some(convert) => convert(received.request).map(Into::into),
                     None => Ok(received),
                 };
                 door.attempt(sent, converted, is_last, answer);
@@ -116,22 +156,25 @@ impl Door {
     fn attempt(
         self: Arc<Self>,
         sent: Sent,
-        received: Result<Received, Refused>,
+        translated: Result<Translated, Refused>,
         is_last: bool,
         answer: oneshot::Sender<Tried>,
     ) {
-        let Received { bytes, reservation } = match received {
-            Ok(received) => received,
+        let Translated { request: Received { bytes, reservation }, left_out } = match translated {
+            Ok(translated) => translated,
             Err(refused) => return drop(answer.send(Tried::Done(self.counted(sent, Err(refused))))),
         };
         let (ingest, whole, request) = (Arc::clone(&self.ingest), self.terms.whole, bytes.clone());
         let done = move |outcome| {
             let tried = match outcome {
                 Err(Refused::Later { .. }) if !is_last && !self.ingest.is_stopping() => {
-                    Tried::Later(Received { bytes, reservation })
+                    Tried::Later(Translated { request: Received { bytes, reservation }, left_out })
                 }
-                outcome => {
+                mut outcome => {
                     drop((bytes, reservation));
+                    if let (Ok(accepted), Some(left_out)) = (&mut outcome, left_out) {
+                        left_out.add_to(accepted);
+                    }
                     Tried::Done(self.counted(sent, outcome))
                 }
             };

@@ -11,6 +11,7 @@
 pub mod agent;
 mod answer;
 mod body;
+mod collector;
 mod grpc;
 mod hand_over;
 pub mod jaeger;

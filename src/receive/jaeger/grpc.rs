@@ -9,7 +9,7 @@ use axum::http::{Request, Response};
 use axum::routing::any;
 use prost::Message as _;
 
-use super::{Collector, Read, room};
+use super::{Collector, LEFT_OUT, Read, export, room};
 use crate::ingest::{Ingest, Refused};
 use crate::proto::jaeger::api_v2::PostSpansRequest;
 use crate::receive::grpc::{coding, is_call, message, refusal, success, unimplemented};
@@ -19,7 +19,7 @@ const POST_SPANS: &str = "/jaeger.api_v2.CollectorService/PostSpans";
 
 /// The method, to be merged with what else is on its port.
 pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>) -> Router {
-    Router::new().route(POST_SPANS, any(post_spans)).with_state(Collector::new(ingest, counts))
+    Router::new().route(POST_SPANS, any(post_spans)).with_state(Collector::new(ingest, counts, LEFT_OUT))
 }
 
 async fn post_spans(State(collector): State<Arc<Collector>>, request: Request<Body>) -> Response<Body> {
@@ -37,7 +37,7 @@ async fn post_spans(State(collector): State<Arc<Collector>>, request: Request<Bo
         let needed = room::of_posted(&received.bytes, door.ingest.settings());
         room::take(needed, received, door).await
     };
-    match collector.take(Transport::Grpc, received, read).await {
+    match collector.take(Transport::Grpc, received, |received| export(received, read)).await {
         Ok(()) => success(&[]),
         Err(refused) => refusal(&refused),
     }

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, Request, Response, StatusCode, header};
 use axum::routing::any;
 
-use super::{Collector, Read, room};
+use super::{Collector, LEFT_OUT, Read, export, room};
 use crate::ingest::{Ingest, Refused};
 use crate::receive::body::{self, Coding};
 use crate::receive::plain::{plain, refusal, shortened, unsupported_coding, wrong_method};
@@ -21,14 +21,16 @@ use crate::translate::thrift::Protocol;
 const MEDIA_TYPES: [&str; 2] = ["application/x-thrift", "application/vnd.apache.thrift.binary"];
 
 /// How many times its length a batch takes while it is made a request: the shortest tag has fifteen bytes, and takes a
-/// [`crate::proto::jaeger::api_v2::KeyValue`] in a vector that grew by doubling.
-const TIMES: usize = 16;
+/// [`crate::proto::jaeger::api_v2::KeyValue`] in a vector that grew by doubling. The batch
+/// itself and the request are beside that.
+const TIMES: usize = 18;
 
-const _: () = assert!(TIMES * 15 >= room::VALUE_BYTES, "what a tag takes has grown");
+const _: () = assert!((TIMES - 2) * 15 >= room::VALUE_BYTES, "what a tag takes has grown");
 
 /// The route, to be merged with what else is on its port. `allowed_origins` are the pages whose scripts may send spans.
 pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>, allowed_origins: Vec<String>) -> Router {
-    let router = Router::new().route("/api/traces", any(post)).with_state(Collector::new(ingest, counts));
+    let router =
+        Router::new().route("/api/traces", any(post)).with_state(Collector::new(ingest, counts, LEFT_OUT));
     pages::admit(router, allowed_origins)
 }
 
@@ -63,7 +65,7 @@ async fn answer(collector: &Collector, head: &Parts, body: &mut Body) -> Respons
         let received = body::inflate(coding, received, &door.ingest).await?;
         room::take(TIMES * received.bytes.len(), received, door).await
     };
-    match collector.take(Transport::Http, received, read).await {
+    match collector.take(Transport::Http, received, |received| export(received, read)).await {
         Ok(()) => accepted(),
         Err(refused) => refusal(&refused),
     }

@@ -4,8 +4,9 @@
 //! the status; only when none is left, or the list cannot be read, the answer is 400 with a text that names the place.
 //! What a page could send without asking first is not taken, but for a beacon's text.
 //!
-//! Limits: those of every door. A list takes twice its length while it is made a request, and more where its request turns
-//! out to. Two seconds of waiting for the former: most reporters drop what is refused.
+//! Limits: those of every door. A list takes three times its length while it is made a request, and more where its request
+//! turns out to. Two seconds of waiting for the former: most reporters drop what is refused. A few lists are made requests
+//! at a time, for one span may take a hundred times its length while it is.
 //!
 //! Does not know: that questions are answered at the same port, and at one of the same paths.
 //!
@@ -13,7 +14,7 @@
 
 mod form;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -22,44 +23,25 @@ use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode, header};
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
-use tokio::sync::Mutex;
 
-use super::hand_over::{Door, Sent, Terms};
+use super::collector::{Collector, Export, fitted};
 use super::plain::{plain, refusal, unsupported_coding, wrong_method};
-use super::seldom::Seldom;
 use super::{Counts, Received, Transport, body, header_text, pages};
-use crate::ingest::{Ingest, Refused, Reservation, Signal};
+use crate::ingest::{Ingest, Refused, Reservation};
 use crate::translate::zipkin::{Batched, Format, batch};
 use form::{Version, as_declared, coding, is_empty};
 
-/// All that comes here.
-const SPANS: Sent = Sent { transport: Transport::Http, signal: Signal::Traces };
-
-/// How many times its length a list takes mostly: itself and its request. What is more is taken as it comes.
-const TIMES: usize = 2;
-
-/// Where lists are handed over.
-#[derive(Debug)]
-struct Collector {
-    door: Arc<Door>,
-    left_out: Seldom,
-}
-
-/// Spans that were left out before their request was made.
-#[derive(Debug)]
-struct LeftOut {
-    spans: u32,
-    first: String,
-}
+/// How many times its length a list takes mostly: itself and its request, which is somewhat longer and grows by doubling.
+/// What is more is taken as it comes.
+const TIMES: usize = 3;
 
 /// Both routes, to be merged with what else is on their port. `allowed_origins` are the pages whose scripts may send spans.
 pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>, allowed_origins: Vec<String>) -> Router {
-    let door = Arc::new(Door { ingest, counts, terms: Terms::COLLECTOR, line: Mutex::default() });
-    let collector = Collector { door, left_out: Seldom::new("spans of Zipkin's reporters were left out") };
+    let collector = Collector::new(ingest, counts, "spans of Zipkin's reporters were left out");
     let router = Router::new()
         .route("/api/v1/spans", taking(Version::One))
         .route("/api/v2/spans", taking(Version::Two))
-        .with_state(Arc::new(collector));
+        .with_state(collector);
     pages::admit(router, allowed_origins)
 }
 
@@ -101,7 +83,9 @@ async fn answer(version: Version, collector: &Collector, head: &Parts, body: &mu
         door.patiently(|| received.reservation.grow(needed)).await?;
         Ok(received)
     };
-    match collector.take(declared, received).await {
+    let in_flight = door.ingest.settings().in_flight_bytes;
+    let export = move |received| export(declared, in_flight, received);
+    match collector.take(Transport::Http, received, export).await {
         Ok(()) => accepted(),
         Err(refused) => refusal(&refused),
     }
@@ -113,45 +97,12 @@ fn accepted() -> Response<Body> {
     response
 }
 
-impl Collector {
-    /// Comes back when the spans of the list are on disk.
-    async fn take(
-        &self,
-        declared: Format,
-        received: impl Future<Output = Result<Received, Refused>>,
-    ) -> Result<(), Refused> {
-        let left_out = Arc::new(OnceLock::new());
-        let noted = Arc::clone(&left_out);
-        let in_flight = self.door.ingest.settings().in_flight_bytes;
-        let note = move |left_out| drop(noted.set(left_out));
-        let convert = move |received| to_request(declared, in_flight, received, note);
-        let accepted = self.door.take(SPANS, received, convert).await?;
-        if let Some(LeftOut { spans, first }) = left_out.get() {
-            self.door.counts.of(SPANS.transport).rejected_spans.add(u64::from(*spans));
-            self.report(*spans, first);
-        }
-        if let Some(first) = accepted.message.filter(|_| accepted.rejected > 0) {
-            self.report(accepted.rejected, &first);
-        }
-        Ok(())
-    }
-
-    fn report(&self, spans: u32, first: &str) {
-        tracing::debug!(spans, first, "spans of a list were left out");
-        self.left_out.happened(spans.into(), &first);
-    }
-}
-
-/// An export request with the spans that can be kept; `note` is told of the others.
-fn to_request(
-    declared: Format,
-    in_flight: usize,
-    received: Received,
-    note: impl FnOnce(LeftOut),
-) -> Result<Received, Refused> {
+/// An export request with the spans that can be kept.
+fn export(declared: Format, in_flight: usize, received: Received) -> Result<Export, Refused> {
     let Received { bytes, mut reservation } = received;
     if is_empty(&bytes) {
-        return Ok(Received { bytes: Bytes::new(), reservation });
+        let request = Received { bytes: Bytes::new(), reservation };
+        return Ok(Export { request, left_out: 0, first: String::new() });
     }
     as_declared(declared, &bytes).map_err(Refused::Malformed)?;
     let mut refused = None;
@@ -167,10 +118,7 @@ fn to_request(
     if spans == 0 && left_out > 0 {
         return Err(Refused::Malformed(format!("none of {left_out} spans can be kept: {first}")));
     }
-    if left_out > 0 {
-        note(LeftOut { spans: left_out, first });
-    }
-    fitted(request, reservation)
+    Ok(Export { request: fitted(request, reservation)?, left_out, first })
 }
 
 /// Takes room for so many bytes in all. To wait for more than there ever is would not help.
@@ -180,12 +128,4 @@ fn room(reservation: &mut Reservation, needed: usize, in_flight: usize) -> Resul
     }
     let (bytes, limit) = (needed as u64, in_flight as u64);
     Err(Refused::TooLarge { what: "a list in memory", bytes, limit, key: "receive.in_flight_bytes" })
-}
-
-/// What is kept pins no more than it says.
-fn fitted(request: Vec<u8>, mut reservation: Reservation) -> Result<Received, Refused> {
-    let request = request.into_boxed_slice();
-    reservation.shrink(request.len());
-    reservation.grow(request.len())?;
-    Ok(Received { bytes: request.into(), reservation })
 }
