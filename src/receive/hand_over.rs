@@ -96,7 +96,7 @@ impl LeftOut {
         }
         if accepted.rejected > 0 {
             let first = accepted.message.as_deref().unwrap_or_default();
-            tracing::debug!(spans = accepted.rejected, first = loggable(&first), "spans were left out");
+            tracing::debug!(spans = accepted.rejected, first = %loggable(&first), "spans were left out");
             self.warning.happened(accepted.rejected.into(), &first);
         }
     }

@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value as Json, json};
+use tower::ServiceExt as _;
+use tracelodge::buffer::{Buffer, Environment, FileStorageConfig, HostClock, HostDisk, Signal};
+use tracelodge::ingest::{Buffers, Ingest, Settings};
+use tracelodge::receive::Counts;
+use tracelodge::receive::zipkin::router;
 
-use crate::harness::{Answer, Client, Server};
+use crate::harness::{Answer, Client, PATIENCE, Server};
 use crate::zipkin_lists::{BASE, List, every_form};
 
 /// Headers of a request.
@@ -257,4 +264,26 @@ async fn health_is_told_where_zipkins_is() {
     assert_eq!(client.get_json(at(&server, "/health")).await["status"], "UP");
     assert_eq!(client.get_json(at(&server, "/zipkin/config.json")).await["queryLimit"], 10);
     assert_eq!(client.get_json(server.query("/zipkin/api/v2/services")).await, json!([]));
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_counted_though_its_sender_went_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = Environment::new(Arc::new(HostDisk), Arc::new(HostClock));
+    let settings = FileStorageConfig::appliance();
+    let (traces, _recovery) = Buffer::open(folder.path(), Signal::Traces, settings, environment).unwrap();
+    let settings = Settings { max_request_bytes: 1 << 20, max_span_bytes: 1 << 20, in_flight_bytes: 4 << 20 };
+    let ingest = Arc::new(Ingest::new(Buffers { traces, logs: None, metrics: None }, settings));
+    let counts = Arc::new(Counts::default());
+    let router = router(ingest, Arc::clone(&counts), Vec::new());
+    let list = json!([{"traceId": "a", "id": "b"}, {"traceId": "a"}, {"id": "b"}]).to_string();
+    let request = http::Request::post("/api/v2/spans").body(axum::body::Body::from(list)).unwrap();
+    // Once is enough to hand it over; nobody waits for what comes of it.
+    let answer = tokio::time::timeout(Duration::ZERO, router.oneshot(request)).await;
+    let counted = || (counts.http.accepted_spans.value(), counts.http.rejected_spans.value());
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while counted() != (1, 2) {
+        assert!(tokio::time::Instant::now() < deadline, "{:?} {answer:?}", counted());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
