@@ -266,3 +266,11 @@ proptest! {
         let _either = (read(text.as_bytes()), read_v1(text.as_bytes()));
     }
 }
+
+#[test]
+fn a_list_of_millions_of_spans_is_refused() {
+    let list = |spans: usize| format!("[{}]", vec!["{}"; spans].join(",")).into_bytes();
+    assert_eq!(read(&list(1_000)).unwrap().left_out, 1_000);
+    let error = read(&list((512 << 10) + 1)).unwrap_err().to_string();
+    assert!(error.starts_with("a list has at most 524288 spans"), "{error}");
+}
