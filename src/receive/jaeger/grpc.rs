@@ -34,7 +34,7 @@ async fn post_spans(State(collector): State<Arc<Collector>>, request: Request<Bo
     let door = &collector.door;
     let received = async {
         let received = message(&mut body, coding, door).await?;
-        let needed = room::of_posted(&received.bytes, door.ingest.settings());
+        let needed = room::of_posted(&received.bytes, door.ingest.settings())?;
         room::take(needed, received, door).await
     };
     match collector.take(Transport::Grpc, received, |received| export(received, read)).await {

@@ -28,7 +28,8 @@ pub(super) async fn with_room_to_read(mut received: Received, door: &Door) -> Re
 /// Bytes that reading a `WriteSpanRequest` takes, itself included. What can never have so many, beside so many that its
 /// sender takes anyway, is refused for good: to wait would not help.
 pub(super) fn room_to_read(message: &[u8], beside: usize, settings: &Settings) -> Result<usize, Refused> {
-    let values = values(message, Level::Written, MAX_VALUES);
+    let values = values(message, Level::Written, MAX_VALUES)
+        .map_err(|error| Refused::Malformed(format!("WriteSpanRequest: {error}")))?;
     if values > MAX_VALUES {
         return Err(Refused::Malformed(format!(
             "span: above the limit of {MAX_VALUES} tags, logs and references"

@@ -126,8 +126,14 @@ impl Messages {
         let mut deadline = None;
         loop {
             let whole = self.whole()?;
-            let needed = |message| span::room_to_read(message, self.read.len(), self.door.ingest.settings());
-            let (is_whole, needed) = (whole.is_some(), whole.map_or(Ok(0), needed)?);
+            let needed = match whole {
+                Some((0, message)) => {
+                    span::room_to_read(message, self.read.len(), self.door.ingest.settings())?
+                }
+                // What is compressed tells nothing of what it takes.
+                Some(_) | None => 0,
+            };
+            let is_whole = whole.is_some();
             let (room, needed) = (&mut self.room, self.gathered_room + self.read.len() + needed);
             self.door.patiently(|| room.grow(needed)).await?;
             if is_whole {
@@ -151,15 +157,15 @@ impl Messages {
         }
     }
 
-    /// The next message as it came, if all of it did.
-    fn whole(&self) -> Result<Option<&[u8]>, Refused> {
+    /// The next message as it came, if all of it did, behind the byte that says whether it is compressed.
+    fn whole(&self) -> Result<Option<(u8, &[u8])>, Refused> {
         let Some((mut prefix, behind)) = self.read.split_at_checked(PREFIX_BYTES) else { return Ok(None) };
-        let _compressed = prefix.get_u8();
+        let flag = prefix.get_u8();
         let length = prefix.get_u32() as usize;
         if length > self.door.ingest.settings().max_request_bytes {
             return Err(too_large(length as u64, &self.door.ingest));
         }
-        Ok(behind.get(..length))
+        Ok(behind.get(..length).map(|message| (flag, message)))
     }
 
     /// Takes off the message that is whole, and the byte that says whether it is compressed.
