@@ -3,6 +3,7 @@
 use prost_types::{Duration, Timestamp};
 
 use crate::model::{SpanId, TraceId};
+use crate::otlp::{MAX_ENCLOSING_BYTES, MAX_VALUES};
 use crate::proto::jaeger::api_v2;
 
 /// Year 1 in seconds since 1970: what Go sends for a time that was not set, and the earliest that it takes.
@@ -43,6 +44,17 @@ pub enum Error {
         seconds: i64,
         /// As sent.
         nanos: i32,
+    },
+    /// A process that no resource can hold.
+    #[error(
+        "process of {tags} tags, {bytes} bytes as a resource, above the limit of {MAX_VALUES} or \
+         {MAX_ENCLOSING_BYTES} bytes"
+    )]
+    Process {
+        /// As sent.
+        tags: usize,
+        /// As it would be kept.
+        bytes: usize,
     },
 }
 

@@ -26,7 +26,7 @@ mod weight;
 use std::collections::HashMap;
 
 use crate::model::{self, Origin};
-use crate::otlp::{ORIGIN_FIELD, write};
+use crate::otlp::{MAX_ENCLOSING_BYTES, MAX_VALUES, ORIGIN_FIELD, write};
 use crate::proto::jaeger::api_v2;
 
 pub use checked::Error;
@@ -81,21 +81,21 @@ pub struct Batched {
     pub first: Option<Error>,
 }
 
-/// The same of a batch, without the spans that cannot be kept: a span without a process has the batch's.
+/// The same of a batch, without the spans that cannot be kept: a span without a process has the batch's. One that no
+/// resource can hold costs the spans that have it, and no others.
 pub fn batch(batch: &api_v2::Batch) -> Batched {
     let (mut groups, mut batched) = (Groups::default(), Batched::default());
     // Looked up once: it may be much longer than the spans that have it.
     let mut shared = None;
     for span in &batch.spans {
-        match checked::Span::check(span) {
-            Ok(span) => {
+        let mut place = |process| Ok(groups.place(resource(process)?));
+        let placed = checked::Span::check(span).and_then(|span| match &span.sent.process {
+            None => (*shared.get_or_insert_with(|| place(batch.process.as_ref()))).map(|place| (place, span)),
+            own => place(own.as_ref()).map(|place| (place, span)),
+        });
+        match placed {
+            Ok((place, span)) => {
                 batched.spans += 1;
-                let place = match span.sent.process.as_ref() {
-                    Some(own) => groups.place(keep::resource(Some(own))),
-                    None => {
-                        *shared.get_or_insert_with(|| groups.place(keep::resource(batch.process.as_ref())))
-                    }
-                };
                 groups.push(place, span);
             }
             Err(error) => {
@@ -105,6 +105,17 @@ pub fn batch(batch: &api_v2::Batch) -> Batched {
         }
     }
     Batched { request: groups.request(), ..batched }
+}
+
+/// A resource that the spans of a process can have.
+fn resource(process: Option<&api_v2::Process>) -> Result<Vec<u8>, Error> {
+    let resource = keep::resource(process);
+    let tags = process.map_or(0, |process| process.tags.len());
+    // The name is a value, too.
+    if resource.len() > MAX_ENCLOSING_BYTES || tags >= MAX_VALUES {
+        return Err(Error::Process { tags, bytes: resource.len() });
+    }
+    Ok(resource)
 }
 
 /// Spans by the resource of their process, in order of first appearance.

@@ -408,6 +408,27 @@ fn spans_of_one_process_share_a_resource() {
     assert!(records[4].resource.bytes.is_empty() && !records[3].resource.bytes.is_empty());
 }
 
+#[test]
+fn a_process_that_is_too_large_costs_only_the_spans_that_have_it() {
+    let of = |tags, length| Process {
+        service_name: vec![b'a'; length].into(),
+        tags: vec![KeyValue::default(); tags],
+    };
+    let span = |process| Span { process, ..Span::default() };
+    for process in [of(0, otlp::MAX_ENCLOSING_BYTES), of(otlp::MAX_VALUES, 0)] {
+        let spans = vec![span(Some(process.clone())), span(None), span(Some(of(0, 4)))];
+        let of_a_span = batch(&api_v2::Batch { spans: spans.clone(), process: None });
+        assert_eq!((of_a_span.spans, of_a_span.left_out), (2, 1));
+        assert!(matches!(of_a_span.first, Some(Error::Process { .. })), "{:?}", of_a_span.first);
+        let scanned = otlp::scan(&of_a_span.request, &Limits::default());
+        assert!(scanned.is_ok());
+        let of_all = batch(&api_v2::Batch { spans, process: Some(process) });
+        assert_eq!((of_all.spans, of_all.left_out), (1, 2));
+    }
+    let largest = of(otlp::MAX_VALUES - 1, 4);
+    assert_eq!(batch(&api_v2::Batch { spans: vec![span(Some(largest))], process: None }).spans, 1);
+}
+
 /// The bytes of the example in `docs/formats.md`: what stands before two spaces in its lines is hexadecimal.
 fn documented() -> Vec<u8> {
     let text = include_str!("../../../docs/formats.md");
