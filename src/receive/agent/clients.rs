@@ -1,10 +1,14 @@
 //! What came from which service, and what did not: batches that are missing between others, and what clients say they lost.
 //!
+//! What a client lost before it was first heard is not counted: that was long ago, or is counted already.
+//!
 //! Limits: [`MAX_SERVICES`] services, what is beyond goes by the name [`OVERFLOW`]; names and client ids are cut; clients
-//! are forgotten one to two hours after their last batch, or when there are too many.
+//! are forgotten one to two hours after their last batch, or when there are too many; services six hours after theirs, when
+//! there is no room for others.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +17,9 @@ use crate::translate::jaeger::thrift::ClientLosses;
 
 /// Services counted by their names.
 const MAX_SERVICES: usize = 256;
+
+/// A service without a batch for so long makes room for another.
+const SILENT: Duration = Duration::from_secs(6 * 3_600);
 
 /// The name of all others.
 const OVERFLOW: &str = "overflow";
@@ -24,6 +31,9 @@ const MAX_CLIENT_ID_BYTES: usize = 64;
 /// Clients that are remembered at least, and for how long; twice as many and as long at most.
 const MAX_CLIENTS: usize = 4_096;
 const REMEMBERED: Duration = Duration::from_secs(3_600);
+
+/// The number of a client's first batch: which of these depends on the client.
+const FIRST: RangeInclusive<i64> = 0..=1;
 
 /// A step ahead of more than this is no gap: nobody lost a million batches between two.
 const MAX_GAP: i128 = 1 << 20;
@@ -59,7 +69,8 @@ pub(super) struct Said {
 /// Services, and the clients that are remembered.
 #[derive(Debug)]
 pub(super) struct Clients {
-    services: HashMap<String, Service>,
+    /// With the time of the last batch.
+    services: HashMap<String, (Service, Instant)>,
     /// Those that sent something since `turned` …
     recent: HashMap<(String, Id), Client>,
     /// … and those that last did before.
@@ -83,13 +94,13 @@ impl Clients {
     /// A datagram came.
     pub(super) fn came(&mut self, said: &Said, from: SocketAddr, now: Instant) {
         let name = name(&said.service);
-        let is_known = self.services.contains_key(&name);
-        let name = if is_known || self.services.len() < MAX_SERVICES { name } else { OVERFLOW.to_owned() };
+        let name = if self.has_room_for(&name, now) { name } else { OVERFLOW.to_owned() };
         let heard = match (said.sequence, said.losses) {
             (None, None) => Heard::default(),
             (sequence, losses) => self.client(&name, said, from, now).hears(sequence, losses),
         };
-        let service = self.services.entry(name).or_default();
+        let (service, last) = self.services.entry(name).or_insert((Service::default(), now));
+        *last = now;
         service.batches += 1;
         service.spans += u64::from(said.spans);
         service.missing_batches = service.missing_batches.saturating_add_signed(heard.missing);
@@ -97,6 +108,16 @@ impl Clients {
         service.lost_full_queue = service.lost_full_queue.saturating_add(full_queue);
         service.lost_too_large = service.lost_too_large.saturating_add(too_large);
         service.lost_failed = service.lost_failed.saturating_add(failed);
+    }
+
+    fn has_room_for(&mut self, name: &str, now: Instant) -> bool {
+        if self.services.contains_key(name) {
+            return true;
+        }
+        if self.services.len() >= MAX_SERVICES {
+            self.services.retain(|_, (_, last)| now.saturating_duration_since(*last) < SILENT);
+        }
+        self.services.len() < MAX_SERVICES
     }
 
     fn client(&mut self, service: &str, said: &Said, from: SocketAddr, now: Instant) -> &mut Client {
@@ -116,7 +137,7 @@ impl Clients {
     /// By name.
     pub(super) fn services(&self) -> Vec<(String, Service)> {
         let mut services: Vec<_> =
-            self.services.iter().map(|(name, service)| (name.clone(), *service)).collect();
+            self.services.iter().map(|(name, (service, _))| (name.clone(), *service)).collect();
         services.sort_by(|one, other| one.0.cmp(&other.0));
         services
     }
@@ -141,12 +162,13 @@ struct Heard {
 #[derive(Debug, Default)]
 struct Client {
     sequence: Option<Sequence>,
-    /// What it said that it had lost, at most.
-    lost: [u64; 3],
+    /// What it said that it had lost, at most, if it is known what it had lost before.
+    lost: Option<[u64; 3]>,
 }
 
 impl Client {
     fn hears(&mut self, number: Option<i64>, losses: Option<ClientLosses>) -> Heard {
+        let is_first_heard = self.sequence.is_none() && self.lost.is_none();
         let step = number.map(|number| match &mut self.sequence {
             Some(sequence) => sequence.step(number),
             none => {
@@ -154,8 +176,9 @@ impl Client {
                 Step::Known
             }
         });
-        if step == Some(Step::Anew) {
-            self.lost = [0; 3];
+        if is_first_heard || step == Some(Step::Anew) {
+            // With its first batch a client says all that it ever lost.
+            self.lost = number.filter(|number| FIRST.contains(number)).map(|_first| [0; 3]);
         }
         let missing = match step {
             Some(Step::Ahead { over }) => over,
@@ -170,9 +193,9 @@ impl Client {
     fn newly_lost(&mut self, losses: ClientLosses) -> [u64; 3] {
         let now = [losses.full_queue, losses.too_large, losses.failed];
         let now = now.map(|spans| u64::try_from(spans).unwrap_or(0));
-        let more = std::array::from_fn(|reason| now[reason].saturating_sub(self.lost[reason]));
-        self.lost = std::array::from_fn(|reason| now[reason].max(self.lost[reason]));
-        more
+        let before = self.lost.unwrap_or(now);
+        self.lost = Some(std::array::from_fn(|reason| now[reason].max(before[reason])));
+        std::array::from_fn(|reason| now[reason].saturating_sub(before[reason]))
     }
 }
 
@@ -187,7 +210,7 @@ struct Sequence {
 /// What the number of a batch means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// It was not missed: it came before, or belongs to the time before the first that we heard.
+    /// It was not missed: it came before, belongs to the time before the first that we heard, or is too old to tell.
     Known,
     /// It is the highest now, and so many between are missing.
     Ahead { over: i64 },
@@ -208,7 +231,7 @@ impl Sequence {
 
     fn step(&mut self, number: i64) -> Step {
         let ahead = i128::from(number) - i128::from(self.highest);
-        let is_first = (0..=1).contains(&number) && ahead < -Self::REORDERED;
+        let is_first = FIRST.contains(&number) && ahead < -Self::REORDERED;
         match ahead {
             1..=MAX_GAP => {
                 self.settled = self.settled.checked_shl(ahead as u32).unwrap_or(0) | 1;
@@ -223,6 +246,8 @@ impl Sequence {
                 }
                 if is_first { self.anew(number) } else { Step::Known }
             }
+            // Much too late.
+            ..-127 if !is_first => Step::Known,
             _ => self.anew(number),
         }
     }
@@ -256,12 +281,12 @@ mod tests {
             &[(1, 0), (3, 1), (3, 1), (1, 1), (3, 1), (4, 1)],
             // Begun anew.
             &[(1, 0), (2, 0), (200, 197), (1, 197), (2, 197), (4, 198)],
-            &[(1_000, 0), (5, 0), (6, 0), (8, 1)],
+            &[(1_000, 0), (1, 0), (2, 0), (4, 1)],
             &[(30, 0), (1, 0), (2, 0)],
             // Too late to be told from others.
-            &[(1, 0), (500, 498), (300, 498), (301, 498)],
+            &[(1, 0), (500, 498), (300, 498), (501, 498)],
             // Not to be believed.
-            &[(1, 0), (i64::MAX, 0), (i64::MIN, 0), (i64::MIN + 2, 1), (0, 1), (2, 2)],
+            &[(1, 0), (i64::MAX, 0), (i64::MIN, 0), (i64::MIN + 2, 0), (0, 0), (2, 1)],
             &[(1, 0), (1 + (1 << 20), (1 << 20) - 1)],
             &[(0, 0), (129, 128), (2, 127), (1, 127)],
         ];
@@ -305,13 +330,33 @@ mod tests {
             let service = clients.services()[0].1;
             [service.lost_full_queue, service.lost_too_large, service.lost_failed]
         };
-        assert_eq!(says(20, [5, 0, 1]), [5, 0, 1]);
-        assert_eq!(says(21, [5, 0, 1]), [5, 0, 1]);
-        assert_eq!(says(23, [9, 2, 1]), [9, 2, 1]);
-        assert_eq!(says(22, [7, 1, 1]), [9, 2, 1], "late");
-        assert_eq!(says(24, [-1, i64::MIN, 1]), [9, 2, 1]);
-        assert_eq!(says(1, [3, 0, 0]), [12, 2, 1], "begun anew");
-        assert_eq!(says(2, [i64::MAX, 0, 0])[0], 9 + i64::MAX as u64);
+        assert_eq!(says(200, [50, 0, 10]), [0, 0, 0], "before it was heard");
+        assert_eq!(says(201, [50, 0, 10]), [0, 0, 0]);
+        assert_eq!(says(203, [59, 2, 10]), [9, 2, 0]);
+        assert_eq!(says(202, [57, 1, 10]), [9, 2, 0], "late");
+        assert_eq!(says(7, [40, 0, 0]), [9, 2, 0], "much too late");
+        assert_eq!(says(204, [-1, i64::MIN, 10]), [9, 2, 0]);
+        assert_eq!(says(205, [60, 2, 10]), [10, 2, 0]);
+        assert_eq!(says(1, [3, 0, 0]), [13, 2, 0], "begun anew");
+        assert_eq!(says(2, [i64::MAX, 0, 0])[0], 10 + i64::MAX as u64);
+        assert_eq!(says(1 << 40, [i64::MAX, 5, 0])[1], 2, "another one");
+    }
+
+    #[test]
+    fn a_service_without_a_batch_for_hours_makes_room_for_another() {
+        let start = Instant::now();
+        let mut clients = Clients::new(start);
+        for number in 0..MAX_SERVICES {
+            clients.came(&said(&format!("made up {number}"), 1), FROM.into(), start);
+        }
+        let mut comes = |service: &str, now| {
+            clients.came(&said(service, 1), FROM.into(), now);
+            clients.services().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        let names = comes("shop", start + SILENT / 2);
+        assert!(names.len() == MAX_SERVICES + 1 && names.contains(&OVERFLOW.to_owned()));
+        assert_eq!(comes("made up 7", start + SILENT / 2).len(), MAX_SERVICES + 1);
+        assert_eq!(comes("shop", start + SILENT), ["made up 7", OVERFLOW, "shop"]);
     }
 
     #[test]
