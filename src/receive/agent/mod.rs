@@ -5,7 +5,7 @@
 //! of a client's batches tell what never came, for each service. No datagram, and no error of a socket, ends the listening.
 //!
 //! Limits: of a socket [`MAX_DATAGRAMS`] datagrams or [`MAX_BYTES`] become one request, [`MAX_REQUESTS`] requests wait for
-//! the disk; what comes meanwhile waits with the system, as long as that has room. See [`clients`] for what is remembered.
+//! the disk, in [room of its own](PART_OF_IN_FLIGHT); what comes meanwhile waits with the system, as long as that has room. See [`clients`] for what is remembered.
 //!
 //! Does not know: ports, what its counts are shown as.
 
@@ -25,7 +25,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::seldom::Seldom;
-use crate::ingest::{Accepted, Counter, DoorCounts, Ingest, Refused, Reservation, Signal};
+use crate::ingest::{Accepted, Budget, Counter, DoorCounts, Ingest, Refused, Reservation, Signal};
 use crate::translate::thrift::Protocol;
 use clients::Clients;
 use message::Read;
@@ -35,12 +35,17 @@ pub use clients::Service;
 /// No datagram is longer (RFC 768, RFC 8200).
 const DATAGRAM_BYTES: usize = 65_535;
 
-/// Datagrams, and bytes of them and of what is made of them, that become one request.
+/// Datagrams, and bytes of them and of what is made of them, that become one request: as much as is read at a time by a
+/// thread that serves others, too.
 const MAX_DATAGRAMS: u32 = 64;
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 256 << 10;
 
 /// Requests of a socket that are on their way to the disk.
 const MAX_REQUESTS: usize = 4;
+
+/// The part of `receive.in_flight_bytes` that a socket has beside it, for itself: the doors whose senders are answered
+/// leave no room otherwise, or are left none.
+const PART_OF_IN_FLIGHT: usize = 32;
 
 /// After an error of a socket: asking again at once would only burn the processor.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -80,7 +85,8 @@ struct Socket {
 pub struct Told {
     /// Each socket.
     pub sockets: Vec<SocketTold>,
-    /// Spans that were read and are not kept, by what there was none of: `memory`, `disk`; or by a `defect` of ours.
+    /// Spans that were read and are not kept, by what there was none of: `memory`, `disk`, which at the end of the program
+    /// takes nothing more; or by a `defect` of ours.
     pub dropped_spans: [(&'static str, u64); 3],
     /// What came from each service, by name.
     pub services: Vec<(String, Service)>,
@@ -171,7 +177,7 @@ impl Counts {
         }
     }
 
-    fn lose(&self, dropped: &Counter, spans: u64, why: &Refused) {
+    fn lose(&self, dropped: &Counter, spans: u64, why: &dyn std::fmt::Display) {
         if spans > 0 {
             dropped.add(spans);
             self.lost.happened(spans, why);
@@ -192,8 +198,9 @@ pub async fn listen(
         Ok(counted) => counted,
         Err(error) => return tracing::error!(%error, "a socket for Jaeger's agent has no address"),
     };
-    let mut listener =
-        Listener { socket, counted, protocol, ingest, counts, datagram: vec![0; DATAGRAM_BYTES].into() };
+    let room = Arc::new(Budget::new(ingest.settings().in_flight_bytes / PART_OF_IN_FLIGHT));
+    let datagram = vec![0; DATAGRAM_BYTES].into();
+    let mut listener = Listener { socket, counted, protocol, ingest, room, counts, datagram };
     tokio::select! {
         () = listener.listen() => {}
         // Who holds the other end ends the program when it lets go.
@@ -207,6 +214,8 @@ struct Listener {
     counted: Arc<Socket>,
     protocol: Protocol,
     ingest: Arc<Ingest>,
+    /// For requests on their way to the disk.
+    room: Arc<Budget>,
     counts: Arc<Counts>,
     /// The datagram that is being received.
     datagram: Box<[u8]>,
@@ -241,7 +250,13 @@ impl Listener {
                 break Ok(());
             }
             match self.socket.try_recv_from(&mut self.datagram) {
-                Ok((length, from)) => self.take(length, from, &mut gathered),
+                Ok((length, from)) => {
+                    // A panic is reported by its own hook.
+                    let take = AssertUnwindSafe(|| self.take(length, from, &mut gathered));
+                    if catch_unwind(take).is_err() {
+                        self.cannot_read(from, &Refused::Defect);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
                 Err(error) => break Err(error),
             }
@@ -255,20 +270,17 @@ impl Listener {
         gathered.taken += 1;
         gathered.bytes += length;
         let datagram = Bytes::copy_from_slice(&self.datagram[..length]);
-        // A panic is reported by its own hook.
-        let read = catch_unwind(AssertUnwindSafe(|| message::read(self.protocol, &datagram)));
-        let read = match read {
-            Ok(Ok(read)) => read,
-            Ok(Err(error)) => return self.cannot_read(from, &error),
-            Err(_panicked) => return self.cannot_read(from, &Refused::Defect),
+        let read = match message::read(self.protocol, &datagram) {
+            Ok(read) => read,
+            Err(error) => return self.cannot_read(from, &error),
         };
         let Read { request, spans, left_out, first, said } = read;
         self.counts.clients.lock().came(&said, from, Instant::now());
         self.counts.leave_out(left_out, first.as_deref());
-        if let Err(refused) = gathered.add(&request, spans, &self.ingest) {
+        if let Err(why) = gathered.add(&request, spans, &self.room) {
             self.counts.door.requests.add(1);
             self.counts.door.refused_requests.add(1);
-            self.counts.lose(&self.counts.dropped.memory, spans.into(), &refused);
+            self.counts.lose(&self.counts.dropped.memory, spans.into(), &why);
         }
     }
 
@@ -297,6 +309,13 @@ impl Listener {
     }
 }
 
+/// Of the part that a socket has for itself too little is free.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what came before is not on disk yet and takes all room of its socket, receive.in_flight_bytes / {PART_OF_IN_FLIGHT}"
+)]
+struct NoRoom;
+
 /// Datagrams that become one request.
 #[derive(Debug, Default)]
 struct Gathered {
@@ -316,11 +335,11 @@ impl Gathered {
         self.taken >= MAX_DATAGRAMS || self.bytes + self.request.len() >= MAX_BYTES
     }
 
-    fn add(&mut self, request: &[u8], spans: u32, ingest: &Ingest) -> Result<(), Refused> {
+    fn add(&mut self, request: &[u8], spans: u32, budget: &Arc<Budget>) -> Result<(), NoRoom> {
         let needed = self.request.len() + request.len();
         match &mut self.room {
-            Some(room) => room.grow(needed)?,
-            none => *none = Some(ingest.reserve(needed)?),
+            Some(room) => room.grow(needed).map_err(|_refused| NoRoom)?,
+            none => *none = Some(Budget::reserve(budget, needed).map_err(|_refused| NoRoom)?),
         }
         self.request.extend_from_slice(request);
         self.datagrams += 1;
