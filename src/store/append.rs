@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 
 use crate::model::{Span, Timestamp, TraceId};
-use crate::store::block::{Block, Runs};
-use crate::store::calls::{self, Counted, Counting, KnownSpan, Pending, SeenSpans};
+use crate::store::block::{Block, Runs, View};
+use crate::store::calls::{self, Counted, Counting, KnownSpan, Pending, SeenSpans, Waiting};
 use crate::store::chunk::Item;
 use crate::store::known::{Asked, Earlier, Known};
 use crate::store::names::Names;
@@ -15,6 +15,7 @@ use crate::store::pack::{Packed, Packer, Seen};
 use crate::store::schema::{CURSOR, RESOURCES};
 use crate::store::seal::{Damaged, seal, unseal};
 use crate::store::sizes::Sizes;
+use crate::store::snapshot::Snapshot;
 use crate::store::sources::{Notes, SourceTable};
 use crate::store::{Appended, Cursor, Error, Store, bloom, key, red};
 
@@ -206,9 +207,10 @@ impl Appender {
         let waiting =
             view.reading.read(|transaction| calls::read_waiting(transaction, now, &store.losses))?;
         self.pending.forget();
+        let snapshot = store.snapshot()?;
         for (run, waiting) in waiting {
             for child in waiting {
-                if !store.came_after(&view, run, (child.trace_id, child.span_id))? {
+                if !came_after(&snapshot, &view, run, &child)? {
                     self.pending.add(child);
                 }
             }
@@ -439,23 +441,22 @@ impl Store {
         })?;
         Ok(read.and_then(|sequence| self.losses.step_over(CURSOR, sequence)))
     }
+}
 
-    /// Whether a run later than this one brought the span: who waited for it was counted then.
-    fn came_after(
-        &self,
-        view: &crate::store::block::View,
-        run: u32,
-        (trace_id, span_id): (TraceId, crate::model::SpanId),
-    ) -> Result<bool, Error> {
-        let hash = bloom::trace_hash(trace_id);
-        for later in view.runs.iter().filter(|later| later.id > run) {
-            for (number, entry) in later.chunks_of(trace_id, hash) {
-                let Some(chunk) = self.chunk(view, later, number, entry)? else { continue };
-                if !chunk.find(trace_id, span_id).is_empty() {
+/// Whether a run later than this one brought the span that this one waits for: it was counted then.
+fn came_after(snapshot: &Snapshot<'_>, view: &View, run: u32, waiting: &Waiting) -> Result<bool, Error> {
+    let (trace_id, hash) = (waiting.trace_id, bloom::trace_hash(waiting.trace_id));
+    for later in view.runs.iter().filter(|later| later.id > run) {
+        for (number, entry) in later.chunks_of(trace_id, hash) {
+            let Some(chunk) = snapshot.chunk(view, later, number, entry)? else { continue };
+            for place in chunk.find(trace_id, waiting.span_id) {
+                let source = snapshot.source(view, chunk.source(place))?;
+                let service = source.as_ref().map_or("", |(resource, _)| resource.service.as_str());
+                if waiting.is_for(chunk.kind(place), service) {
                     return Ok(true);
                 }
             }
         }
-        Ok(false)
     }
+    Ok(false)
 }

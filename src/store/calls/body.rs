@@ -100,10 +100,19 @@ pub(super) fn links(span: &Span) -> Vec<(TraceId, SpanId)> {
 
 /// Whether a span is the answering half of a call whose asking half has its id, as Zipkin's spans may be.
 pub(super) fn is_other_half(span: &Span) -> bool {
-    let answers = matches!(span.kind, SpanKind::Server | SpanKind::Consumer);
     let says_shared =
         |field| matches!(field, (ZIPKIN_FIELD, Value::Varint(bits)) if bits & ZIPKIN_SHARED != 0);
-    span.origin == Origin::Zipkin && answers && Fields::new(&span.body).any(says_shared)
+    span.origin == Origin::Zipkin && answers(span) && Fields::new(&span.body).any(says_shared)
+}
+
+/// Whether no other service's half that asks can be the parent: in Zipkin's words only who answers is below that one,
+/// and everything else in a process below its half that answers, which may have the same id.
+pub(super) fn is_inside_half(span: &Span) -> bool {
+    span.origin == Origin::Zipkin && !answers(span)
+}
+
+fn answers(span: &Span) -> bool {
+    matches!(span.kind, SpanKind::Server | SpanKind::Consumer)
 }
 
 fn link(message: &[u8]) -> Option<(TraceId, SpanId)> {

@@ -55,8 +55,8 @@ pub(in crate::store) struct SeenSpans<'s> {
 pub(in crate::store) struct Counted {
     /// Who waits for spans that have not come.
     pub(super) waiting: Vec<Waiting>,
-    /// The spans that came and that others waited for.
-    pub(super) taken: HashSet<(TraceId, SpanId)>,
+    /// Who waited and was counted, by their numbers in [`Pending`].
+    pub(super) taken: HashSet<u64>,
     /// When the batch was counted.
     pub(super) now: Timestamp,
     names: Names,
@@ -251,7 +251,8 @@ impl<'p> Counting<'p> {
                 Ok(_) => EdgeKind::Link,
                 Err(_) => EdgeKind::Rpc,
             };
-            self.hop((span.trace_id, parent_id), Wanted::Relative, child(kind), relatives);
+            let wanted = if body::is_inside_half(span) { Wanted::NotAsking } else { Wanted::Relative };
+            self.hop((span.trace_id, parent_id), wanted, child(kind), relatives);
         }
         let kind = if is_consumer || body.is_messaging { EdgeKind::Messaging } else { EdgeKind::Link };
         for (trace_id, span_id) in links {
@@ -337,7 +338,7 @@ impl<'p> Counting<'p> {
 
     /// Counts the calls of those who waited for spans of this batch.
     fn take_waiting(&mut self, trace_id: TraceId, items: &[Item<'_>], relatives: &Relatives) {
-        for waiting in self.pending.of(trace_id) {
+        for (place, waiting) in self.pending.of(trace_id) {
             let came = items.binary_search_by_key(&waiting.span_id, |item| item.span.span_id).is_ok();
             if !came || waiting.is_given_up(self.counted.now) {
                 continue;
@@ -346,7 +347,7 @@ impl<'p> Counting<'p> {
             let service = self.counted.names.number(&waiting.service);
             if let Some(parent) = relatives.find(waiting.wanted, waiting.span_id, service) {
                 self.count_call(parent, Child { service, hour, kind, outcome });
-                self.counted.taken.insert((trace_id, waiting.span_id));
+                self.counted.taken.insert(*place);
             }
         }
     }
@@ -395,17 +396,11 @@ impl Relatives {
     fn find(&self, wanted: Wanted, span_id: SpanId, child_service: u32) -> Option<&Relative> {
         let span_id = number(span_id);
         let first = self.0.partition_point(|relative| relative.span_id < span_id);
-        let of_id =
-            self.0[first..].iter().take_while(|relative| relative.span_id == span_id).take(MAX_PARENTS);
-        match wanted {
-            // Of several the one in the child's own service, else the earliest, as a trace's outline has it.
-            Wanted::Relative => {
-                of_id.min_by_key(|relative| (relative.service != child_service, relative.start))
-            }
-            Wanted::OtherHalf => {
-                let asks = |kind| matches!(kind, SpanKind::Client | SpanKind::Producer);
-                of_id.filter(|relative| asks(relative.kind)).min_by_key(|relative| relative.start)
-            }
-        }
+        let is_own = |relative: &Relative| relative.service == child_service;
+        let of_id = self.0[first..].iter().take_while(|relative| relative.span_id == span_id);
+        let fitting = of_id.take(MAX_PARENTS).filter(|relative| wanted.is(relative.kind, is_own(relative)));
+        // Of several the one in the child's own service, else the earliest, as a trace's outline has it; who asks
+        // is mostly of another.
+        fitting.min_by_key(|relative| (wanted != Wanted::OtherHalf && !is_own(relative), relative.start))
     }
 }

@@ -3,14 +3,18 @@
 //! Promise: neither the order of arrival nor a restart nor a retry counts a call twice. A span looks for its parent,
 //! and for the spans it links, when it is stored; where one is not there yet it waits for it ([`Pending`]), and the
 //! batch that brings it counts the call. A span that shares its id with who asked, as Zipkin's do, is called by that
-//! one. Nothing outside of [`Counted`] changes before the batch is on disk.
+//! one, and what else in Zipkin's words names that id is never called from another service by who asked. Nothing outside
+//! of [`Counted`] changes before the batch is on disk.
 //!
 //! Limits: a span waits for 10 minutes; 50 000 wait at most, then the oldest go; 128 links of a span are looked at,
 //! and 100 000 links to other traces in a batch; 100 000 rows of calls and as many of operations are counted in a batch
 //! and kept in a file, further ones are left out; a parent is looked for among 16 spans of its id. A batch so takes up to
 //! 40 MB here, beside the names it brings, each kept once, and 16 bytes a span to count its duration.
 //!
-//! Does not know: how spans are stored, and which were stored before: it is told.
+//! Does not know: how spans are stored, and which were stored before: it is told. Nor who called those whose waiting was
+//! in vain: a half that answers is not counted when the half that asks never comes, not even below the parent that it
+//! names, nor is what hangs on an id of which only another service's asking half came. What the asking service has below
+//! a shared id is of the answering half if that is all that came before it.
 
 mod body;
 mod counting;

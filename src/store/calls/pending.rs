@@ -4,9 +4,9 @@
 //! never changed: after a restart, who reads the rows leaves out what a later run has brought.
 //!
 //! Row: when they began to wait u64 ‖ count of services ‖ the services ‖ the waiting ones, each the wanted span's
-//! TraceID 16 ‖ SpanID 8 ‖ hour u32 ‖ kind u8 with the highest bit for an error and the next for [`Wanted::OtherHalf`] ‖
-//! service ‖ duration. Fixed numbers
-//! least significant byte first, others as varints; a service has its length before it. Sealed. Key: run u32.
+//! TraceID 16 ‖ SpanID 8 ‖ hour u32 ‖ kind u8 with the highest bit for an error, the next for [`Wanted::OtherHalf`] and
+//! the one after that for [`Wanted::NotAsking`] ‖ service ‖ duration. Fixed numbers least significant byte first, others
+//! as varints; a service has its length before it. Sealed. Key: run u32.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,11 +16,12 @@ use redb::{ReadTransaction, WriteTransaction};
 
 use super::EdgeKind;
 use super::counting::Counted;
-use crate::model::{SpanId, Timestamp, TraceId};
+use crate::model::{SpanId, SpanKind, Timestamp, TraceId};
 use crate::otlp::write::varint as put_varint;
 use crate::store::Error;
 use crate::store::engine::Definition;
 use crate::store::histogram::{Outcome, varint};
+use crate::store::key::shortened;
 use crate::store::losses::Losses;
 use crate::store::seal::{Cut, Damaged, seal, unseal};
 
@@ -37,13 +38,44 @@ const ERROR_BIT: u8 = 0x80;
 
 const OTHER_HALF_BIT: u8 = 0x40;
 
+const NOT_ASKING_BIT: u8 = 0x20;
+
+const WANTED_BITS: u8 = OTHER_HALF_BIT | NOT_ASKING_BIT;
+
 /// Which of the spans of an id is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Wanted {
     /// The parent, or one that is linked.
     Relative,
+    /// The parent, but not another service's half that asks: that one is the parent of the half that answers, which is
+    /// still to come under the same id.
+    NotAsking,
     /// Who asked, of a span with the same id.
     OtherHalf,
+}
+
+impl Wanted {
+    /// Whether a span of the id is it, given its kind and whether it is of the service of who wants it.
+    pub(super) fn is(self, kind: SpanKind, is_own_service: bool) -> bool {
+        let asks = matches!(kind, SpanKind::Client | SpanKind::Producer);
+        match self {
+            Self::Relative => true,
+            Self::NotAsking => is_own_service || !asks,
+            Self::OtherHalf => asks,
+        }
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Self::Relative => 0,
+            Self::NotAsking => NOT_ASKING_BIT,
+            Self::OtherHalf => OTHER_HALF_BIT,
+        }
+    }
+
+    fn from_bits(bits: u8) -> Option<Self> {
+        [Self::Relative, Self::NotAsking, Self::OtherHalf].into_iter().find(|wanted| wanted.bits() == bits)
+    }
 }
 
 /// A span that waits for another to be stored.
@@ -68,6 +100,11 @@ pub(in crate::store) struct Waiting {
 }
 
 impl Waiting {
+    /// Whether it waits for a span of this kind and service, of the id that it waits for.
+    pub(in crate::store) fn is_for(&self, kind: SpanKind, service: &str) -> bool {
+        self.wanted.is(kind, *self.service == *shortened(service))
+    }
+
     pub(super) fn is_given_up(&self, now: Timestamp) -> bool {
         now.since(self.since) > MAX_WAIT
     }
@@ -100,9 +137,9 @@ impl Pending {
         *self = Self { given_up: self.given_up, ..Self::default() };
     }
 
-    /// Those that wait for spans of this trace.
-    pub(super) fn of(&self, trace_id: TraceId) -> impl Iterator<Item = &Waiting> {
-        self.waiting.get(&trace_id).into_iter().flatten().map(|(_, waiting)| waiting)
+    /// Those that wait for spans of this trace, each with the number by which it is taken.
+    pub(super) fn of(&self, trace_id: TraceId) -> impl Iterator<Item = &(u64, Waiting)> {
+        self.waiting.get(&trace_id).into_iter().flatten()
     }
 
     /// Takes over what a batch that is now on disk changed.
@@ -124,17 +161,11 @@ impl Pending {
         self.next += 1;
     }
 
-    fn remove(&mut self, taken: &HashSet<(TraceId, SpanId)>) {
-        let traces: HashSet<_> = taken.iter().map(|(trace_id, _)| *trace_id).collect();
+    fn remove(&mut self, taken: &HashSet<u64>) {
+        let traces: HashSet<_> = taken.iter().filter_map(|place| self.order.remove(place)).collect();
         for trace_id in traces {
             let Some(of_trace) = self.waiting.get_mut(&trace_id) else { continue };
-            of_trace.retain(|(place, waiting)| {
-                let stays = !taken.contains(&(trace_id, waiting.span_id));
-                if !stays {
-                    self.order.remove(place);
-                }
-                stays
-            });
+            of_trace.retain(|(place, _)| !taken.contains(place));
             if of_trace.is_empty() {
                 self.waiting.remove(&trace_id);
             }
@@ -249,8 +280,7 @@ fn to_bytes(waiting: &[Waiting], since: Timestamp) -> Vec<u8> {
         out.extend_from_slice(&one.span_id.0);
         out.extend_from_slice(&one.hour.to_le_bytes());
         let error = if one.outcome.is_error { ERROR_BIT } else { 0 };
-        let wanted = if one.wanted == Wanted::OtherHalf { OTHER_HALF_BIT } else { 0 };
-        out.push(one.kind as u8 | error | wanted);
+        out.push(one.kind as u8 | error | one.wanted.bits());
         put_varint(&mut out, places[&one.service]);
         put_varint(&mut out, one.outcome.nanos);
     }
@@ -278,7 +308,7 @@ fn one_of(rest: &mut Cut<'_>, since: Timestamp, services: &[Arc<str>]) -> Option
     let [kind] = rest.array()?;
     let service = services.get(usize::try_from(varint(rest)?).ok()?)?;
     let outcome = Outcome { is_error: kind & ERROR_BIT != 0, nanos: varint(rest)? };
-    let wanted = if kind & OTHER_HALF_BIT == 0 { Wanted::Relative } else { Wanted::OtherHalf };
-    let kind = EdgeKind::from_number(kind & !(ERROR_BIT | OTHER_HALF_BIT))?;
+    let wanted = Wanted::from_bits(kind & WANTED_BITS)?;
+    let kind = EdgeKind::from_number(kind & !(ERROR_BIT | WANTED_BITS))?;
     Some(Waiting { trace_id, span_id, wanted, since, service: Arc::clone(service), hour, kind, outcome })
 }

@@ -107,7 +107,9 @@ impl Shelf {
         for (run, waiting) in rows {
             let came_later = |waiting: &Waiting| {
                 let came = |(span, of): &(Span, u32)| {
-                    *of > run && (span.trace_id, span.span_id) == (waiting.trace_id, waiting.span_id)
+                    *of > run
+                        && (span.trace_id, span.span_id) == (waiting.trace_id, waiting.span_id)
+                        && waiting.is_for(span.kind, &span.resource.service)
                 };
                 self.spans.values().any(came)
             };
@@ -270,12 +272,16 @@ fn spans_with_ids_of_zeros_are_nobodys_parents() {
     }
 }
 
+/// A span in Zipkin's words.
+fn zipkin(drawing: &str) -> Span {
+    Span { origin: Origin::Zipkin, ..trace(1, drawing).remove(0) }
+}
+
 /// A span in Zipkin's words that shares its id with who asked.
 fn shared(drawing: &str) -> Span {
-    let mut span = trace(1, drawing).remove(0);
+    let mut span = zipkin(drawing);
     let mut body = span.body.to_vec();
     wire::uint(&mut body, ZIPKIN_FIELD, ZIPKIN_SHARED);
-    span.origin = Origin::Zipkin;
     span.content_hash = content_hash(&span.resource, &span.scope, &body);
     span.body = body.into();
     span
@@ -319,6 +325,54 @@ fn who_shares_an_id_with_who_asked_is_called_by_it_in_any_order() {
         shelf.restart();
     }
     assert_eq!(shelf.calls(), ["shop>cart rpc 1"]);
+}
+
+/// The calls among these spans in whatever order they come: at once, one by one, in two batches, with a restart
+/// after each batch and without, with retries and without.
+fn calls_in_any_order(spans: &[Span], expected: &[&str]) {
+    for order in orders(spans) {
+        for (first, restarts, retries) in
+            (1..=order.len()).flat_map(|first| [0, 1, 2, 3].map(|bits| (first, bits & 1 != 0, bits & 2 != 0)))
+        {
+            let one_by_one = Vec::from_iter(order.chunks(1));
+            let (early, late) = order.split_at(first);
+            for batches in [one_by_one, vec![early, late], vec![early, early, late]] {
+                let mut shelf = Shelf::new();
+                for batch in batches {
+                    shelf.store(batch);
+                    if restarts {
+                        shelf.restart();
+                    }
+                }
+                if retries {
+                    shelf.store(&order);
+                }
+                assert_eq!(shelf.calls(), expected, "{first} {restarts} {retries} {order:?}");
+                assert_eq!(shelf.pending.len(), 0, "{first} {restarts} {retries} {order:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_hangs_on_a_shared_id_hangs_on_the_half_that_answers_in_any_order() {
+    let (asks, answers) = (zipkin("shop | b | client | 1-8 | #5"), shared("cart | c | server | 2-7 | #5"));
+    let both = |below: Span| vec![asks.clone(), answers.clone(), below];
+    let cases: [(Vec<Span>, &[&str]); 4] = [
+        (both(zipkin("cart | d | internal | 3-4 | #6 ^5")), &["cart>cart rpc 1", "shop>cart rpc 1"]),
+        (both(zipkin("cart | d | client | 3-4 | #6 ^5")), &["cart>cart rpc 1", "shop>cart rpc 1"]),
+        // By another name than the half that answers, which is still what it is below.
+        (both(zipkin("basket | d | internal | 3-4 | #6 ^5")), &["cart>basket rpc 1", "shop>cart rpc 1"]),
+        // Of a call whose halves have ids of their own.
+        (vec![asks.clone(), zipkin("cart | c | server | 2-7 | #7 ^5")], &["shop>cart rpc 1"]),
+    ];
+    for (spans, expected) in cases {
+        calls_in_any_order(&spans, expected);
+    }
+    // Several wait for the id.
+    let mut spans = both(zipkin("cart | d | internal | 3-4 | #6 ^5"));
+    spans.push(zipkin("stock | e | client | 3-4 | #7 ^5"));
+    calls_in_any_order(&spans, &["cart>cart rpc 1", "cart>stock rpc 1", "shop>cart rpc 1"]);
 }
 
 #[test]
