@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::model::{Span, SpanId, Timestamp};
+use crate::model::{Origin, Span, SpanId, SpanKind, Timestamp};
 use crate::query::Trace;
 
 /// A trace as a tree, laid out in preorder: roots by start, children by start.
@@ -191,29 +191,61 @@ struct Ids<'a> {
     /// The first span of an id, and how many there are.
     by_id: HashMap<SpanId, (u32, u32)>,
     by_service: HashMap<(SpanId, &'a str), u32>,
+    /// The first who asks of each id that several share, and the first who does not.
+    asking: HashMap<SpanId, u32>,
+    not_asking: HashMap<SpanId, u32>,
 }
 
 impl<'a> Ids<'a> {
     fn of(spans: &'a [Span]) -> Self {
-        let mut ids = Self { by_id: HashMap::with_capacity(spans.len()), by_service: HashMap::new() };
+        let mut ids = Self {
+            by_id: HashMap::with_capacity(spans.len()),
+            by_service: HashMap::new(),
+            asking: HashMap::new(),
+            not_asking: HashMap::new(),
+        };
         for (place, span) in spans.iter().enumerate() {
             ids.by_id.entry(span.span_id).or_insert((place as u32, 0)).1 += 1;
         }
         for (place, span) in spans.iter().enumerate().filter(|(_, span)| ids.by_id[&span.span_id].1 > 1) {
-            ids.by_service.entry((span.span_id, &span.resource.service)).or_insert(place as u32);
+            let place = place as u32;
+            let half = if asks(span) { &mut ids.asking } else { &mut ids.not_asking };
+            half.entry(span.span_id).or_insert(place);
+            let of_service = ids.by_service.entry((span.span_id, &span.resource.service)).or_insert(place);
+            // Of a call of a service by itself, what follows belongs to the side that answers.
+            if answers(span) && asks(&spans[*of_service as usize]) {
+                *of_service = place;
+            }
         }
         ids
     }
 
-    /// Of several spans with the parent's id, the one in the child's own service is the parent: older clients
-    /// give both sides of a call one id.
+    /// Older clients give both sides of a call one id: who answers hangs below who asks, and of several spans with the
+    /// parent's id, the one in the child's own service is the parent.
     fn parent_of(&self, child: &Span) -> u32 {
+        if answers(child)
+            && let Some(&asking) = self.asking.get(&child.span_id)
+        {
+            return asking;
+        }
         let Some(id) = child.parent_id.filter(|&id| id != child.span_id) else { return NONE };
         let same_service = self.by_service.get(&(id, child.resource.service.as_str()));
-        same_service.or(self.by_id.get(&id).map(|(first, _)| first)).copied().unwrap_or(NONE)
+        // In Zipkin's words only who answers is called from another service, as calls are counted too.
+        let is_inside = child.origin == Origin::Zipkin && !answers(child);
+        let not_asking = self.not_asking.get(&id).filter(|_| is_inside);
+        let first = self.by_id.get(&id).map(|(first, _)| first);
+        same_service.or(not_asking).or(first).copied().unwrap_or(NONE)
     }
 
     fn is_shared(&self, span: &Span) -> bool {
         self.by_id[&span.span_id].1 > 1
     }
+}
+
+fn asks(span: &Span) -> bool {
+    matches!(span.kind, SpanKind::Client | SpanKind::Producer)
+}
+
+fn answers(span: &Span) -> bool {
+    matches!(span.kind, SpanKind::Server | SpanKind::Consumer)
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::model::sketch::{BASE, at, span_id, trace, trace_id};
-use crate::model::{Span, StatusCode};
+use crate::model::{Origin, Span, SpanKind, StatusCode};
 use crate::store::{Cursor, Settings};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -318,12 +318,59 @@ fn spans_without_a_place_are_roots() {
         // Both sides of a call under one id: what follows belongs to the side of its own service.
         (
             "a | call | client | 0-9 | #5\nb | serve | server | 1-8 | #5\n  b | work | internal | 2-4 | #6",
-            &["5 9= <1", "5 5= <3", ".6 2 <3"],
+            &["5 2= <3", ".5 5= <3", "..6 2 <3"],
         ),
         ("a | backward | server | 9-3\n  a | x | server | 4-5", &["1 0 <2", ".2 1 <2"]),
     ];
     for (sketch, expected) in cases {
         assert_eq!(drawn(trace(1, sketch)), expected, "{sketch}");
+    }
+}
+
+#[test]
+fn who_answers_under_a_shared_id_hangs_below_who_asks() {
+    let cases: [(&str, &[&str]); 6] = [
+        // As Zipkin's clients have it: both name the same parent.
+        (
+            "a | x | server | 0-9\n  a | call | client | 1-8 | #5\n  b | serve | server | 2-7 | #5\nb | work | client | 3-4 | #6 ^5",
+            &["1 2 <4", ".5 2= <4", "..5 4= <4", "...6 1 <4"],
+        ),
+        // Neither where the parent is missing, nor with a clock that is behind, nor before a second who answers.
+        (
+            "a | call | client | 3-8 | #5 ^77\nb | serve | server | 2-7 | #5 ^77\nb | again | server | 4-8 | #5 ^77",
+            &["5 0?= <3", ".5 5= <2", ".5 4= <3"],
+        ),
+        ("a | send | producer | 0-2 | #5\nb | take | consumer | 1-9 | #5", &["5 1= <2", ".5 8= <2"]),
+        // A service that calls itself: what follows is of the side that answers.
+        (
+            "a | call | client | 0-9 | #5\na | serve | server | 1-8 | #5\na | work | internal | 2-4 | #6 ^5",
+            &["5 2= <3", ".5 5= <3", "..6 2 <3"],
+        ),
+        // Nobody asks, or nobody answers.
+        ("a | x | server | 0-9 | #5\nb | y | server | 1-8 | #5", &["5 9= <1", "5 7= <2"]),
+        ("a | x | client | 0-9 | #5\nb | y | internal | 1-8 | #5", &["5 9= <1", "5 7= <2"]),
+    ];
+    for (sketch, expected) in cases {
+        for origin in [Origin::Otlp, Origin::Jaeger, Origin::Zipkin] {
+            let spans = trace(1, sketch).into_iter().map(|span| Span { origin, ..span }).collect();
+            assert_eq!(drawn(spans), expected, "{origin:?} {sketch}");
+        }
+    }
+    let halves = trace(1, "a | call | client | 0-9 | #5\nb | serve | server | 1-8 | #5");
+    assert!(Outline::of(&Trace::new(trace_id(1), halves)).is_whole());
+}
+
+#[test]
+fn in_zipkins_words_only_who_answers_is_called_from_another_service() {
+    let sketch =
+        "a | call | client | 0-9 | #5\nb | serve | server | 1-8 | #5\nc | work | internal | 2-4 | #6 ^5";
+    let cases: [(Origin, &[&str]); 2] = [
+        (Origin::Zipkin, &["5 2= <3", ".5 5= <3", "..6 2 <3"]),
+        (Origin::Otlp, &["5 2= <3", ".5 7= <2", ".6 2 <3"]),
+    ];
+    for (origin, expected) in cases {
+        let spans = trace(1, sketch).into_iter().map(|span| Span { origin, ..span }).collect();
+        assert_eq!(drawn(spans), expected, "{origin:?}");
     }
 }
 
@@ -346,7 +393,7 @@ fn a_chain_of_a_hundred_thousand_spans_is_laid_out() {
 fn tangle() -> impl Strategy<Value = Vec<Span>> {
     let one = (1..12u64, 0..14u64, 0..50u64, 0..50u64, any::<bool>());
     prop::collection::vec(one, 0..40).prop_map(|spans| {
-        let base = trace(1, "a | x | server | 0-1\nb | x | server | 0-1");
+        let base = trace(1, "a | x | server | 0-1\nb | x | client | 0-1");
         let span = |(place, (id, parent, start, length, second)): (usize, (u64, u64, u64, u64, bool))| Span {
             span_id: span_id(id),
             parent_id: (parent > 0).then(|| span_id(parent)),
@@ -376,7 +423,9 @@ proptest! {
             let parent = &rows[above as usize];
             prop_assert!((above as usize) < at && row.subtree_end <= parent.subtree_end);
             prop_assert_eq!(row.depth, parent.depth + 1);
-            prop_assert_eq!(Some(trace.spans[parent.span as usize].span_id), span.parent_id);
+            let asking = &trace.spans[parent.span as usize];
+            let is_half = asking.span_id == span.span_id && asking.kind == SpanKind::Client;
+            prop_assert!(is_half || Some(asking.span_id) == span.parent_id);
         }
     }
 

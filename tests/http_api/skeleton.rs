@@ -142,9 +142,18 @@ async fn what_is_missing_or_shared_is_flagged_and_the_trace_not_complete() {
     )
     .await;
     assert_eq!(skeleton.flags, 0);
-    assert_eq!(skeleton.parent, [NONE; 3]);
+    assert_eq!(skeleton.parent, [NONE, 0, NONE], "who answers is below who asks");
     assert_eq!(skeleton.row_flags, [32, 32, 4 | 8]);
     assert_eq!(skeleton.mark_offset, [-10.0 * MS], "an event may lie before the first span");
+}
+
+#[tokio::test]
+async fn a_trace_of_two_halves_of_one_id_is_complete() {
+    let halves =
+        "a | call | client | 10-20 | #5\nb | call | server | 11-19 | #5\nb | work | internal | 12-14 | #6 ^5";
+    let skeleton = skeleton(1, halves).await;
+    assert_eq!((skeleton.flags, skeleton.row_flags), (1, vec![32, 32, 0]));
+    assert_eq!((skeleton.parent, skeleton.self_time), (vec![NONE, 0, 1], vec![2.0 * MS, 6.0 * MS, 2.0 * MS]));
 }
 
 #[tokio::test]
