@@ -19,8 +19,11 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use parking_lot::RwLock;
 use subtle::{Choice, ConstantTimeEq as _};
 use tokio::sync::Semaphore;
@@ -39,6 +42,12 @@ const REFUSE_AFTER: Duration = Duration::from_millis(250);
 
 /// … so many of them at a time; further ones are told at once.
 const MAX_WAITING: usize = 64;
+
+/// What they had begun to send is read on for this long …
+const READ_ON_FOR: Duration = Duration::from_secs(5);
+
+/// … up to so many bytes.
+const MAX_READ_ON: usize = 64 << 20;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +92,7 @@ pub struct Files(pub(super) [Option<PathBuf>; 3]);
 pub(super) enum Error {
     #[error("read {key} = {}", path.display())]
     Read { key: &'static str, path: PathBuf, source: io::Error },
-    #[error("use {key} = {}: others may read it; chmod 600 mends that", path.display())]
+    #[error("use {key} = {}: others than its user and its group may read it; chmod o= mends that", path.display())]
     Readable { key: &'static str, path: PathBuf },
     #[error("use {key} = {}: {why}", path.display())]
     Unusable { key: &'static str, path: PathBuf, why: String },
@@ -114,22 +123,35 @@ impl Files {
     /// Reads them again whenever they change; never ends. A file that cannot be used changes nothing.
     pub(super) async fn keep(self, tokens: Arc<Tokens>) {
         let files = self.0.iter().flatten().cloned().collect();
-        watched::watch(files, || {
-            for right in Right::ALL {
-                let (Some(path), Some(list)) = (&self.0[right as usize], &tokens.of[right as usize]) else {
-                    continue;
-                };
-                match read(right.key(), path) {
-                    Ok(read) => *list.write() = read,
-                    Err(error) => tracing::warn!(
-                        error = &error as &(dyn std::error::Error + 'static),
-                        "the tokens stay as they were"
-                    ),
-                }
-            }
-        })
-        .await;
+        let watching = watched::watch(files, || self.read_again(&tokens));
+        // They may have changed since the start, which can take a while.
+        self.read_again(&tokens);
+        watching.await;
     }
+
+    fn read_again(&self, tokens: &Tokens) {
+        for right in Right::ALL {
+            let (Some(path), Some(list)) = (&self.0[right as usize], &tokens.of[right as usize]) else {
+                continue;
+            };
+            match read(right.key(), path) {
+                Ok(read) if are_same(&read, &list.read()) => {}
+                Ok(read) => {
+                    *list.write() = read;
+                    tracing::info!("the tokens of {} are those of the changed file", right.key());
+                }
+                Err(error) => tracing::warn!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "the tokens stay as they were"
+                ),
+            }
+        }
+    }
+}
+
+/// Whether one file says what the other did.
+fn are_same(some: &[Token], others: &[Token]) -> bool {
+    some.iter().map(|token| &token.0).eq(others.iter().map(|token| &token.0))
 }
 
 /// A secret: never shown.
@@ -146,8 +168,13 @@ impl fmt::Debug for Token {
 fn read(key: &'static str, path: &Path) -> Result<Vec<Token>, Error> {
     let failed = |source| Error::Read { key, path: path.to_owned(), source };
     let unusable = |why: String| Error::Unusable { key, path: path.to_owned(), why };
+    // What is no file may take its time to be opened, for ever even.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(unusable("it is not a file".to_owned()));
+    }
     let file = std::fs::File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
+    // A group is how secrets are handed to a service that is nobody's login.
+    if file.metadata().map_err(failed)?.permissions().mode() & 0o007 != 0 {
         return Err(Error::Readable { key, path: path.to_owned() });
     }
     let mut text = String::new();
@@ -204,7 +231,8 @@ impl Tokens {
         router.layer(middleware::from_fn_with_state((Arc::clone(self), needed), ask))
     }
 
-    /// Whether a request may do this. All tokens are compared, however many are alike, so that the time tells nothing.
+    /// Whether a request may do this. All tokens are compared, however many are alike, so that the time tells nothing but how
+    /// long they are.
     fn allow(&self, right: Right, headers: &HeaderMap) -> bool {
         let Some(tokens) = &self.of[right as usize] else { return true };
         let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| given(value.as_bytes())) else {
@@ -244,7 +272,22 @@ async fn ask(
     if let Ok(_place) = tokens.waiting.try_acquire() {
         tokio::time::sleep(REFUSE_AFTER).await;
     }
-    refusal(right, request.headers())
+    let (head, body) = request.into_parts();
+    // Who waits to be asked for a body has none under way.
+    if !head.headers.contains_key(header::EXPECT) && !body.is_end_stream() {
+        drop(tokio::spawn(tokio::time::timeout(READ_ON_FOR, read_on(body))));
+    }
+    refusal(right, &head.headers)
+}
+
+/// Keeps nothing: a client that is cut off while it writes never sees why it was refused.
+async fn read_on(mut body: Body) {
+    let mut left = MAX_READ_ON;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let Some(less) = left.checked_sub(length) else { return };
+        left = less;
+    }
 }
 
 fn refusal(right: Right, headers: &HeaderMap) -> Response {
@@ -290,7 +333,7 @@ pub(super) mod needed {
         match *method {
             Method::OPTIONS => None,
             Method::POST => Some(Right::Ingest),
-            _ => (path != "/health").then_some(Right::Read),
+            _ => (!matches!(path, "/health" | "/actuator/health")).then_some(Right::Read),
         }
     }
 
@@ -319,5 +362,34 @@ pub(super) mod needed {
     /// `grpc.health.v1` and reflection.
     fn is_about_itself(path: &str) -> bool {
         path.starts_with("/grpc.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "the-old-token-0123456789";
+    const NEW: &str = "the-new-token-0123456789";
+
+    #[tokio::test]
+    async fn a_token_that_is_replaced_while_the_program_starts_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("read");
+        let write = |token: &str| {
+            std::fs::write(&path, token).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        };
+        write(OLD);
+        let files = Files([None, Some(path.clone()), None]);
+        let tokens = files.tokens().unwrap();
+        write(NEW);
+        let keeping = tokio::time::timeout(Duration::from_millis(1), files.keep(Arc::clone(&tokens)));
+        keeping.await.expect_err("it never ends");
+        for (token, is_allowed) in [(OLD, false), (NEW, true)] {
+            let header = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, header)]);
+            assert_eq!(tokens.allow(Right::Read, &headers), is_allowed, "{token}");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Tokens: who has none is told so at every door, and what is free stays free.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -76,6 +79,7 @@ async fn each_door_asks_for_its_own_token() {
         (Method::POST, at("Zipkin", "/api/v1/spans"), "application/x-thrift", Some(INGEST)),
         (Method::GET, at("Zipkin", "/api/v2/services"), "", Some(READ)),
         (Method::GET, at("Zipkin", "/health"), "", None),
+        (Method::GET, at("Zipkin", "/actuator/health"), "", None),
         (Method::OPTIONS, at("Zipkin", "/api/v2/spans"), "", None),
         (Method::GET, server.query("/zipkin/api/v2/services"), "", Some(READ)),
         (Method::POST, at("Jaeger thrift", "/api/traces"), "application/x-thrift", Some(INGEST)),
@@ -174,15 +178,38 @@ async fn is_asked_by_call(address: String, path: &'static str, needed: Option<&'
     assert_ne!(call(basic(needed)).await.0, UNAUTHENTICATED, "{path} with a password");
 }
 
-/// Who is refused reads why, however much they had begun to send.
+/// Who is refused reads why, even who reads nothing before all is written.
 #[tokio::test]
 async fn a_large_request_without_a_token_is_told_why() {
+    const BYTES: usize = 16 << 20;
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path(), &settings(folder.path()));
-    let headers = [("content-type", "application/x-protobuf")];
-    let large = Bytes::from(vec![0; 16 << 20]);
-    let answer = Client::new().send(Method::POST, server.otlp_http("/v1/traces"), &headers, large).await;
-    assert_eq!(answer.unwrap().status, 401);
+    let mut connection = TcpStream::connect(&server.otlp[1]).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-protobuf\r\nContent-Length: {BYTES}\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).unwrap();
+    for _ in 0..BYTES >> 20 {
+        connection.write_all(&[0; 1 << 20]).expect("it is read on");
+        // Long enough for the refusal to have been written.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut said = [0; 12];
+    connection.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"HTTP/1.1 401");
+}
+
+/// As secrets are handed to a service.
+#[tokio::test]
+async fn a_file_of_tokens_may_be_read_by_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let readable = std::fs::Permissions::from_mode(0o640);
+    std::fs::set_permissions(folder.path().join("read"), readable).unwrap();
+    let server = start(folder.path(), &settings);
+    let asked = status(Method::GET, server.query("/api/services"), "", bearer(READ));
+    assert_eq!(asked.await, 200);
 }
 
 #[tokio::test]
@@ -221,7 +248,8 @@ fn files_that_cannot_be_used_are_named_and_their_tokens_are_not() {
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
     let cases = [
         (format!("tokens.read_file={}", folder.path().join("missing").display()), "read tokens.read_file = "),
-        (format!("tokens.read_file={open}"), "others may read it; chmod 600"),
+        (format!("tokens.read_file={}", folder.path().display()), "it is not a file"),
+        (format!("tokens.read_file={open}"), "its group may read it; chmod o="),
         (
             format!("tokens.admin_file={}", write(folder.path(), "short", "ok\nhunter2\n")),
             "line 1 is no token",
