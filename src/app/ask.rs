@@ -1,12 +1,14 @@
 //! Another process of this program, asked over HTTP, with TLS and a token where its door wants them.
 
 use std::error::Error;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::uri::Scheme;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -40,17 +42,32 @@ pub(super) struct Door {
     /// With its scheme.
     address: String,
     tls: ClientConfig,
-    token: Option<HeaderValue>,
+    token: Token,
+}
+
+/// What a server is shown.
+#[derive(Debug)]
+enum Token {
+    /// This command has none.
+    Missing,
+    Shown(HeaderValue),
+    /// Everybody on the way could read it.
+    Withheld,
 }
 
 impl Door {
     /// At `address`, such as `localhost:14269` or `https://tracing.example:14269`. A server of these settings is known by its
-    /// certificate, and is shown the first of its tokens.
+    /// certificate, and is shown the first of its tokens; without TLS only if it is on this machine.
     pub(super) fn new(address: &str, config: &Config) -> anyhow::Result<Self> {
         let address = address.trim_end_matches('/');
         let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let known = config.tls.as_ref().filter(|_| address.starts_with("https://"));
-        Ok(Self { tls: trusting(known)?, token: config.tokens.first(Right::Admin)?, address })
+        let token = match config.tokens.first(Right::Admin)? {
+            None => Token::Missing,
+            Some(token) if known_only_to_both(&address) => Token::Shown(token),
+            Some(_) => Token::Withheld,
+        };
+        Ok(Self { tls: trusting(known)?, token, address })
     }
 
     /// Sends a request without a body; an answer that is not a success is an error in the server's words.
@@ -62,7 +79,7 @@ impl Door {
     {
         let address = self.shown();
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.address));
-        if let Some(token) = &self.token {
+        if let Token::Shown(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
         }
         let request = request.body(Empty::<Bytes>::new()).with_context(|| format!("ask {address}"))?;
@@ -94,8 +111,11 @@ impl Door {
 
     fn advice(&self, status: StatusCode) -> &'static str {
         match (status, &self.token) {
-            (StatusCode::UNAUTHORIZED, None) => {
+            (StatusCode::UNAUTHORIZED, Token::Missing) => {
                 "; this command shows the first one of its own tokens.admin_file"
+            }
+            (StatusCode::UNAUTHORIZED, Token::Withheld) => {
+                "; this command shows its token only to this machine or within TLS: write https:// before the address"
             }
             _ => "",
         }
@@ -115,5 +135,41 @@ impl Door {
             None => "",
         };
         anyhow::Error::new(error).context(format!("reach a server at {}{what}", self.shown()))
+    }
+}
+
+/// Whether nobody on the way can read what is said: there is TLS, or no way, since an address of this machine is asked.
+fn known_only_to_both(address: &str) -> bool {
+    let Ok(uri) = address.parse::<Uri>() else { return false };
+    if uri.scheme() == Some(&Scheme::HTTPS) {
+        return true;
+    }
+    let host = uri.host().unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    // Only at addresses of one's own can one wait.
+    ip.map_or(host == "localhost", |ip| UdpSocket::bind((ip, 0)).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_leaves_this_machine_only_within_tls() {
+        let cases = [
+            ("http://localhost:14269", true),
+            ("http://127.0.0.1:14269", true),
+            ("http://[::1]:14269", true),
+            ("https://traces.example.org:14269", true),
+            ("https://192.0.2.1", true),
+            ("http://traces.example.org:14269", false),
+            ("http://localhost@traces.example.org:14269", false),
+            ("http://localhost.example.org:14269", false),
+            ("http://192.0.2.1:14269", false),
+            ("http://[2001:db8::1]:14269", false),
+        ];
+        for (address, expected) in cases {
+            assert_eq!(known_only_to_both(address), expected, "{address}");
+        }
     }
 }
