@@ -1,7 +1,8 @@
 //! Strategies in JSON (ports 5778 and 14268), as Jaeger's clients read them: whatever holds is written, zeros too, because
 //! some miss them, and what does not hold is left out.
 
-use std::sync::{Arc, Once};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -10,6 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::header::{self, HeaderMap};
 use http::{StatusCode, Uri};
+use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 
 use super::Current;
@@ -21,6 +23,12 @@ use crate::serve::guard::{self, AllowedHosts};
 
 /// In the agent's own words.
 const ONE_SERVICE: &str = "'service' parameter must be provided once\n";
+
+/// Characters of a name in the log.
+const MAX_SHOWN_NAME: usize = 128;
+
+/// The least time between two warnings.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Port 5778: any path but two is a question for strategies, as in Jaeger's version 2. `/` is asked by the oldest clients,
 /// which know types by number.
@@ -44,24 +52,41 @@ pub fn collector_http(current: Arc<Current>, hosts: AllowedHosts) -> Router {
     protect(routes, hosts)
 }
 
-/// Who is refused goes on sampling next to nothing, which nobody sees: it is said, if only once.
+/// Who is refused goes on sampling next to nothing, which nobody sees: it is said, if seldom.
 fn protect(routes: Router, hosts: AllowedHosts) -> Router {
-    guard::protect(routes, hosts).layer(middleware::from_fn(tell_of_a_refusal))
+    let said = Arc::new(Mutex::new(None));
+    guard::protect(routes, hosts).layer(middleware::from_fn_with_state(said, tell_of_a_refusal))
 }
 
-async fn tell_of_a_refusal(request: Request, next: Next) -> Response {
-    static TOLD: Once = Once::new();
-    let host = request.headers().get(header::HOST).cloned();
+/// When it was said last.
+type Said = Arc<Mutex<Option<Instant>>>;
+
+async fn tell_of_a_refusal(State(said): State<Said>, request: Request, next: Next) -> Response {
+    let host = asked_name(&request);
     let response = next.run(request).await;
-    if response.status() == StatusCode::FORBIDDEN {
-        TOLD.call_once(|| {
-            tracing::warn!(
-                ?host,
-                "who asked by this name how much to sample was refused; if it is yours, add it to doors.allowed_hosts"
-            );
-        });
+    if response.status() == StatusCode::FORBIDDEN && is_due(&said, Instant::now()) {
+        tracing::warn!(
+            ?host,
+            "who asked by this name how much to sample was refused; if it is yours, add it to doors.allowed_hosts"
+        );
     }
     response
+}
+
+/// HTTP/2 says it in the target.
+fn asked_name(request: &Request) -> String {
+    let host = || request.headers().get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    let name = request.uri().authority().map(|authority| authority.as_str().into()).or_else(host);
+    name.unwrap_or_default().chars().take(MAX_SHOWN_NAME).collect()
+}
+
+fn is_due(said: &Mutex<Option<Instant>>, now: Instant) -> bool {
+    let mut said = said.lock();
+    let is_due = said.is_none_or(|said| now.saturating_duration_since(said) >= SAID_AGAIN_AFTER);
+    if is_due {
+        *said = Some(now);
+    }
+    is_due
 }
 
 async fn named(State(current): State<Arc<Current>>, uri: Uri) -> Response {
