@@ -21,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::config;
 use super::tls::Identity;
+use crate::ingest::Counter;
+use crate::receive::seldom::Seldom;
 
 /// The first bytes must arrive within this time.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -85,7 +87,9 @@ fn reason(error: &io::Error) -> String {
 pub(super) struct Bound {
     /// What it is, for people.
     pub name: &'static str,
+    key: &'static str,
     listeners: Vec<TcpListener>,
+    turned_away: Arc<TurnedAway>,
     tls: Option<Arc<Identity>>,
     max_streams: u32,
 }
@@ -94,6 +98,11 @@ impl Bound {
     /// Where it listens; the first address is the one to show.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Its name in numbers, and whom it had no place for.
+    pub(super) fn turned_away(&self) -> (&'static str, Arc<TurnedAway>) {
+        (self.key.trim_start_matches("doors."), Arc::clone(&self.turned_away))
     }
 
     /// With room for the many streams of a Jaeger.
@@ -117,6 +126,60 @@ impl Bound {
     }
 }
 
+/// Connections that a door had no place for.
+#[derive(Debug)]
+pub(super) struct TurnedAway {
+    by: [Counter; 2],
+    said: Seldom,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// All are taken.
+    Door,
+    /// All that one address may have.
+    Address,
+}
+
+impl Full {
+    /// All there are.
+    pub(super) const ALL: [Self; 2] = [Self::Door, Self::Address];
+
+    /// Its name in numbers.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Door => "door",
+            Self::Address => "address",
+        }
+    }
+
+    /// The setting that says so.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Door => "doors.max_connections",
+            Self::Address => "doors.max_connections_per_address",
+        }
+    }
+}
+
+impl TurnedAway {
+    fn new() -> Self {
+        Self { by: Default::default(), said: Seldom::new("connections were turned away") }
+    }
+
+    /// How many, for this reason.
+    pub(super) fn value(&self, full: Full) -> u64 {
+        self.by[full as usize].value()
+    }
+
+    fn add(&self, full: Full, peer: IpAddr, name: &str) {
+        self.by[full as usize].add(1);
+        let key = full.key();
+        self.said.happened(1, &format_args!("one of {peer} at the door for {name}, by the setting {key}"));
+    }
+}
+
 /// The sockets of a door for datagrams.
 #[derive(Debug)]
 pub(super) struct Datagrams {
@@ -137,7 +200,15 @@ impl Datagrams {
 /// `::1` first would otherwise find nobody. `None` when it is off.
 pub(super) async fn bind(door: &config::Door) -> Result<Option<Bound>, Error> {
     let Some(listeners) = sockets(door).await? else { return Ok(None) };
-    Ok(Some(Bound { name: door.name, listeners, tls: None, max_streams: MAX_STREAMS }))
+    let turned_away = Arc::new(TurnedAway::new());
+    Ok(Some(Bound {
+        name: door.name,
+        key: door.key,
+        listeners,
+        turned_away,
+        tls: None,
+        max_streams: MAX_STREAMS,
+    }))
 }
 
 /// The same of a door for datagrams.
@@ -255,6 +326,7 @@ impl Serving {
         for listener in bound.listeners {
             let door = Door {
                 name: bound.name,
+                turned_away: Arc::clone(&bound.turned_away),
                 tls: bound.tls.clone(),
                 max_streams: bound.max_streams,
                 router: router.clone(),
@@ -301,6 +373,7 @@ impl Serving {
 /// What a listener's loop has.
 struct Door {
     name: &'static str,
+    turned_away: Arc<TurnedAway>,
     tls: Option<Arc<Identity>>,
     max_streams: u32,
     router: Router,
@@ -312,6 +385,7 @@ impl Door {
     /// Never ends by itself: an error of one connection is not the door's.
     async fn accept(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         let server = Arc::new(server(self.max_streams));
+        let unaccepted = Seldom::new("connections could not be accepted");
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -320,7 +394,7 @@ impl Door {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "no connection could be accepted at the door for {}", self.name);
+                    unaccepted.happened(1, &format_args!("{error}, at the door for {}", self.name));
                     // Out of descriptors or memory: asking again at once would only burn the processor.
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
@@ -329,7 +403,7 @@ impl Door {
             let place = match Connections::enter(&self.connections, peer.ip()) {
                 Ok(place) => place,
                 Err(full) => {
-                    tracing::debug!(%peer, "the door for {} has {full} connections already", self.name);
+                    self.turned_away.add(full, peer.ip().to_canonical(), self.name);
                     continue;
                 }
             };
@@ -370,17 +444,17 @@ impl Connections {
         Self { limits, open: Mutex::default() }
     }
 
-    /// Takes a place until it is dropped; an error is the setting that says that there is none.
-    fn enter(connections: &Arc<Self>, peer: IpAddr) -> Result<Place, &'static str> {
+    /// Takes a place until it is dropped; an error says why there is none.
+    fn enter(connections: &Arc<Self>, peer: IpAddr) -> Result<Place, Full> {
         let peer = peer.to_canonical();
         let (limits, mut open) = (connections.limits, connections.open.lock());
         if open.all >= limits.connections {
-            return Err("doors.max_connections");
+            return Err(Full::Door);
         }
         if !peer.is_loopback() {
             let of_peer = open.of.entry(peer).or_default();
             if *of_peer >= limits.connections_per_address {
-                return Err("doors.max_connections_per_address");
+                return Err(Full::Address);
             }
             *of_peer += 1;
         }
@@ -497,12 +571,12 @@ mod tests {
         let connections = Arc::new(Connections::new(limits));
         let enter = |peer: &str| Connections::enter(&connections, peer.parse().unwrap());
         let (first, second) = (enter("192.0.2.1").unwrap(), enter("::ffff:192.0.2.1").unwrap());
-        assert_eq!(enter("192.0.2.1").unwrap_err(), "doors.max_connections_per_address");
+        assert_eq!(enter("192.0.2.1").unwrap_err(), Full::Address);
         let (other, ours) = (enter("2001:db8::1").unwrap(), enter("::1").unwrap());
-        assert_eq!(enter("127.0.0.1").unwrap_err(), "doors.max_connections");
+        assert_eq!(enter("127.0.0.1").unwrap_err(), Full::Door);
         drop((first, other));
         let again = enter("192.0.2.1").unwrap();
-        assert_eq!(enter("192.0.2.1").unwrap_err(), "doors.max_connections_per_address");
+        assert_eq!(enter("192.0.2.1").unwrap_err(), Full::Address);
         let once_more = enter("127.0.0.1").unwrap();
         drop((second, ours, again, once_more));
         {

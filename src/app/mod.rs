@@ -62,7 +62,7 @@ pub use config::Config;
 use archived::Archived;
 use folder::DataFolder;
 use forwarding::Forwarding;
-use listen::{Bound, Datagrams, Serving};
+use listen::{Bound, Datagrams, Serving, TurnedAway};
 use neighbor::{Address, Kind};
 use sampling::Sampling;
 use telemetry::{Received, Report};
@@ -285,6 +285,23 @@ impl Doors {
         self.otlp.iter().flat_map(Bound::addresses).collect()
     }
 
+    /// Whom each had no place for.
+    fn turned_away(&self) -> Vec<(&'static str, Arc<TurnedAway>)> {
+        let others = [
+            &self.jaeger_grpc,
+            &self.jaeger_http,
+            &self.sampling_http,
+            &self.sampling_grpc,
+            &self.zipkin,
+            &self.storage,
+            &self.archive,
+            &self.query,
+            &self.ui,
+            &self.admin,
+        ];
+        self.otlp.iter().chain(others.into_iter().flatten()).map(Bound::turned_away).collect()
+    }
+
     /// Where a browser finds the page.
     fn page(&self) -> Option<String> {
         let ui = self.ui.as_ref()?;
@@ -384,6 +401,7 @@ impl App {
         let report = Arc::new(Report {
             started,
             tokens: Arc::clone(&tokens),
+            turned_away: doors.turned_away(),
             ingest: Arc::clone(&ingest),
             received: received.clone(),
             archived: archived.query(),

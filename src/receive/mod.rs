@@ -18,7 +18,7 @@ pub mod jaeger;
 pub mod otlp;
 mod pages;
 mod plain;
-mod seldom;
+pub(crate) mod seldom;
 pub mod storage;
 pub mod zipkin;
 

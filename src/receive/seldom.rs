@@ -36,7 +36,7 @@ pub(super) fn loggable(text: &dyn Display) -> String {
 
 /// One kind of trouble.
 #[derive(Debug)]
-pub(super) struct Seldom {
+pub(crate) struct Seldom {
     /// What it is, in the plural: "spans were left out".
     trouble: &'static str,
     state: Mutex<State>,
@@ -50,12 +50,12 @@ struct State {
 }
 
 impl Seldom {
-    pub(super) fn new(trouble: &'static str) -> Self {
+    pub(crate) fn new(trouble: &'static str) -> Self {
         Self { trouble, state: Mutex::default() }
     }
 
     /// It happened so many times more, the last time because of this.
-    pub(super) fn happened(&self, count: u64, why: &dyn Display) {
+    pub(crate) fn happened(&self, count: u64, why: &dyn Display) {
         if let Some(count) = self.count(count, Instant::now()) {
             tracing::warn!("{count} {}, such as: {}", self.trouble, loggable(why));
         }

@@ -39,6 +39,17 @@ async fn connections(address: &str, count: usize) -> Vec<TcpStream> {
     open
 }
 
+/// The same, silent after a first byte: that gives them a minute, where who says nothing at all may be cut before a slow
+/// machine has opened the last.
+async fn hesitating(address: &str, count: usize) -> Vec<TcpStream> {
+    let mut open = connections(address, count).await;
+    for connection in &mut open {
+        // There may have been no place for it.
+        let _or_reset = connection.write_all(b"O").await;
+    }
+    open
+}
+
 /// Whether a request is answered on a connection of its own.
 async fn has_a_place(address: &str) -> io::Result<bool> {
     let mut connection = TcpStream::connect(address).await?;
@@ -59,13 +70,21 @@ async fn a_thousand_silent_connections_keep_nobody_out_and_more_than_allowed_onl
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let data = tempfile::tempdir().unwrap();
-    let server = Server::start_with(data.path(), &["doors.max_connections=1100"]);
+    let log = data.path().join("log");
+    let server = Server::start_saying(&data.path().join("data"), &["doors.max_connections=1100"], &log);
     let address = server.otlp[1].as_str();
-    let mut silent = connections(address, 1_050).await;
+    let mut silent = hesitating(address, 1_050).await;
     is_served(&server, 1).await;
     // All places taken, and three hundred more.
-    silent.extend(connections(address, 350).await);
+    silent.extend(hesitating(address, 350).await);
     assert!(!has_a_place(address).await.unwrap_or(false));
+    let metrics = Client::new().get(server.admin("/metrics")).await.body;
+    let metrics = String::from_utf8_lossy(&metrics).into_owned();
+    let refused = "tracelodge_refused_connections_total{door=\"otlp_http\",reason=\"door\"} ";
+    let count = metrics.split_once(refused).and_then(|(_, rest)| rest.lines().next()?.parse::<u64>().ok());
+    assert!(count.is_some_and(|count| (301..=400).contains(&count)), "{count:?}");
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!((said.lines().count(), said.contains("doors.max_connections")), (1, true), "{said}");
     // Other doors have places of their own.
     assert_eq!(Client::new().get(server.query("/api/services")).await.status, 200);
     silent.drain(..500);

@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::VERSION;
 use super::forwarding::ForwardingCounts;
+use super::listen::{Full, TurnedAway};
 use super::tokens::{Right, Tokens};
 use crate::ingest::{Buffers, DoorCounts, DrainCounts, Ingest};
 use crate::model::Clock;
@@ -90,6 +91,8 @@ pub(super) struct Report {
     pub started: Instant,
     /// Who may do what.
     pub tokens: Arc<Tokens>,
+    /// Whom each door had no place for.
+    pub turned_away: Vec<(&'static str, Arc<TurnedAway>)>,
     /// The way in.
     pub ingest: Arc<Ingest>,
     /// By door and transport.
@@ -120,6 +123,7 @@ impl Report {
         agent::report(&mut text, &self.received.agent);
         self.discarded(&mut text);
         self.unauthorized(&mut text);
+        self.turned_away(&mut text);
         buffered::report(&mut text, &self.buffers, self.clock.now());
         self.drained(&mut text);
         forwarded::report(&mut text, &self.forwarded);
@@ -169,6 +173,20 @@ impl Report {
         text.head(name, "counter", "Requests without the token that they needed.");
         for right in Right::ALL {
             text.sample(name, &[("right", right.name())], self.tokens.refused[right as usize].value());
+        }
+    }
+
+    fn turned_away(&self, text: &mut Text) {
+        let name = "tracelodge_refused_connections_total";
+        text.head(
+            name,
+            "counter",
+            "Connections that there was no place for, at the door or for their address.",
+        );
+        for (door, turned_away) in &self.turned_away {
+            for full in Full::ALL {
+                text.sample(name, &[("door", door), ("reason", full.name())], turned_away.value(full));
+            }
         }
     }
 
