@@ -31,6 +31,7 @@ mod tokens;
 mod verify;
 mod watched;
 
+use std::convert::identity;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -632,16 +633,17 @@ fn serve_all(
     }
     // Who comes under a strange name, or from a page that may not, is not even asked for a token: a browser would show its
     // user where to type it.
-    let (closed, named) = (serve::grpc::closed, |router| serve::guard::named(router, hosts.clone()));
+    let named = |router| serve::guard::named(router, hosts.clone());
+    let closed = |router, needed| serve::grpc::closed(router, |router| tokens.guard(router, needed));
     let doors = [
-        (doors.jaeger_grpc, closed(tokens.guard(jaeger_grpc, needed::by_jaeger_grpc))),
+        (doors.jaeger_grpc, closed(jaeger_grpc, needed::by_jaeger_grpc)),
         (doors.jaeger_http, named(tokens.guard(jaeger_http, needed::by_jaeger_http))),
         (doors.sampling_http, sampling_http),
-        (doors.sampling_grpc, closed(sampling_grpc)),
+        (doors.sampling_grpc, serve::grpc::closed(sampling_grpc, identity)),
         (doors.zipkin, named(tokens.guard(zipkin, needed::by_zipkin))),
-        (doors.storage, closed(tokens.guard(for_spans.clone(), needed::by_storage))),
-        (doors.archive, closed(tokens.guard(for_archive, needed::by_storage))),
-        (doors.query, closed(tokens.guard(query, needed::by_query))),
+        (doors.storage, closed(for_spans.clone(), needed::by_storage)),
+        (doors.archive, closed(for_archive, needed::by_storage)),
+        (doors.query, closed(query, needed::by_query)),
         (doors.admin, named(tokens.guard(admin, needed::by_admin))),
         (doors.ui, named(tokens.guard(page, needed::by_page))),
     ];
@@ -650,7 +652,7 @@ fn serve_all(
             serving.add(bound, &router);
         }
     }
-    (serving, closed(for_spans))
+    (serving, serve::grpc::closed(for_spans, identity))
 }
 
 /// Jaeger's storage: of spans, and of what is archived.

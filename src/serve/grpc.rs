@@ -119,9 +119,10 @@ async fn blame_the_asker(mut response: Response) -> Response {
 
 /// A router of gRPC services that tells all others that they are wrong here: those who ask for what is not here, who do
 /// not speak gRPC, and web pages. A page can send what looks like a call without asking first, and one that points its own
-/// name here could read the answer; browsers say of each such request that it is one, programs never do.
-pub fn closed(router: Router) -> Router {
-    router.fallback(refuse).layer(from_fn(refuse_strangers))
+/// name here could read the answer; browsers say of each such request that it is one, programs never do. What `guarded` puts
+/// around the router stands before what is not here, too.
+pub fn closed(router: Router, guarded: impl FnOnce(Router) -> Router) -> Router {
+    guarded(router.fallback(refuse)).layer(from_fn(refuse_strangers))
 }
 
 async fn refuse_strangers(request: Request, next: Next) -> Response {
