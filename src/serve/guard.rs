@@ -87,7 +87,9 @@ fn is_address(host: &str) -> bool {
 
 /// Names that only this machine, or the network it stands in, can give a meaning.
 fn is_local_name(host: &str) -> bool {
-    !host.is_empty() && (!host.contains('.') || host.ends_with(".localhost"))
+    // What is left with a colon is no name with a port, hence no name.
+    let is_name = !host.is_empty() && !host.contains(':');
+    is_name && (!host.contains('.') || host.ends_with(".localhost"))
 }
 
 /// Puts the rules before everything the router does, and its headers on every answer.
@@ -252,6 +254,8 @@ mod tests {
             ":80",
             "user@evil.example",
             "127.1",
+            "evil.example:a.localhost",
+            "evil:example",
         ];
         for host in refused {
             let refusal = check(&hosts, &request("GET", &[("host", host)]));
