@@ -3,7 +3,9 @@
 #![no_main]
 
 mod allowance;
+#[expect(dead_code, reason = "other targets use the rest of it")]
 mod lodge;
+#[expect(dead_code, reason = "other targets use the rest of it")]
 mod memory_disk;
 
 use std::net::IpAddr;

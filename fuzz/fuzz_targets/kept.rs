@@ -23,12 +23,22 @@ pub fn zipkin(read: zipkin::Read, input: &[u8]) {
     if kept.len() < read.spans.len() {
         return;
     }
-    let mut given_back: Vec<_> = kept.iter().map(zipkin::span).collect();
+    let mut given_back: Vec<_> = kept.iter().map(zipkin::span).map(without_nothings).collect();
     // Spans of one service come one after the other.
-    for span in read.spans.iter().filter(|span| is_in_our_time(span)) {
-        let place = given_back.iter().position(|given| given == span);
+    for span in read.spans.into_iter().filter(is_in_our_time).map(without_nothings) {
+        let place = given_back.iter().position(|given| *given == span);
         given_back.swap_remove(place.unwrap_or_else(|| panic!("{span:?} is not among {given_back:?}")));
     }
+}
+
+/// An endpoint that says nothing is none, and so is such an annotation.
+pub fn without_nothings(mut span: zipkin::Span) -> zipkin::Span {
+    let said =
+        |endpoint: Option<zipkin::Endpoint>| endpoint.filter(|said| *said != zipkin::Endpoint::default());
+    span.local_endpoint = said(span.local_endpoint);
+    span.remote_endpoint = said(span.remote_endpoint);
+    span.annotations.retain(|annotation| *annotation != zipkin::Annotation::default());
+    span
 }
 
 /// Whether all times of a span can be said in nanoseconds: what is later is kept as the last there is.

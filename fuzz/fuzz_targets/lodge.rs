@@ -27,15 +27,12 @@ use super::memory_disk::{MemoryDisk, StoppedClock};
 pub const MAX_REQUEST_BYTES: usize = 64 << 10;
 
 /// The name that the page's door may be asked by, beside those that are always safe.
-#[allow(dead_code)]
 pub const ALLOWED_HOST: &str = "traces.example.org";
 
 /// An answer, whole.
 pub struct Answer {
     pub status: u16,
-    #[allow(dead_code)]
     pub headers: axum::http::HeaderMap,
-    #[allow(dead_code)]
     pub trailers: axum::http::HeaderMap,
 }
 
@@ -56,7 +53,6 @@ impl Clock for Stopped {
     }
 }
 
-#[allow(dead_code)]
 impl Lodge {
     pub fn open() -> Self {
         let environment = Environment::new(Arc::new(MemoryDisk::default()), Arc::new(StoppedClock));

@@ -7,7 +7,7 @@ mod allowance;
 mod kept;
 
 use libfuzzer_sys::fuzz_target;
-use tracelodge::translate::zipkin::json;
+use tracelodge::translate::zipkin::{Span, json};
 
 fuzz_target!(|input: &[u8]| {
     let Some((mode, text)) = input.split_first() else { return };
@@ -25,7 +25,8 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(again.left_out, 0, "{:?}", again.first);
         // What is not UTF-8 is kept, but JSON cannot say it.
         if str::from_utf8(text).is_ok() {
-            assert_eq!(again.spans, read.spans);
+            let said = |spans: &[Span]| spans.iter().cloned().map(kept::without_nothings).collect::<Vec<_>>();
+            assert_eq!(said(&again.spans), said(&read.spans));
         }
         kept::zipkin(read, text);
     });
