@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::config;
+use super::patient::Patient;
 use super::tls::Identity;
 use crate::ingest::Counter;
 use crate::receive::seldom::Seldom;
@@ -29,6 +30,10 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection may be silent between two requests for this long, the next one's head included.
 const IDLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// A peer has this long to take something more of an answer. Of HTTP/2 that holds for what all streams of a connection
+/// wait for, not for one that is given no window.
+const TAKE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Between two looks at a beginning that could still be either version.
 const PEEK_PAUSE: Duration = Duration::from_millis(20);
@@ -518,7 +523,7 @@ async fn serve_within_tls(
 ) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
     let stream = tokio::time::timeout(HEAD_WITHIN, async {
-        let mut stream = tls.accept(stream).await?;
+        let mut stream = tls.accept(Patient::new(stream, TAKE_WITHIN)).await?;
         stream.fill_buf().await?;
         Ok::<_, io::Error>(stream)
     });
@@ -540,7 +545,8 @@ async fn serve(
     stream.set_nodelay(true)?;
     // Which version is spoken is told by the first bytes, and hyper waits for them without an end.
     tokio::time::timeout(HEAD_WITHIN, said_version(&stream)).await??;
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let stream = TokioIo::new(Patient::new(stream, TAKE_WITHIN));
+    let connection = server.serve_connection(stream, TowerToHyperService::new(router));
     watcher.watch(connection).await
 }
 

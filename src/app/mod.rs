@@ -20,6 +20,7 @@ mod listen;
 mod neighbor;
 mod open_doors;
 mod over_udp;
+mod patient;
 mod plugin;
 mod purge;
 mod restore;
