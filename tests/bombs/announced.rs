@@ -122,7 +122,7 @@ fn in_heads() -> Vec<Attack> {
         },
         Attack {
             name: "chunks of one byte without an end",
-            answers: &["413", "took", "no answer"],
+            answers: &["413", "400", "took", "no answer"],
             door: Door::OtlpHttp,
             means: Means::Endless {
                 start: "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\n\
