@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::wire::{Fields, WireError, WireErrorKind};
-use super::{MAX_ENCLOSING_BYTES, MAX_USELESS, MAX_VALUE_DEPTH, MAX_VALUES};
+use super::{MAX_ENCLOSING_BYTES, MAX_FIELDS_AROUND, MAX_USELESS, MAX_VALUE_DEPTH, MAX_VALUES};
 
 /// A request that cannot be read as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +112,8 @@ pub(super) enum DamageKind {
     TooLargeAround { name: &'static str, length: usize },
     /// More attributes, events, links and members of lists than the limit.
     TooMany { name: &'static str, count: usize },
+    /// More fields of what encloses spans than the limit.
+    TooManyFields { message: &'static str },
     /// More resources, scopes and unusable spans than the limit.
     TooManyUseless,
     /// An id that is not there.
@@ -150,6 +152,9 @@ impl fmt::Display for DamageKind {
             Self::TooMany { name, count } => {
                 write!(f, "{name} with {count} values (attributes, events, links, members of lists), ")?;
                 write!(f, "above the limit of {MAX_VALUES},")
+            }
+            Self::TooManyFields { message } => {
+                write!(f, "{message} of more than {MAX_FIELDS_AROUND} fields")
             }
             Self::TooManyUseless => {
                 write!(f, "more than {MAX_USELESS} resources, scopes and unusable spans in a request,")

@@ -60,6 +60,10 @@ pub const MAX_ENCLOSING_BYTES: usize = 1 << 20;
 /// more than eighty bytes, so that as many as a request has room for are taken.
 pub(crate) const MAX_USELESS: usize = 512 << 10;
 
+/// How many fields a `ResourceSpans` or `ScopeSpans` may have, spans and pieces of its resource or scope among them: more
+/// than a request has room for if they are real.
+pub(crate) const MAX_FIELDS_AROUND: usize = 1 << 20;
+
 /// The field of `ResourceSpans` that says whose words its spans came in ([`crate::model::Origin`], as its number): what
 /// is translated on its way in is kept as OTLP, and this tells it from what came as OTLP. Others' decoders skip it.
 pub const ORIGIN_FIELD: u32 = 21_107;

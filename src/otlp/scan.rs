@@ -243,7 +243,7 @@ fn is_rejected(level: Level, field: (u32, Value<'_>), fields: &Fields<'_>, limit
 mod tests {
     use super::*;
     use crate::model::{SpanId, TraceId};
-    use crate::otlp::ORIGIN_FIELD;
+    use crate::otlp::{MAX_FIELDS_AROUND, ORIGIN_FIELD};
 
     /// A request with one span of no id and one of zeros, in a `ResourceSpans` that says these things of its origin.
     fn request(origins: &[u64]) -> Bytes {
@@ -293,6 +293,16 @@ mod tests {
             assert!(is_taken(few) && !is_taken(many), "level {level}");
             let error = scan(many, &Limits::default()).unwrap_err().to_string();
             assert!(error.contains("524288"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_envelope_of_millions_of_fields_is_given_up() {
+        for piece in [[0x0a, 0], [0x12, 0], [0x50, 0]] {
+            let mut request = Vec::new();
+            write::bytes(&mut request, 1, &piece.repeat(MAX_FIELDS_AROUND + 1));
+            let error = scan(&request, &Limits::default()).unwrap_err().to_string();
+            assert!(error.contains("ResourceSpans of more than 1048576 fields"), "{error}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::check::{Check, Header};
 use super::damage::{Damage, DamageKind, Place, ScanError};
 use super::wire::{Fields, Value};
-use super::{Limits, MAX_ENCLOSING_BYTES, ORIGIN_FIELD};
+use super::{Limits, MAX_ENCLOSING_BYTES, MAX_FIELDS_AROUND, ORIGIN_FIELD};
 use crate::model::Origin;
 
 /// Names of the levels of an `ExportTraceServiceRequest`.
@@ -149,7 +149,12 @@ fn envelope<'a>(mut fields: Fields<'a>, enclosing: &Enclosing) -> Result<Envelop
     let mut check = Check::default();
     let mut message: Cow<'a, [u8]> = Cow::default();
     let mut schema_url: &'a [u8] = &[];
+    let mut fields_left = MAX_FIELDS_AROUND;
     while let Some(field) = fields.next_field()? {
+        fields_left = fields_left.checked_sub(1).ok_or_else(|| Damage {
+            kind: DamageKind::TooManyFields { message: enclosing.outer },
+            offset: fields.last_field().1,
+        })?;
         match field {
             (1, Value::Bytes(piece)) => {
                 let (length, offset) = (message.len() + piece.len(), fields.last_field().1);

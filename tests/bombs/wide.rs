@@ -70,7 +70,7 @@ fn around_spans() -> Vec<Attack> {
         post("ten million empty spans, packed", &["400"], PACKED, || {
             gzip(&field(1, &field(2, &field(2, &[]).repeat(10 * MILLION))))
         }),
-        post("ten million pieces of one resource, packed", &["200"], PACKED, || {
+        post("ten million pieces of one resource, packed", &["200", "400"], PACKED, || {
             gzip(&field(1, &[field(1, &[]).repeat(9 * MILLION), field(2, &field(2, &span(1, &[])))].concat()))
         }),
         post("a resource of 20 MB", &["400"], PROTOBUF, || {
