@@ -6,13 +6,15 @@
 mod allowance;
 mod kept;
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use tracelodge::translate::zipkin::{Span, json};
+use tracelodge::translate::zipkin::{self, Format, Span, json};
 
 fuzz_target!(|input: &[u8]| {
     let Some((mode, text)) = input.split_first() else { return };
     allowance::at_most(400, input, || {
-        let read = if mode & 1 == 0 { json::read(text) } else { json::read_v1(text) };
+        let format = if mode & 1 == 0 { Format::JsonV2 } else { Format::JsonV1 };
+        let read = zipkin::read(format, &Bytes::copy_from_slice(text));
         let Ok(read) = read else { return };
         let written = read.spans.iter().enumerate().fold(vec![b'['], |mut out, (place, span)| {
             if place > 0 {
@@ -21,7 +23,8 @@ fuzz_target!(|input: &[u8]| {
             json::write(&mut out, span);
             out
         });
-        let again = json::read(&[&written[..], b"]"].concat()).expect("what is written is JSON");
+        let again = zipkin::read(Format::JsonV2, &[&written[..], b"]"].concat().into())
+            .expect("what is written is JSON");
         assert_eq!(again.left_out, 0, "{:?}", again.first);
         // What is not UTF-8 is kept, but JSON cannot say it.
         if str::from_utf8(text).is_ok() {

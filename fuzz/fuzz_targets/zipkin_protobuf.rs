@@ -7,11 +7,11 @@ mod kept;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use tracelodge::translate::zipkin::protobuf;
+use tracelodge::translate::zipkin::{self, Format};
 
 fuzz_target!(|input: &[u8]| {
     allowance::at_most(400, input, || {
-        let read = protobuf::read(&Bytes::copy_from_slice(input));
+        let read = zipkin::read(Format::Protobuf, &Bytes::copy_from_slice(input));
         drop(read.map(|read| kept::zipkin(read, input)));
     });
 });

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::keep::Batch;
-use super::{Batched, Error, json, protobuf, thrift};
+use super::{Batched, Error, Read, Sink, json, protobuf, thrift};
 
 /// A form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +47,21 @@ pub fn batch(format: Format, body: &Bytes, room: &mut dyn FnMut(usize) -> bool) 
         Ok(span) => batch.add(&span),
         Err(error) => batch.leave_out(error),
     };
-    match format {
-        Format::JsonV1 => json::each_v1(body, &mut sink)?,
-        Format::JsonV2 => json::each(body, &mut sink)?,
-        Format::Protobuf => protobuf::each(body, &mut sink)?,
-        Format::Thrift => thrift::each(body, &mut sink)?,
-    }
+    each(format, body, &mut sink)?;
     batch.finish_if_there_was_room()
+}
+
+/// The spans of a list, all at once: for fuzzers, which look at what was read before it is kept.
+#[doc(hidden)]
+pub fn read(format: Format, body: &Bytes) -> Result<Read, Error> {
+    Read::of(|sink| each(format, body, sink))
+}
+
+fn each(format: Format, body: &Bytes, sink: Sink<'_>) -> Result<(), Error> {
+    match format {
+        Format::JsonV1 => json::each_v1(body, sink),
+        Format::JsonV2 => json::each(body, sink),
+        Format::Protobuf => protobuf::each(body, sink),
+        Format::Thrift => thrift::each(body, sink),
+    }
 }

@@ -32,6 +32,8 @@ use bytes::Bytes;
 
 use crate::model::{self, Origin, SpanId, SpanKind, TraceId};
 
+#[doc(hidden)]
+pub use format::read;
 pub use format::{Format, batch, sniff};
 pub(super) use kept::span as kept;
 pub(super) use meaning::Meaning;
@@ -164,7 +166,6 @@ pub struct Read {
 type Sink<'s> = &'s mut dyn FnMut(Result<Span, Error>);
 
 impl Read {
-    #[cfg(test)]
     fn of(each: impl FnOnce(Sink<'_>) -> Result<(), Error>) -> Result<Self, Error> {
         let mut read = Self::default();
         each(&mut |span| read.take(span))?;
