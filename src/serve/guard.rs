@@ -103,15 +103,14 @@ pub fn protect(router: Router, hosts: AllowedHosts) -> Router {
 /// Of the rules only that reading is asked for by an allowed name, and the headers: for what stands before a protected
 /// router, or beside one that takes what pages send.
 pub fn named(router: Router, hosts: AllowedHosts) -> Router {
-    router
-        .layer(middleware::from_fn_with_state(hosts, refuse_strange_readers))
-        .layer(middleware::map_response(add_headers))
+    router.layer(middleware::from_fn_with_state(hosts, refuse_strange_readers))
 }
 
 async fn refuse_strange_readers(State(hosts): State<AllowedHosts>, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return refuse_strangers(State(hosts), request, next).await;
+        return add_headers(refuse_strangers(State(hosts), request, next).await).await;
     }
+    // What a page of another origin may send, its browser must be let have the answer of.
     next.run(request).await
 }
 
