@@ -25,6 +25,9 @@ const FLAG_RECOVERED: u32 = 1;
 /// that numbers can be counted on from whatever a file says.
 pub(super) const MAX_SEQUENCE: u64 = i64::MAX as u64;
 
+/// The most items that a file can have, for the same reason: those of all files can be added up.
+const MAX_ITEMS: u64 = 1 << 48;
+
 const _: () = assert!(FOOTER_BYTES.is_multiple_of(ALIGNMENT) && HEADER_BYTES.is_multiple_of(ALIGNMENT));
 
 /// Bytes that a frame with such a payload takes up in a file.
@@ -209,7 +212,8 @@ impl Footer {
     /// checksums say.
     fn is_possible(&self) -> bool {
         let numbers = self.last.checked_sub(self.first).filter(|_| self.last <= MAX_SEQUENCE);
-        self.frames == 0 || numbers.is_some_and(|more| u64::from(self.frames - 1) <= more)
+        let has_numbers = self.frames == 0 || numbers.is_some_and(|more| u64::from(self.frames - 1) <= more);
+        has_numbers && self.items <= MAX_ITEMS
     }
 }
 
@@ -286,5 +290,7 @@ mod tests {
         };
         assert!(possible.into_iter().all(decoded));
         assert!(!impossible.into_iter().any(decoded));
+        let endless = Footer { items: u64::MAX, ..Footer::default() };
+        assert_eq!(Footer::decode(&endless.encode(&ID), &ID), None);
     }
 }
