@@ -58,9 +58,13 @@ const MAX_RESET_STREAMS: usize = 64;
 /// Bytes of answers that wait for a slow reader, for each stream.
 const MAX_SEND_BYTES: usize = 256 << 10;
 
-/// HTTP/2 windows that let a full batch of spans pass without waiting for the answer of a round trip.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// HTTP/2 windows that let a full batch of spans pass without waiting for the answer of a round trip. A connection may
+/// hold as much in memory of what nobody has read yet, and all of them together: it is in no other budget.
+const STREAM_WINDOW_BYTES: u32 = 512 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+
+/// The same of HTTP/1, where it must also hold all headers.
+const HTTP1_BUFFER_BYTES: usize = 32 << 10;
 
 /// Pause of the accept loop when the system is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -490,11 +494,7 @@ impl Drop for Place {
 
 fn server(max_streams: u32) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_WITHIN)
-        .max_buf_size(MAX_HEADER_BYTES as usize * 4);
+    server.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_WITHIN).max_buf_size(HTTP1_BUFFER_BYTES);
     server
         .http2()
         .timer(TokioTimer::new())

@@ -74,6 +74,10 @@ use tokens::{Right, Tokens, needed};
 /// Of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Threads for work that would hold up connections: less than half of them for questions (`serve::turns`), so that requests
+/// always have the others.
+const MAX_BLOCKING_THREADS: usize = 64;
+
 /// Requests in flight are answered within this time after the program was asked to end …
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_000);
 
@@ -157,6 +161,7 @@ fn serve_until_asked_to_end(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("doors")
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("start its threads")?;
     let ended = runtime.block_on(async {

@@ -24,10 +24,9 @@ impl Budget {
         Ok(Reservation { budget: Arc::clone(budget), bytes })
     }
 
-    /// The same for one who may have to take more, and waits for that: half of all stays for those who are there already,
-    /// or all would wait for each other.
-    pub fn admit(budget: &Arc<Self>, bytes: usize) -> Result<Reservation, Refused> {
-        budget.take_leaving(bytes, (budget.total / 2).saturating_sub(bytes))?;
+    /// The same for one who will take more, if so many bytes are free now, these among them.
+    pub fn admit(budget: &Arc<Self>, bytes: usize, free: usize) -> Result<Reservation, Refused> {
+        budget.take_leaving(bytes, free.saturating_sub(bytes))?;
         Ok(Reservation { budget: Arc::clone(budget), bytes })
     }
 
@@ -41,7 +40,8 @@ impl Budget {
         let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
         taken.map(drop).map_err(|free| Refused::Later {
             why: format!(
-                "{bytes} more bytes of requests would exceed receive.in_flight_bytes = {} ({free} are free)",
+                "{} more bytes of requests would exceed receive.in_flight_bytes = {} ({free} are free)",
+                bytes + left,
                 self.total
             ),
             retry_after: RETRY_AFTER,
@@ -97,10 +97,12 @@ mod tests {
         );
         drop(first);
         assert!(Budget::reserve(&budget, 100).is_ok());
-        let (first, second) = (Budget::admit(&budget, 40).unwrap(), Budget::admit(&budget, 20).unwrap());
-        assert!(Budget::admit(&budget, 1).is_err(), "half is for those who are there");
+        let (first, second) =
+            (Budget::admit(&budget, 40, 50).unwrap(), Budget::admit(&budget, 20, 50).unwrap());
+        let refused = Budget::admit(&budget, 1, 50).unwrap_err().to_string();
+        assert!(refused.starts_with("50 more bytes"), "{refused}");
         assert!(Budget::reserve(&budget, 40).is_ok());
         drop((first, second));
-        assert!(Budget::admit(&budget, 100).is_ok());
+        assert!(Budget::admit(&budget, 100, 50).is_ok());
     }
 }

@@ -211,12 +211,12 @@ impl Ingest {
         Budget::reserve(&self.budget, bytes)
     }
 
-    /// The same for a body that will wait for more room if it needs it: not all of the room is given out to such.
-    pub fn admit(&self, bytes: usize) -> Result<Reservation, Refused> {
+    /// The same for the beginning of a body, if so many bytes are free now, these among them.
+    pub fn admit(&self, bytes: usize, free: usize) -> Result<Reservation, Refused> {
         if self.is_stopping() {
             return Err(stopping());
         }
-        Budget::admit(&self.budget, bytes)
+        Budget::admit(&self.budget, bytes, free)
     }
 
     /// Refuses everything from now on; what was accepted before is finished.

@@ -21,6 +21,9 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// … and a second more for so many bytes of it: a slow line is given its time, who only pretends to send is not.
 const LEAST_BYTES_PER_SECOND: usize = 64 << 10;
 
+/// The first that is taken in memory for a body that is announced to be as large.
+const LEAST_CAPACITY: usize = 32 << 10;
+
 /// How long the rest of a refused body is read.
 const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 
@@ -67,7 +70,9 @@ pub(super) async fn read(
     if let Some(length) = announced.filter(|length| *length > limit as u64) {
         return Err(too_large(length, ingest));
     }
-    let mut reservation = door.admit().await?;
+    // No more than the limit, which is a length in memory.
+    let announced = announced.unwrap_or_default() as usize;
+    let mut reservation = door.admit(announced).await?;
     let mut read = Vec::new();
     let started = Instant::now();
     while let Some(frame) = next_frame(body, started, read.len()).await? {
@@ -77,10 +82,22 @@ pub(super) async fn read(
         if length > limit {
             return Err(too_large(length as u64, ingest));
         }
+        let capacity = enough(&read, length, announced);
+        door.patiently(|| reservation.grow(capacity)).await?;
+        read.reserve_exact(capacity - read.len());
         read.extend_from_slice(&data);
-        door.patiently(|| reservation.grow(read.capacity())).await?;
     }
     Ok(fitted(read, reservation))
+}
+
+/// Room for so many bytes: what there is, or twice that, but not beyond what was announced. To announce much costs
+/// nothing, so it is not taken at once.
+fn enough(read: &Vec<u8>, length: usize, announced: usize) -> usize {
+    if length <= read.capacity() {
+        return read.capacity();
+    }
+    let doubled = (2 * read.capacity()).max(LEAST_CAPACITY);
+    length.max(if announced < length { doubled } else { doubled.min(announced) })
 }
 
 /// What comes next, unless it comes too late after so many bytes.

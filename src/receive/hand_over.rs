@@ -11,7 +11,7 @@ use super::{Counts, Received, Transport};
 use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Reservation, Signal};
 
 /// Bodies larger than this are checked off the threads that serve connections.
-const INLINE_BYTES: usize = 64 << 10;
+const INLINE_BYTES: usize = 256 << 10;
 
 /// Taken before anything is read; the rest is taken as it arrives, because a length costs nothing to announce.
 const FIRST_BYTES: usize = 16 << 10;
@@ -193,14 +193,17 @@ impl Door {
         outcome
     }
 
-    /// Room for the beginning of a body.
-    pub(super) async fn admit(&self) -> Result<Reservation, Refused> {
+    /// Room for the beginning of a body, if there is room for as much as was announced: to read it until there is none
+    /// would only keep others waiting.
+    pub(super) async fn admit(&self, announced: usize) -> Result<Reservation, Refused> {
         if self.terms.patience.is_zero() {
-            return self.ingest.reserve(FIRST_BYTES);
+            return self.ingest.admit(FIRST_BYTES, announced);
         }
+        // Half of all stays for those who are there already, or all would wait for each other.
+        let free = announced.max(self.ingest.settings().in_flight_bytes / 2);
         let waiting = Waiting::new(self.terms.patience);
         let _first = tokio::time::timeout_at(waiting.until.into(), self.line.lock()).await;
-        self.patiently_until(waiting, || self.ingest.admit(FIRST_BYTES_OF_THE_PATIENT)).await
+        self.patiently_until(waiting, || self.ingest.admit(FIRST_BYTES_OF_THE_PATIENT, free)).await
     }
 
     /// Tries until it succeeds, is refused for good, or the door's patience is over.

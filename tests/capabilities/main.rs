@@ -12,6 +12,7 @@ mod harness;
 mod import;
 mod lifecycle;
 mod origins;
+mod overload;
 mod receive_otlp;
 mod small_disks;
 mod steered_kills;
