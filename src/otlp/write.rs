@@ -59,6 +59,20 @@ pub fn string(out: &mut Vec<u8>, field: u32, value: &str) {
     bytes(out, field, value.as_bytes());
 }
 
+/// Appends a field of bytes or string unless it is empty: who reads a message takes what is absent for that.
+pub fn unless_empty(out: &mut Vec<u8>, field: u32, value: &[u8]) {
+    if !value.is_empty() {
+        bytes(out, field, value);
+    }
+}
+
+/// Appends a field as [`uint`] does unless it is zero.
+pub fn unless_zero(out: &mut Vec<u8>, field: u32, value: u64) {
+    if value != 0 {
+        uint(out, field, value);
+    }
+}
+
 /// Appends an embedded message, or packed numbers: what `content` appends.
 pub fn message(out: &mut Vec<u8>, field: u32, content: impl FnOnce(&mut Vec<u8>)) {
     let opened = open(out, field);

@@ -13,6 +13,13 @@ pub(super) fn plain(code: StatusCode, text: impl std::fmt::Display) -> Response<
     with(response, header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))
 }
 
+/// Taken, with nothing to say of it.
+pub(super) fn accepted() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
 /// What a refusal is in HTTP.
 pub(super) fn code(refused: &Refused) -> StatusCode {
     match refused {

@@ -18,11 +18,17 @@
 //! | start, end (ns) | `startTime`, `duration` (µs) |
 
 pub mod agent;
+mod batch;
 #[cfg(test)]
 mod crossing_tests;
+#[cfg(test)]
+mod documented;
+mod exported;
 mod fit;
 pub mod jaeger;
 pub mod jaeger_json;
 pub mod otlp;
 pub mod thrift;
 pub mod zipkin;
+
+pub use batch::Batched;

@@ -12,7 +12,7 @@ use axum::routing::any;
 use super::{Collector, LEFT_OUT, Read, export, room};
 use crate::ingest::{Ingest, Refused};
 use crate::receive::body::{self, Coding};
-use crate::receive::plain::{plain, refusal, shortened, unsupported_coding, wrong_method};
+use crate::receive::plain::{accepted, plain, refusal, shortened, unsupported_coding, wrong_method};
 use crate::receive::{Counts, Received, Transport, header_text, media_type, pages};
 use crate::translate::jaeger::thrift;
 use crate::translate::thrift::Protocol;
@@ -72,12 +72,6 @@ async fn answer(collector: &Collector, head: &Parts, body: &mut Body) -> Respons
 }
 
 const ELSEWHERE: &str = "OTLP is taken at the doors of OTLP, Zipkin's spans at that of Zipkin";
-
-fn accepted() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
-}
 
 fn read(received: &Received) -> Result<Read, Refused> {
     let emitted = thrift::batch(Protocol::Binary, &received.bytes);

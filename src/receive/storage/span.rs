@@ -8,6 +8,7 @@ use crate::otlp::{MAX_ENCLOSING_BYTES, MAX_VALUES};
 use crate::proto::jaeger::api_v2::Span;
 use crate::proto::jaeger::storage::v1::WriteSpanRequest;
 use crate::receive::Received;
+use crate::receive::collector::fitted;
 use crate::receive::hand_over::Door;
 use crate::receive::jaeger::room::{COPIES, Level, VALUE_BYTES, values};
 use crate::translate::jaeger;
@@ -51,13 +52,11 @@ pub(super) fn room_to_read(message: &[u8], beside: usize, settings: &Settings) -
 
 /// A `WriteSpanRequest` made into an export request.
 pub(super) fn to_request(received: Received) -> Result<Received, Refused> {
-    let Received { bytes, mut reservation } = received;
+    let Received { bytes, reservation } = received;
     let span = read(bytes)?;
     let request = request(std::slice::from_ref(&span))?;
     drop(span);
-    reservation.shrink(request.len());
-    reservation.grow(request.len())?;
-    Ok(Received { bytes: request, reservation })
+    fitted(request, reservation)
 }
 
 /// The span of a `WriteSpanRequest`.
@@ -67,8 +66,7 @@ pub(super) fn read(message: Bytes) -> Result<Span, Refused> {
     request.span.ok_or_else(|| Refused::Malformed("WriteSpanRequest: there is no span in it".to_owned()))
 }
 
-/// An export request with these spans; it pins no more than it says.
-pub(super) fn request(spans: &[Span]) -> Result<Bytes, Refused> {
-    let request = jaeger::request(spans).map_err(|error| Refused::Malformed(error.to_string()))?;
-    Ok(request.into_boxed_slice().into())
+/// An export request with these spans.
+pub(super) fn request(spans: &[Span]) -> Result<Vec<u8>, Refused> {
+    jaeger::request(spans).map_err(|error| Refused::Malformed(error.to_string()))
 }

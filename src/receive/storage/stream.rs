@@ -236,7 +236,7 @@ async fn write_part(door: &Arc<Door>, part: Vec<Span>) -> (Vec<Span>, Result<Acc
     let Ok((part, request)) = translated.await else { return (Vec::new(), Err(Refused::Defect)) };
     let received = async {
         // The stream has room for it already.
-        Ok(Received { bytes: request?, reservation: door.ingest.reserve(0)? })
+        Ok(Received { bytes: request?.into_boxed_slice().into(), reservation: door.ingest.reserve(0)? })
     };
     let outcome = door.take(SPANS, received, Ok).await;
     (part, outcome)

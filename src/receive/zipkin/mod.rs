@@ -25,10 +25,11 @@ use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 
 use super::collector::{Collector, Export, fitted};
-use super::plain::{plain, refusal, unsupported_coding, wrong_method};
+use super::plain::{accepted, plain, refusal, unsupported_coding, wrong_method};
 use super::{Counts, Received, Transport, body, header_text, pages};
 use crate::ingest::{Ingest, Refused, Reservation};
-use crate::translate::zipkin::{Batched, Format, batch};
+use crate::translate::Batched;
+use crate::translate::zipkin::{Format, batch};
 use form::{Version, as_declared, coding, is_empty};
 
 /// How many times its length a list takes mostly: itself and its request, which is somewhat longer and grows by doubling.
@@ -89,12 +90,6 @@ async fn answer(version: Version, collector: &Collector, head: &Parts, body: &mu
         Ok(()) => accepted(),
         Err(refused) => refusal(&refused),
     }
-}
-
-fn accepted() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
 }
 
 /// An export request with the spans that can be kept.

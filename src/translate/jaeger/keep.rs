@@ -3,7 +3,7 @@
 use super::checked::{Moment, Span};
 use super::meaning::{Meaning, event_name};
 use super::{CHILD_OF, DURATION, FOLLOWS_FROM, PROCESS_ID, REF_TYPE, SERVICE_NAME, START, TIME, WARNINGS};
-use crate::model::{SpanId, TraceId};
+use crate::model::{SpanId, StatusCode, TraceId};
 use crate::otlp::{RESERVED, write};
 use crate::proto::jaeger::api_v2::{KeyValue, Log, Process, SpanRefType, ValueType};
 
@@ -27,13 +27,13 @@ pub(super) fn span(out: &mut Vec<u8>, span: &Span<'_>) {
     let header = Header::of(span.start, span.duration);
     write::bytes(out, 1, &span.trace_id.0);
     write::bytes(out, 2, &span.span_id.0);
-    text(out, 3, meaning.trace_state);
+    write::unless_empty(out, 3, meaning.trace_state);
     let parent = meaning.parent.map(|place| span.references[place].span_id);
     if let Some(parent) = parent.filter(|parent| !parent.is_zero()) {
         write::bytes(out, 4, &parent.0);
     }
-    text(out, 5, &sent.operation_name);
-    number(out, 6, meaning.kind as u64);
+    write::unless_empty(out, 5, &sent.operation_name);
+    write::unless_zero(out, 6, meaning.kind as u64);
     write::fixed64(out, 7, header.start);
     write::fixed64(out, 8, header.end);
     sent.tags.iter().for_each(|tag| tag_of_span(out, 9, tag));
@@ -102,7 +102,7 @@ fn reserved(out: &mut Vec<u8>, span: &Span<'_>, header: &Header) {
 fn event(out: &mut Vec<u8>, log: &Log, moment: Moment) {
     let nanos = moment.nearest();
     write::fixed64(out, 1, nanos);
-    text(out, 2, event_name(&log.fields).map_or(&[], |(_, name)| name));
+    write::unless_empty(out, 2, event_name(&log.fields).map_or(&[], |(_, name)| name));
     log.fields.iter().for_each(|field| tag_of_span(out, 3, field));
     if i128::from(nanos) != moment.unix_nanos() {
         value(out, 3, TIME, |out| time(out, moment));
@@ -120,11 +120,12 @@ pub(in crate::translate) fn link(out: &mut Vec<u8>, trace_id: TraceId, span_id: 
     });
 }
 
-fn status(out: &mut Vec<u8>, meaning: &Meaning<'_>) {
-    if meaning.status as u8 != 0 || !meaning.status_message.is_empty() {
+/// The `Status` of a `Span` message, if there is something to say.
+pub(in crate::translate) fn status(out: &mut Vec<u8>, meaning: &Meaning<'_>) {
+    if meaning.status != StatusCode::Unset || !meaning.status_message.is_empty() {
         write::message(out, 15, |out| {
-            text(out, 2, meaning.status_message);
-            number(out, 3, meaning.status as u64);
+            write::unless_empty(out, 2, meaning.status_message);
+            write::unless_zero(out, 3, meaning.status as u64);
         });
     }
 }
@@ -169,16 +170,4 @@ fn time(out: &mut Vec<u8>, moment: Moment) {
             write::message(out, 1, |out| write::uint(out, 3, number as u64));
         }
     });
-}
-
-fn text(out: &mut Vec<u8>, field: u32, text: &[u8]) {
-    if !text.is_empty() {
-        write::bytes(out, field, text);
-    }
-}
-
-fn number(out: &mut Vec<u8>, field: u32, number: u64) {
-    if number != 0 {
-        write::uint(out, field, number);
-    }
 }

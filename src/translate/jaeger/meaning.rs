@@ -9,16 +9,12 @@
 use super::checked;
 use crate::model::{SpanKind, StatusCode};
 use crate::proto::jaeger::api_v2::{KeyValue, Span, SpanRefType, ValueType};
+use crate::translate::exported::{
+    ERROR, SCOPE_NAMES, SCOPE_VERSIONS, SPAN_KIND, STATUS_CODE, STATUS_DESCRIPTION, TRACE_STATE, status_code,
+};
 
-const SPAN_KIND: &[u8] = b"span.kind";
-const ERROR: &[u8] = b"error";
-const STATUS_CODE: &[u8] = b"otel.status_code";
-const STATUS_DESCRIPTION: &[u8] = b"otel.status_description";
 const HTTP_STATUS_MESSAGE: &[u8] = b"http.status_message";
 const HTTP_STATUS_CODES: [&[u8]; 2] = [b"http.status_code", b"http.response.status_code"];
-const TRACE_STATE: &[u8] = b"w3c.tracestate";
-const SCOPE_NAMES: [&[u8]; 2] = [b"otel.scope.name", b"otel.library.name"];
-const SCOPE_VERSIONS: [&[u8]; 2] = [b"otel.scope.version", b"otel.library.version"];
 
 /// What OTLP has fields for.
 #[derive(Debug, Default)]
@@ -117,11 +113,6 @@ fn says_error(tag: &KeyValue) -> bool {
 fn kind(word: &[u8]) -> Option<SpanKind> {
     let kind = SpanKind::from_name(std::str::from_utf8(word).ok()?);
     kind.filter(|kind| *kind != SpanKind::Unspecified)
-}
-
-fn status_code(word: &[u8]) -> Option<StatusCode> {
-    let codes = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error];
-    codes.into_iter().find(|code| word.eq_ignore_ascii_case(code.name().as_bytes()))
 }
 
 /// A server that is asked for what it has not got has not failed; who asked has.

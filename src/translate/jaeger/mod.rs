@@ -23,22 +23,21 @@ mod said;
 pub mod thrift;
 mod weight;
 
-use std::collections::HashMap;
-
 use crate::model::{self, Origin};
 use crate::otlp::{MAX_ENCLOSING_BYTES, MAX_VALUES, ORIGIN_FIELD, write};
 use crate::proto::jaeger::api_v2;
 
 pub use checked::Error;
 pub(super) use checked::nearest;
-pub(super) use keep::{attribute, link};
+pub(super) use keep::{attribute, link, status};
 pub(super) use kept::{process as kept_process, span as kept};
 pub(super) use meaning::{Meaning, event_name};
 pub use weight::{adjusted_bytes, adjusted_process_bytes};
 
-use super::fit;
+use super::batch::ByResource;
 #[cfg(doc)]
 use super::jaeger_json;
+use super::{Batched, fit};
 
 /// What went wrong with a span, for a person to read: a list of texts.
 pub(super) const WARNINGS: &str = "@jaeger@warnings";
@@ -63,27 +62,14 @@ pub fn request(spans: &[api_v2::Span]) -> Result<Vec<u8>, Error> {
     for span in spans {
         let span = checked::Span::check(span)?;
         let place = groups.place(keep::resource(span.sent.process.as_ref()));
-        groups.push(place, span);
+        groups.at(place).push(span);
     }
-    Ok(groups.request())
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batched {
-    /// An `ExportTraceServiceRequest` that keeps the spans; empty when there are none.
-    pub request: Vec<u8>,
-    /// How many are in it.
-    pub spans: u32,
-    /// How many are not, because they cannot be kept.
-    pub left_out: u32,
-    /// Why the first of those cannot.
-    pub first: Option<Error>,
+    Ok(written(groups))
 }
 
 /// The same of a batch, without the spans that cannot be kept: a span without a process has the batch's. One that no
 /// resource can hold costs the spans that have it, and no others.
-pub fn batch(batch: &api_v2::Batch) -> Batched {
+pub fn batch(batch: &api_v2::Batch) -> Batched<Error> {
     let (mut groups, mut batched) = (Groups::default(), Batched::default());
     // Looked up once: it may be much longer than the spans that have it.
     let mut shared = None;
@@ -96,15 +82,12 @@ pub fn batch(batch: &api_v2::Batch) -> Batched {
         match placed {
             Ok((place, span)) => {
                 batched.spans += 1;
-                groups.push(place, span);
+                groups.at(place).push(span);
             }
-            Err(error) => {
-                batched.left_out += 1;
-                batched.first.get_or_insert(error);
-            }
+            Err(error) => batched.leave_out(error),
         }
     }
-    Batched { request: groups.request(), ..batched }
+    Batched { request: written(groups), ..batched }
 }
 
 /// A resource that the spans of a process can have.
@@ -118,45 +101,21 @@ fn resource(process: Option<&api_v2::Process>) -> Result<Vec<u8>, Error> {
     Ok(resource)
 }
 
-/// Spans by the resource of their process, in order of first appearance.
-#[derive(Debug, Default)]
-struct Groups<'a> {
-    groups: Vec<(Vec<u8>, Vec<checked::Span<'a>>)>,
-    places: HashMap<Vec<u8>, usize>,
-    /// Spans that follow each other mostly share theirs.
-    last: usize,
-}
+/// Spans by the resource of their process.
+type Groups<'a> = ByResource<Vec<checked::Span<'a>>>;
 
-impl<'a> Groups<'a> {
-    /// Where the spans of this resource are.
-    fn place(&mut self, resource: Vec<u8>) -> usize {
-        let is_last = self.groups.get(self.last).is_some_and(|(last, _)| *last == resource);
-        if !is_last {
-            self.last = *self.places.entry(resource).or_insert_with_key(|resource| {
-                self.groups.push((resource.clone(), Vec::new()));
-                self.groups.len() - 1
+fn written(mut groups: Groups<'_>) -> Vec<u8> {
+    let mut request = Vec::new();
+    for (resource, spans) in groups.drain() {
+        write::message(&mut request, 1, |out| {
+            write::bytes(out, 1, &resource);
+            write::message(out, 2, |out| {
+                spans.iter().for_each(|span| write::message(out, 2, |out| keep::span(out, span)));
             });
-        }
-        self.last
+            write::uint(out, ORIGIN_FIELD, Origin::Jaeger as u64);
+        });
     }
-
-    fn push(&mut self, place: usize, span: checked::Span<'a>) {
-        self.groups[place].1.push(span);
-    }
-
-    fn request(&self) -> Vec<u8> {
-        let mut request = Vec::new();
-        for (resource, spans) in &self.groups {
-            write::message(&mut request, 1, |out| {
-                write::bytes(out, 1, resource);
-                write::message(out, 2, |out| {
-                    spans.iter().for_each(|span| write::message(out, 2, |out| keep::span(out, span)));
-                });
-                write::uint(out, ORIGIN_FIELD, Origin::Jaeger as u64);
-            });
-        }
-        request
-    }
+    request
 }
 
 /// A span in Jaeger's words. Ids have exactly 16 and 8 bytes; start, duration and process are always there.

@@ -12,6 +12,7 @@ use super::checked::{BILLION, YEAR_1};
 use super::*;
 use crate::otlp::{self, Limits};
 use crate::proto::jaeger::api_v2::{KeyValue, Log, Process, Span, SpanRef};
+use crate::translate::documented::assert_documented;
 
 /// Any text, and what it is not: of every ten one is not UTF-8.
 fn text() -> impl Strategy<Value = Bytes> {
@@ -429,17 +430,6 @@ fn a_process_that_is_too_large_costs_only_the_spans_that_have_it() {
     assert_eq!(batch(&api_v2::Batch { spans: vec![span(Some(largest))], process: None }).spans, 1);
 }
 
-/// The bytes of the example in `docs/formats.md`: what stands before two spaces in its lines is hexadecimal.
-fn documented() -> Vec<u8> {
-    let text = include_str!("../../../docs/formats.md");
-    let (_, example) = text.split_once("### A Jaeger span, byte by byte").unwrap();
-    let (_, example) = example.split_once("```\n").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    let hex = |line: &'static str| line.trim_start().split("  ").next().unwrap_or_default();
-    let digits = example.lines().flat_map(|line| hex(line).split_whitespace());
-    digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect()
-}
-
 #[test]
 fn the_kept_form_is_the_documented_one() {
     let id = |id: u8| Bytes::from(vec![0, 0, 0, 0, 0, 0, 0, id]);
@@ -463,7 +453,5 @@ fn the_kept_form_is_the_documented_one() {
         process_id: "p1".into(),
         warnings: vec!["late".into()],
     };
-    let kept = request(std::slice::from_ref(&sent)).unwrap();
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(hex(&kept), hex(&documented()));
+    assert_documented(&request(&[sent]).unwrap(), "### A Jaeger span, byte by byte");
 }

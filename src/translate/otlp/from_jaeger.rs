@@ -8,7 +8,7 @@ use super::Said;
 use crate::model::{self, SpanId, TraceId};
 use crate::otlp::write;
 use crate::proto::jaeger::api_v2::{Log, Span, SpanRefType};
-use crate::translate::jaeger::{Meaning, WARNINGS, attribute, event_name, kept, link, nearest};
+use crate::translate::jaeger::{Meaning, WARNINGS, attribute, event_name, kept, link, nearest, status};
 
 /// Says a span that was kept for Jaeger. Its resource says what the process said as it is.
 pub(super) fn said(span: &model::Span) -> Said {
@@ -19,8 +19,8 @@ pub(super) fn said(span: &model::Span) -> Said {
 
 fn scope(meaning: &Meaning<'_>) -> Vec<u8> {
     let mut scope = Vec::new();
-    text(&mut scope, 1, meaning.scope_name);
-    text(&mut scope, 2, meaning.scope_version);
+    write::unless_empty(&mut scope, 1, meaning.scope_name);
+    write::unless_empty(&mut scope, 2, meaning.scope_version);
     scope
 }
 
@@ -28,13 +28,13 @@ fn body(span: &model::Span, sent: &Span, meaning: &Meaning<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(span.body.len());
     write::bytes(&mut out, 1, &span.trace_id.0);
     write::bytes(&mut out, 2, &span.span_id.0);
-    text(&mut out, 3, meaning.trace_state);
+    write::unless_empty(&mut out, 3, meaning.trace_state);
     let parent = meaning.parent.map(|place| &sent.references[place].span_id[..]);
     if let Some(parent) = parent.filter(|parent| parent.iter().any(|byte| *byte != 0)) {
         write::bytes(&mut out, 4, parent);
     }
-    text(&mut out, 5, &sent.operation_name);
-    number(&mut out, 6, meaning.kind as u64);
+    write::unless_empty(&mut out, 5, &sent.operation_name);
+    write::unless_zero(&mut out, 6, meaning.kind as u64);
     write::fixed64(&mut out, 7, span.start.nanos());
     write::fixed64(&mut out, 8, span.end.nanos());
     for tag in sent.tags.iter().filter(|tag| !meaning.says(tag)) {
@@ -43,12 +43,7 @@ fn body(span: &model::Span, sent: &Span, meaning: &Meaning<'_>) -> Vec<u8> {
     warnings(&mut out, sent.warnings.iter().map(|warning| &warning[..]));
     sent.logs.iter().for_each(|log| event(&mut out, log));
     links(&mut out, sent, meaning);
-    if meaning.status as u8 != 0 || !meaning.status_message.is_empty() {
-        write::message(&mut out, 15, |out| {
-            text(out, 2, meaning.status_message);
-            number(out, 3, meaning.status as u64);
-        });
-    }
+    status(&mut out, meaning);
     // Of Jaeger's flags OTLP has only the lowest: sampled.
     if sent.flags & 1 != 0 {
         write::fixed32(&mut out, 16, 1);
@@ -77,7 +72,7 @@ fn event(out: &mut Vec<u8>, log: &Log) {
     let name = event_name(&log.fields);
     write::message(out, 11, |out| {
         write::fixed64(out, 1, log.timestamp.as_ref().map_or(0, nearest));
-        text(out, 2, name.map_or(&[], |(_, name)| name));
+        write::unless_empty(out, 2, name.map_or(&[], |(_, name)| name));
         for (place, field) in log.fields.iter().enumerate() {
             if name.is_none_or(|(named, _)| named != place) {
                 attribute(out, 3, &field.key, field);
@@ -95,17 +90,5 @@ fn links(out: &mut Vec<u8>, sent: &Span, meaning: &Meaning<'_>) {
             let span_id = SpanId::from_slice(&reference.span_id).unwrap_or_default();
             write::message(out, 13, |out| link(out, trace_id, span_id, reference.ref_type));
         }
-    }
-}
-
-fn text(out: &mut Vec<u8>, field: u32, text: &[u8]) {
-    if !text.is_empty() {
-        write::bytes(out, field, text);
-    }
-}
-
-fn number(out: &mut Vec<u8>, field: u32, number: u64) {
-    if number != 0 {
-        write::uint(out, field, number);
     }
 }

@@ -13,11 +13,8 @@ pub(super) fn said(span: &model::Span) -> Said {
     let sent = kept(span);
     let meaning = Meaning::of(&sent.tags);
     let mut scope = Vec::new();
-    for (field, text) in [(1, meaning.scope_name), (2, meaning.scope_version)] {
-        if !text.is_empty() {
-            write::bytes(&mut scope, field, text);
-        }
-    }
+    write::unless_empty(&mut scope, 1, meaning.scope_name);
+    write::unless_empty(&mut scope, 2, meaning.scope_version);
     let mut body = Vec::with_capacity(span.body.len());
     let (mut fields, mut start) = (Fields::new(&span.body), 0);
     let mut tags = sent.tags.iter();

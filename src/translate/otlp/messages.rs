@@ -121,13 +121,9 @@ impl Envelope {
     }
 
     fn write(&self, out: &mut Vec<u8>, spans: impl FnOnce(&mut Vec<u8>)) {
-        if !self.message.is_empty() {
-            write::bytes(out, 1, &self.message);
-        }
+        write::unless_empty(out, 1, &self.message);
         spans(out);
-        if !self.schema_url.is_empty() {
-            write::bytes(out, 3, &self.schema_url);
-        }
+        write::unless_empty(out, 3, &self.schema_url);
     }
 
     /// The same, cut if it is longer than a share of a message; without the url if that is.

@@ -132,12 +132,7 @@ fn kind(wire: u8, start: usize) -> Result<Kind> {
         14 => Kind::Set,
         15 => Kind::List,
         16 => Kind::Uuid,
-        _ => {
-            return Err(Error::new(
-                format!("a value of type {wire}, which the protocol does not have"),
-                start,
-            ));
-        }
+        _ => return Err(Error::unknown_type(wire, start)),
     })
 }
 

@@ -162,12 +162,7 @@ fn kind(wire: u8, start: usize) -> Result<Kind> {
         11 => Kind::Map,
         12 => Kind::Struct,
         13 => Kind::Uuid,
-        _ => {
-            return Err(Error::new(
-                format!("a value of type {wire}, which the protocol does not have"),
-                start,
-            ));
-        }
+        _ => return Err(Error::unknown_type(wire, start)),
     })
 }
 

@@ -49,6 +49,11 @@ impl Error {
     pub(super) fn new(what: impl Into<String>, offset: usize) -> Box<Self> {
         Box::new(Self { what: what.into(), offset })
     }
+
+    #[cold]
+    fn unknown_type(wire: u8, offset: usize) -> Box<Self> {
+        Self::new(format!("a value of type {wire}, which the protocol does not have"), offset)
+    }
 }
 
 /// Of reading: boxed, so that a number that was read stays in registers.

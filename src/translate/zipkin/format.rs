@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::keep::Batch;
-use super::{Batched, Error, Read, Sink, json, protobuf, thrift};
+use super::{Error, Read, Sink, json, protobuf, thrift};
+use crate::translate::Batched;
 
 /// A form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,11 @@ fn json_version(text: &[u8]) -> Format {
 /// Keeps the spans of a list of this form, without those that cannot be kept, one after the other. `room` is asked after
 /// each span with which more bytes are held than it was asked for so far, and says whether there is room for them; without
 /// it nothing is kept.
-pub fn batch(format: Format, body: &Bytes, room: &mut dyn FnMut(usize) -> bool) -> Result<Batched, Error> {
+pub fn batch(
+    format: Format,
+    body: &Bytes,
+    room: &mut dyn FnMut(usize) -> bool,
+) -> Result<Batched<Error>, Error> {
     let mut batch = Batch::new(room);
     let mut sink = |span| match span {
         Ok(span) => batch.add(&span),

@@ -1,12 +1,13 @@
 //! Writing the kept form of a span: OTLP that says all of it but a few bits.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::meaning::Meaning;
-use super::{Annotation, Batched, Endpoint, Error, Kind, Span};
+use super::{Annotation, Endpoint, Error, Kind, Span};
 use crate::model::{Origin, SpanKind, StatusCode, Timestamp};
 use crate::otlp::{MAX_ENCLOSING_BYTES, ORIGIN_FIELD, ZIPKIN_FIELD, write};
+use crate::translate::Batched;
+use crate::translate::batch::ByResource;
 
 /// The bits of [`ZIPKIN_FIELD`].
 pub(super) mod bits {
@@ -45,19 +46,13 @@ const MAX_NAME_BYTES: usize = MAX_ENCLOSING_BYTES - 256;
 const MAX_GROUPS: usize = 256;
 const MAX_WAITING_BYTES: usize = 1 << 20;
 
-/// What a resource takes beside its bytes, of which there are two copies.
-const GROUP_BYTES: usize = 256;
-
-/// Spans by their resource, in order of first appearance, written as they come.
+/// A list that is written as its spans come.
 pub(super) struct Batch<'r> {
-    /// A resource, and its spans as fields of a `ScopeSpans` message.
-    groups: Vec<(Vec<u8>, Vec<u8>)>,
-    places: HashMap<Vec<u8>, usize>,
-    /// Spans that follow each other mostly share theirs.
-    last: usize,
-    /// Bytes that the groups take.
-    waiting: usize,
-    batched: Batched,
+    /// Spans as fields of a `ScopeSpans` message.
+    groups: ByResource<Vec<u8>>,
+    /// Bytes of those spans.
+    span_bytes: usize,
+    batched: Batched<Error>,
     /// Whether there is room for so many bytes.
     room: &'r mut dyn FnMut(usize) -> bool,
     /// For so many there is.
@@ -68,10 +63,8 @@ pub(super) struct Batch<'r> {
 impl<'r> Batch<'r> {
     pub(super) fn new(room: &'r mut dyn FnMut(usize) -> bool) -> Self {
         Self {
-            groups: Vec::new(),
-            places: HashMap::new(),
-            last: 0,
-            waiting: 0,
+            groups: ByResource::default(),
+            span_bytes: 0,
             batched: Batched::default(),
             room,
             granted: 0,
@@ -92,14 +85,15 @@ impl<'r> Batch<'r> {
         if let Some(endpoint) = &span.local_endpoint {
             self::endpoint(&mut resource, 1, endpoint, &LOCAL);
         }
-        let group = self.group(resource);
+        let place = self.groups.place(resource);
+        let group = self.groups.at(place);
         let before = group.len();
         write::message(group, 2, |out| self::span(out, span));
-        self.waiting += group.len() - before;
-        if self.groups.len() > MAX_GROUPS || self.waiting > MAX_WAITING_BYTES {
+        self.span_bytes += group.len() - before;
+        if self.groups.len() > MAX_GROUPS || self.waiting() > MAX_WAITING_BYTES {
             self.write_groups();
         }
-        let held = self.waiting + self.batched.request.capacity();
+        let held = self.waiting() + self.batched.request.capacity();
         if held > self.granted {
             self.granted = held + held / 8;
             self.had_room = (self.room)(self.granted);
@@ -107,40 +101,31 @@ impl<'r> Batch<'r> {
     }
 
     pub(super) fn leave_out(&mut self, error: Error) {
-        self.batched.left_out += 1;
-        self.batched.first.get_or_insert(error);
+        self.batched.leave_out(error);
     }
 
-    fn group(&mut self, resource: Vec<u8>) -> &mut Vec<u8> {
-        let is_last = self.groups.get(self.last).is_some_and(|(last, _)| *last == resource);
-        if !is_last {
-            self.last = *self.places.entry(resource).or_insert_with_key(|resource| {
-                self.waiting += 2 * resource.len() + GROUP_BYTES;
-                self.groups.push((resource.clone(), Vec::new()));
-                self.groups.len() - 1
-            });
-        }
-        &mut self.groups[self.last].1
+    /// Bytes of what is not in the request yet.
+    fn waiting(&self) -> usize {
+        self.groups.bytes() + self.span_bytes
     }
 
     fn write_groups(&mut self) {
-        for (resource, spans) in self.groups.drain(..) {
+        for (resource, spans) in self.groups.drain() {
             write::message(&mut self.batched.request, 1, |out| {
                 write::bytes(out, 1, &resource);
                 write::bytes(out, 2, &spans);
                 write::uint(out, ORIGIN_FIELD, Origin::Zipkin as u64);
             });
         }
-        self.places.clear();
-        self.waiting = 0;
+        self.span_bytes = 0;
     }
 
-    pub(super) fn finish(mut self) -> Batched {
+    pub(super) fn finish(mut self) -> Batched<Error> {
         self.write_groups();
         self.batched
     }
 
-    pub(super) fn finish_if_there_was_room(self) -> Result<Batched, Error> {
+    pub(super) fn finish_if_there_was_room(self) -> Result<Batched<Error>, Error> {
         if self.had_room {
             Ok(self.finish())
         } else {
@@ -155,12 +140,12 @@ fn span(out: &mut Vec<u8>, span: &Span) {
     let kind = span.kind.map(Kind::to_otlp);
     write::bytes(out, 1, &span.trace_id.0);
     write::bytes(out, 2, &span.id.0);
-    text(out, 3, meaning.trace_state);
+    write::unless_empty(out, 3, meaning.trace_state);
     if let Some(parent) = span.parent_id {
         write::bytes(out, 4, &parent.0);
     }
-    text(out, 5, &span.name);
-    number(out, 6, kind.unwrap_or(meaning.kind) as u64);
+    write::unless_empty(out, 5, &span.name);
+    write::unless_zero(out, 6, kind.unwrap_or(meaning.kind) as u64);
     let (start, end) = times(span);
     write::fixed64(out, 7, start);
     write::fixed64(out, 8, end);
@@ -172,7 +157,7 @@ fn span(out: &mut Vec<u8>, span: &Span) {
     }
     span.annotations.iter().for_each(|annotation| event(out, annotation));
     status(out, &meaning);
-    number(out, ZIPKIN_FIELD, bits(span, &meaning));
+    write::unless_zero(out, ZIPKIN_FIELD, bits(span, &meaning));
 }
 
 /// Start and end in ns. Who does not say when he started did so when the first thing happened to him.
@@ -219,15 +204,15 @@ fn endpoint(out: &mut Vec<u8>, field: u32, endpoint: &Endpoint, keys: &Keys) {
 fn event(out: &mut Vec<u8>, annotation: &Annotation) {
     write::message(out, 11, |out| {
         write::fixed64(out, 1, Timestamp::from_micros(annotation.timestamp).nanos());
-        text(out, 2, &annotation.value);
+        write::unless_empty(out, 2, &annotation.value);
     });
 }
 
 fn status(out: &mut Vec<u8>, meaning: &Meaning<'_>) {
     if meaning.status != StatusCode::Unset || !meaning.status_message.is_empty() {
         write::message(out, 15, |out| {
-            text(out, 2, meaning.status_message);
-            number(out, 3, meaning.status as u64);
+            write::unless_empty(out, 2, meaning.status_message);
+            write::unless_zero(out, 3, meaning.status as u64);
         });
     }
 }
@@ -238,16 +223,4 @@ fn attribute(out: &mut Vec<u8>, field: u32, key: &[u8], value: impl FnOnce(&mut 
         write::bytes(out, 1, key);
         write::message(out, 2, value);
     });
-}
-
-fn text(out: &mut Vec<u8>, field: u32, text: &[u8]) {
-    if !text.is_empty() {
-        write::bytes(out, field, text);
-    }
-}
-
-fn number(out: &mut Vec<u8>, field: u32, number: u64) {
-    if number != 0 {
-        write::uint(out, field, number);
-    }
 }

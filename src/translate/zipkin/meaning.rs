@@ -6,15 +6,9 @@
 use bytes::Bytes;
 
 use crate::model::{SpanKind, StatusCode};
-
-const ERROR: &[u8] = b"error";
-const SPAN_KIND: &[u8] = b"span.kind";
-const STATUS_CODE: &[u8] = b"otel.status_code";
-const STATUS_DESCRIPTION: &[u8] = b"otel.status_description";
-const TRACE_STATE: &[u8] = b"w3c.tracestate";
-/// The second is what exporters wrote before there were scopes.
-const SCOPE_NAMES: [&[u8]; 2] = [b"otel.scope.name", b"otel.library.name"];
-const SCOPE_VERSIONS: [&[u8]; 2] = [b"otel.scope.version", b"otel.library.version"];
+use crate::translate::exported::{
+    ERROR, SCOPE_NAMES, SCOPE_VERSIONS, SPAN_KIND, STATUS_CODE, STATUS_DESCRIPTION, TRACE_STATE, status_code,
+};
 
 /// What fields of OTLP say of a span because its tags do. Of tags of one key the first that means something counts.
 #[derive(Debug)]
@@ -90,9 +84,4 @@ fn is_bare(text: &[u8]) -> bool {
 fn kind(word: &[u8]) -> Option<SpanKind> {
     let word = std::str::from_utf8(word).ok()?.to_ascii_lowercase();
     SpanKind::from_name(&word).filter(|kind| *kind != SpanKind::Unspecified)
-}
-
-fn status_code(word: &[u8]) -> Option<StatusCode> {
-    let codes = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error];
-    codes.into_iter().find(|code| word.eq_ignore_ascii_case(code.name().as_bytes()))
 }

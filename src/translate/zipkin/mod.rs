@@ -195,19 +195,6 @@ impl Error {
     }
 }
 
-/// What became of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batched {
-    /// An `ExportTraceServiceRequest` that keeps the spans; empty when there are none.
-    pub request: Vec<u8>,
-    /// How many are in it.
-    pub spans: u32,
-    /// How many are not, because they cannot be kept.
-    pub left_out: u32,
-    /// Why the first of those cannot.
-    pub first: Option<Error>,
-}
-
 /// An `ExportTraceServiceRequest` that keeps these spans; of a megabyte of them those of equal local endpoints share a
 /// resource. A span whose endpoint is longer than a resource may be is left out.
 pub fn request(spans: &[Span]) -> Vec<u8> {
@@ -234,12 +221,11 @@ pub(super) fn repeated(span: &model::Span) -> impl Iterator<Item = bool> {
     repeated.into_iter().chain(std::iter::repeat(false))
 }
 
+/// Of the trace, of the span, of the span it was started by.
+type CheckedIds = (TraceId, SpanId, Option<SpanId>);
+
 /// The ids of a span that can be kept: its own are not zero; a parent that is zero or the span itself is none.
-fn checked_ids(
-    trace_id: TraceId,
-    id: SpanId,
-    parent_id: Option<SpanId>,
-) -> Result<(TraceId, SpanId, Option<SpanId>), Error> {
+fn checked_ids(trace_id: TraceId, id: SpanId, parent_id: Option<SpanId>) -> Result<CheckedIds, Error> {
     if trace_id.is_zero() || id.is_zero() {
         return Err(Error(format!("an id of zeros: trace {trace_id}, span {id}")));
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Annotation, Endpoint, Error, Kind, Sink, Span, checked_ids};
+use super::{Annotation, CheckedIds, Endpoint, Error, Kind, Sink, Span, checked_ids};
 use crate::model::{SpanId, TraceId};
 use crate::otlp::{Fields, MAX_VALUES, Value, WireError};
 
@@ -52,7 +52,7 @@ fn span(body: &Bytes, message: &[u8]) -> Result<Span, Error> {
     Ok(Span { trace_id, id, parent_id, ..span })
 }
 
-fn ids([trace_id, id, parent_id]: [&[u8]; 3]) -> Result<(TraceId, SpanId, Option<SpanId>), Error> {
+fn ids([trace_id, id, parent_id]: [&[u8]; 3]) -> Result<CheckedIds, Error> {
     let wrong = |name: &str, id: &[u8], right: &str| {
         Error(format!("a {name} of {} bytes, where {right} are right", id.len()))
     };

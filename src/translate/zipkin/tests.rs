@@ -9,6 +9,7 @@ use super::v1::{Annotation as Event, BinaryAnnotation, Span as First, Value};
 use super::*;
 use crate::model::{SpanKind, StatusCode, Timestamp};
 use crate::otlp::{Limits, ScopeView, SpanView, derived_attributes, scan, spans, write};
+use crate::translate::documented::assert_documented;
 
 /// The last time that nanoseconds in 64 bits can say, in µs.
 const LAST: u64 = u64::MAX / 1_000;
@@ -616,17 +617,6 @@ fn fields_of_otlp_are_derived_once() {
     assert_eq!(keys, ["otel.status_code", "error", "otel.status_description"]);
 }
 
-/// The bytes of the example in `docs/formats.md`: what stands before two spaces in its lines is hexadecimal.
-fn documented() -> Vec<u8> {
-    let text = include_str!("../../../docs/formats.md");
-    let (_, example) = text.split_once("### A Zipkin span, byte by byte").unwrap();
-    let (_, example) = example.split_once("```\n").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    let hex = |line: &'static str| line.trim_start().split("  ").next().unwrap_or_default();
-    let digits = example.lines().flat_map(|line| hex(line).split_whitespace());
-    digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect()
-}
-
 #[test]
 fn the_kept_form_is_the_documented_one() {
     let named = |name: &'static str| Endpoint { service_name: name.into(), ..Endpoint::default() };
@@ -643,8 +633,7 @@ fn the_kept_form_is_the_documented_one() {
         debug: true,
         ..Span::default()
     };
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(hex(&request(&[sent])), hex(&documented()));
+    assert_documented(&request(&[sent]), "### A Zipkin span, byte by byte");
 }
 
 /// A list of the shortest spans there are, each recorded by a service of its own.

@@ -6,7 +6,40 @@ use bytes::Bytes;
 
 use super::reader::{Reader, Syntax, Value};
 use crate::model::{SpanId, TraceId};
-use crate::translate::zipkin::{Endpoint, Error, checked_ids};
+use crate::otlp::MAX_VALUES;
+use crate::translate::zipkin::{CheckedIds, Endpoint, Error, checked_ids};
+
+/// What of a span has been read, of whichever version.
+#[derive(Debug, Default)]
+pub(super) struct Draft<Span> {
+    pub(super) span: Span,
+    pub(super) ids: Ids,
+}
+
+impl<Span: Default> Draft<Span> {
+    /// The next value as a span without its ids, and these. `member` reads the value of a member of this name.
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        member: impl Fn(&mut Self, &mut Reader<'_>, &Bytes) -> Result<(), Syntax>,
+    ) -> Result<Result<(Span, CheckedIds), Error>, Syntax> {
+        let mut draft = Self::default();
+        let is_object = object(reader, |reader, name| member(&mut draft, reader, name))?;
+        if !is_object {
+            return Ok(Err(Error("not an object".to_owned())));
+        }
+        let Self { span, ids } = draft;
+        Ok(ids.checked().map(|ids| (span, ids)))
+    }
+
+    /// Whether there may be one more of what there are so many of.
+    pub(super) fn may_have_more(&mut self, count: usize, of: &str) -> bool {
+        let may = count < MAX_VALUES;
+        if !may {
+            self.ids.is_wrong(format!("more than {MAX_VALUES} {of}"));
+        }
+        may
+    }
+}
 
 /// What was read of a span's ids, and what of the span is wrong.
 #[derive(Debug, Default)]
@@ -44,7 +77,7 @@ impl Ids {
     }
 
     /// The ids, as [`checked_ids`] has them.
-    pub(super) fn checked(self) -> Result<(TraceId, SpanId, Option<SpanId>), Error> {
+    fn checked(self) -> Result<CheckedIds, Error> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }

@@ -2,30 +2,17 @@
 
 use bytes::Bytes;
 
-use super::members::{Ids, endpoint, flag, list, micros, object};
+use super::members::{Draft, endpoint, flag, list, micros, object};
 use super::reader::{Reader, Syntax};
-use crate::otlp::MAX_VALUES;
 use crate::translate::zipkin::{Annotation, Error, Kind, Span};
-
-/// What of a span has been read.
-#[derive(Debug, Default)]
-struct Draft {
-    span: Span,
-    ids: Ids,
-}
 
 /// The next value as a span.
 pub(super) fn span(reader: &mut Reader<'_>) -> Result<Result<Span, Error>, Syntax> {
-    let mut draft = Draft::default();
-    let is_object = object(reader, |reader, name| draft.member(reader, name))?;
-    if !is_object {
-        return Ok(Err(Error("not an object".to_owned())));
-    }
-    let Draft { span, ids } = draft;
-    Ok(ids.checked().map(|(trace_id, id, parent_id)| Span { trace_id, id, parent_id, ..span }))
+    let read = Draft::read(reader, Draft::member)?;
+    Ok(read.map(|(span, (trace_id, id, parent_id))| Span { trace_id, id, parent_id, ..span }))
 }
 
-impl Draft {
+impl Draft<Span> {
     fn member(&mut self, reader: &mut Reader<'_>, name: &Bytes) -> Result<(), Syntax> {
         let Self { span, ids } = self;
         match &name[..] {
@@ -49,11 +36,8 @@ impl Draft {
 
     /// Whether there may be one more tag or annotation.
     fn has_room(&mut self) -> bool {
-        let has_room = self.span.tags.len() + self.span.annotations.len() < MAX_VALUES;
-        if !has_room {
-            self.ids.is_wrong(format!("more than {MAX_VALUES} tags and annotations"));
-        }
-        has_room
+        let count = self.span.tags.len() + self.span.annotations.len();
+        self.may_have_more(count, "tags and annotations")
     }
 
     fn annotation(&mut self, reader: &mut Reader<'_>) -> Result<(), Syntax> {
