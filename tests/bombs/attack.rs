@@ -73,6 +73,16 @@ pub(crate) struct Attack {
     pub(crate) means: Means,
 }
 
+/// Spans that are posted to OTLP's door.
+pub(crate) fn post(
+    name: &'static str,
+    answers: &'static [&'static str],
+    headers: &'static [(&'static str, &'static str)],
+    body: fn() -> Vec<u8>,
+) -> Attack {
+    Attack { name, answers, door: Door::OtlpHttp, means: Means::Post { path: "/v1/traces", headers, body } }
+}
+
 /// What is done. What is large is made when its turn comes.
 #[derive(Debug)]
 pub(crate) enum Means {

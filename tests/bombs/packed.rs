@@ -5,7 +5,7 @@ use std::io::Write as _;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use flate2::{Compress, Compression, FlushCompress};
 
-use crate::attack::{Attack, Door, Means, PART};
+use crate::attack::{Attack, Door, Means, PART, post};
 use crate::protobuf::{field, framed};
 use crate::{ground, nested};
 
@@ -102,15 +102,6 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
 /// As much as a request may have, of resources with nothing in them.
 fn empty_resources() -> Vec<u8> {
     field(1, &[]).repeat((10 << 20) / PART)
-}
-
-fn post(
-    name: &'static str,
-    answers: &'static [&'static str],
-    headers: &'static [(&'static str, &'static str)],
-    body: fn() -> Vec<u8>,
-) -> Attack {
-    Attack { name, answers, door: Door::OtlpHttp, means: Means::Post { path: "/v1/traces", headers, body } }
 }
 
 fn call(

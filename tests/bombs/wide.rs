@@ -1,6 +1,6 @@
 //! Millions of things that are next to nothing.
 
-use crate::attack::{Attack, Door, Means, PART};
+use crate::attack::{Attack, Door, Means, PART, post};
 use crate::ground;
 use crate::packed::gzip;
 use crate::protobuf::{attribute, field, framed, request, span};
@@ -11,15 +11,6 @@ const PROTOBUF: &[(&str, &str)] = &[("content-type", "application/x-protobuf")];
 const PACKED: &[(&str, &str)] = &[("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const PACKED_JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("content-encoding", "gzip")];
-
-fn post(
-    name: &'static str,
-    answers: &'static [&'static str],
-    headers: &'static [(&'static str, &'static str)],
-    body: fn() -> Vec<u8>,
-) -> Attack {
-    Attack { name, answers, door: Door::OtlpHttp, means: Means::Post { path: "/v1/traces", headers, body } }
-}
 
 /// A span with a million of an empty field.
 fn empty(number: u32) -> Vec<u8> {
