@@ -224,6 +224,17 @@ async fn every_condition_narrows_what_is_found() {
 }
 
 #[tokio::test]
+async fn of_a_span_with_thousands_of_tags_a_thousand_keys_are_listed() {
+    let tags: serde_json::Map<_, _> =
+        (0..3_000).map(|number| (format!("key {number}"), json!("value"))).collect();
+    let span = json!([{"traceId": "a1", "id": "1", "timestamp": BASE, "tags": tags}]);
+    let kept = batch(Format::JsonV2, &Bytes::from(span.to_string()), &mut |_| true).unwrap();
+    let router = port(&Lodge::keeping([Bytes::from(kept.request)]), &Arc::default());
+    let keys = get(&router, "/api/v2/autocompleteKeys").await.json();
+    assert_eq!(keys.as_array().unwrap().len(), 1_000);
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_said_in_zipkins_words() {
     let router = port(&furnished(), &Arc::default());
     let cases = [

@@ -115,9 +115,12 @@ fn read(
     let mut names = BTreeSet::new();
     for trace in search.find(&source.query, cancel)?.traces {
         for span in trace.spans.iter().filter(|span| search.matches(span)) {
-            names.extend(said(span).into_iter().filter(|name| (1..=MAX_VALUE_BYTES).contains(&name.len())));
-            if names.len() >= MAX_NAMES {
-                return Ok(names);
+            let sensible = |name: &String| (1..=MAX_VALUE_BYTES).contains(&name.len());
+            for name in said(span).into_iter().filter(sensible) {
+                names.insert(name);
+                if names.len() == MAX_NAMES {
+                    return Ok(names);
+                }
             }
         }
     }
