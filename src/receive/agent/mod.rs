@@ -5,7 +5,8 @@
 //! of a client's batches tell what never came, for each service. No datagram, and no error of a socket, ends the listening.
 //!
 //! Limits: of a socket [`MAX_DATAGRAMS`] datagrams or [`MAX_BYTES`] become one request, [`MAX_REQUESTS`] requests wait for
-//! the disk, in [room of its own](PART_OF_IN_FLIGHT); what comes meanwhile waits with the system, as long as that has room. See [`clients`] for what is remembered.
+//! the disk, in [room of its own](PART_OF_IN_FLIGHT); what comes meanwhile waits with the system, as long as that has room.
+//! See [`clients`] for what is remembered.
 //!
 //! Does not know: ports, what its counts are shown as.
 
@@ -151,14 +152,14 @@ impl Counts {
 
     /// A request had its outcome.
     fn had(&self, datagrams: u32, spans: u32, outcome: &Result<Accepted, Refused>) {
-        let (datagrams, spans) = (u64::from(datagrams), u64::from(spans));
+        let datagrams = u64::from(datagrams);
         self.door.requests.add(datagrams);
         match outcome {
             Ok(accepted) => {
                 self.door.accepted_spans.add(accepted.items.into());
                 self.leave_out(accepted.rejected, accepted.message.as_deref());
             }
-            Err(Refused::Malformed(why)) => self.leave_out(spans as u32, Some(why)),
+            Err(Refused::Malformed(why)) => self.leave_out(spans, Some(why)),
             Err(Refused::Defect) => {
                 self.door.failed_requests.add(datagrams);
                 self.lose(&self.dropped.defect, spans, &Refused::Defect);
@@ -177,10 +178,10 @@ impl Counts {
         }
     }
 
-    fn lose(&self, dropped: &Counter, spans: u64, why: &dyn std::fmt::Display) {
+    fn lose(&self, dropped: &Counter, spans: u32, why: &dyn std::fmt::Display) {
         if spans > 0 {
-            dropped.add(spans);
-            self.lost.happened(spans, why);
+            dropped.add(spans.into());
+            self.lost.happened(spans.into(), why);
         }
     }
 }
@@ -280,7 +281,7 @@ impl Listener {
         if let Err(why) = gathered.add(&request, spans, &self.room) {
             self.counts.door.requests.add(1);
             self.counts.door.refused_requests.add(1);
-            self.counts.lose(&self.counts.dropped.memory, spans.into(), &why);
+            self.counts.lose(&self.counts.dropped.memory, spans, &why);
         }
     }
 
