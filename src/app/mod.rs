@@ -17,6 +17,7 @@ mod forwarding;
 mod health;
 mod import;
 mod listen;
+mod named_file;
 mod neighbor;
 mod open_doors;
 mod over_udp;
@@ -389,7 +390,7 @@ impl App {
     async fn start_in(config: &Config, mut folder: DataFolder) -> anyhow::Result<Self> {
         let started = Instant::now();
         let sampling = Sampling::open(config).context("use its settings")?;
-        let tokens = config.tokens.tokens()?;
+        let tokens = config.tokens.tokens().context("use its settings")?;
         let doors = Doors::bind(config).await?;
         let (page, admin) = (doors.page(), doors.admin_address());
         if let Err(error) = folder.introduce(page.as_deref(), admin.as_deref()) {

@@ -1,32 +1,23 @@
 //! How much clients are told to sample: the strategies file, read at the start and whenever it is another.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::Config;
 use super::listen::Serving;
-use super::watched;
+use super::{named_file, watched};
 use crate::serve::sampling::{self, Current, MAX_FILE_BYTES, Strategies};
 
 /// Why there are no strategies.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// Missing, or not readable.
+    /// Missing, not readable, or longer than anybody writes.
     #[error("read sampling.strategies_file = {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// A folder, or something that has no end.
-    #[error("read sampling.strategies_file = {}: it is not a file", path.display())]
-    NotAFile { path: PathBuf },
     /// Not of this machine.
     #[error("read sampling.strategies_file = {}: write the path of a file, addresses are not asked", path.display())]
     Address { path: PathBuf },
-    /// Longer than anybody writes.
-    #[error("read sampling.strategies_file = {}: it has more than {} MiB", path.display(), MAX_FILE_BYTES >> 20)]
-    TooLarge { path: PathBuf },
     /// Of no use.
     #[error("use sampling.strategies_file = {}", path.display())]
     Unusable { path: PathBuf, source: sampling::Error },
@@ -63,27 +54,17 @@ impl Sampling {
     /// Has them follow the file for as long as doors are served.
     pub(super) fn follow(&mut self, serving: &mut Serving) {
         let Some(file) = self.file.take() else { return };
-        let mut ending = serving.ending();
-        let watch = file.watch(self.current());
-        serving.run(async move {
-            tokio::select! { () = watch => {}, _ = ending.wait_for(|ending| *ending) => {} }
-        });
+        serving.keep(file.watch(self.current()));
     }
 }
 
 impl Followed {
-    async fn watch(self, current: Arc<Current>) {
-        let files = vec![self.path.clone()];
-        let followed = Mutex::new(self);
-        let look = || followed.lock().look_again(&current);
-        let watching = watched::watch(files, look);
-        // It may have changed since the start, which can take a while.
-        look();
-        watching.await;
+    async fn watch(mut self, current: Arc<Current>) {
+        watched::watch(vec![self.path.clone()], || self.read_again(&current)).await;
     }
 
     /// What cannot be used changes nothing.
-    fn look_again(&mut self, current: &Current) {
+    fn read_again(&mut self, current: &Current) {
         match self.changed() {
             Ok(None) => {}
             Ok(Some(strategies)) => {
@@ -109,22 +90,12 @@ impl Followed {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let at = || path.to_owned();
-    let failed = |source| Error::Read { path: at(), source };
+    let path = path.to_owned();
     if path.to_string_lossy().contains("://") {
-        return Err(Error::Address { path: at() });
+        return Err(Error::Address { path });
     }
-    // What is no file may take its time to be opened, for ever even.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(Error::NotAFile { path: at() });
-    }
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(Error::TooLarge { path: at() });
-    }
-    Ok(text)
+    let text = named_file::open(&path).and_then(|file| named_file::read(file, MAX_FILE_BYTES));
+    text.map_err(|source| Error::Read { path, source })
 }
 
 /// What is doubtful goes to the log.

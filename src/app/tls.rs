@@ -1,6 +1,5 @@
 //! TLS at our own doors: who we are, and whom we let in; and how such a door is known by commands of this program.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
 };
 
-use super::watched;
+use super::{named_file, watched};
 use crate::upstream;
 
 /// What is spoken within, the better first (RFC 7301). Clients of gRPC insist on being told.
@@ -73,27 +72,23 @@ impl Tls {
     pub(super) async fn keep(self, identity: Arc<Identity>) {
         let files =
             [Some(self.certificate_file.clone()), Some(self.key_file.clone()), self.client_ca_file.clone()];
-        let read_again = || match self.server() {
-            Ok(config) => {
-                *identity.0.write() = config;
-                true
-            }
-            Err(error) => {
-                tracing::warn!(
+        let mut is_first = true;
+        let read_again = || {
+            let is_change = !std::mem::take(&mut is_first);
+            match self.server() {
+                Ok(config) => {
+                    *identity.0.write() = config;
+                    if is_change {
+                        tracing::info!("connections are taken with the certificate as it is now");
+                    }
+                }
+                Err(error) => tracing::warn!(
                     error = &error as &(dyn std::error::Error + 'static),
                     "the changed files of [tls] cannot be used; connections are taken as before"
-                );
-                false
+                ),
             }
         };
-        let watching = watched::watch(files.into_iter().flatten().collect(), || {
-            if read_again() {
-                tracing::info!("connections are taken with the certificate as it is now");
-            }
-        });
-        // They may have changed since the start, which can take a while.
-        read_again();
-        watching.await;
+        watched::watch(files.into_iter().flatten().collect(), read_again).await;
     }
 
     /// Reads the files.
@@ -116,8 +111,8 @@ impl Tls {
         };
         let chain = certificates("certificate_file", &self.certificate_file)?;
         let failed = |source| Error::Pem { key: "key_file", path: self.key_file.clone(), source };
-        is_file(&self.key_file).map_err(failed)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key_file).map_err(failed)?;
+        let file = named_file::open(&self.key_file).map_err(pem::Error::Io).map_err(failed)?;
+        let key = PrivateKeyDer::from_pem_reader(file).map_err(failed)?;
         // That the two belong together is looked at here.
         let mut config = builder
             .with_single_cert(chain, key)
@@ -193,18 +188,11 @@ impl ServerCertVerifier for Known {
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let failed = |source| Error::Pem { key, path: path.to_owned(), source };
-    is_file(path).map_err(failed)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(failed)?.collect();
+    let file = named_file::open(path).map_err(pem::Error::Io).map_err(failed)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_reader_iter(file).collect();
     let certificates = certificates.map_err(failed)?;
     if certificates.is_empty() {
         return Err(Error::Empty { key, path: path.to_owned() });
     }
     Ok(certificates)
-}
-
-/// What is no file may take its time to be opened, for ever even.
-fn is_file(path: &Path) -> Result<(), pem::Error> {
-    let is_file = std::fs::metadata(path).map_err(pem::Error::Io)?.is_file();
-    let not_a_file = || pem::Error::Io(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    is_file.then_some(()).ok_or_else(not_a_file)
 }

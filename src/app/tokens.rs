@@ -6,7 +6,7 @@
 //! Source: RFC 6750, section 2.1; RFC 7617.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use parking_lot::RwLock;
 use subtle::{Choice, ConstantTimeEq as _};
 use tokio::sync::Semaphore;
 
-use super::watched;
+use super::{named_file, watched};
 use crate::ingest::Counter;
 
 /// The shortest token: what is shorter can be guessed.
@@ -123,10 +123,7 @@ impl Files {
     /// Reads them again whenever they change; never ends. A file that cannot be used changes nothing.
     pub(super) async fn keep(self, tokens: Arc<Tokens>) {
         let files = self.0.iter().flatten().cloned().collect();
-        let watching = watched::watch(files, || self.read_again(&tokens));
-        // They may have changed since the start, which can take a while.
-        self.read_again(&tokens);
-        watching.await;
+        watched::watch(files, || self.read_again(&tokens)).await;
     }
 
     fn read_again(&self, tokens: &Tokens) {
@@ -168,20 +165,13 @@ impl fmt::Debug for Token {
 fn read(key: &'static str, path: &Path) -> Result<Vec<Token>, Error> {
     let failed = |source| Error::Read { key, path: path.to_owned(), source };
     let unusable = |why: String| Error::Unusable { key, path: path.to_owned(), why };
-    // What is no file may take its time to be opened, for ever even.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(unusable("it is not a file".to_owned()));
-    }
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = named_file::open(path).map_err(failed)?;
     // A group is how secrets are handed to a service that is nobody's login.
     if file.metadata().map_err(failed)?.permissions().mode() & 0o007 != 0 {
         return Err(Error::Readable { key, path: path.to_owned() });
     }
-    let mut text = String::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(unusable(format!("it is longer than {MAX_FILE_BYTES} bytes")));
-    }
+    let text = named_file::read(file, MAX_FILE_BYTES).map_err(failed)?;
+    let text = String::from_utf8(text).map_err(|_| unusable("it is not text".to_owned()))?;
     let mut tokens = Vec::new();
     for (place, line) in text.lines().enumerate() {
         let token = line.trim();

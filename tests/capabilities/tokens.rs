@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Client, PATIENCE, Server, command, fails_to_start};
+use crate::harness::{Answer, Client, PATIENCE, Server, command, fails_to_start, run};
 
 const INGEST: &str = "ingest-token-0123456789";
 const READ: &str = "read-token-0123456789";
@@ -260,5 +260,7 @@ fn files_that_cannot_be_used_are_named_and_their_tokens_are_not() {
         let (code, words) = fails_to_start(command(&folder.path().join("data"), &[&setting]));
         assert_eq!(code, Some(1), "{setting}");
         assert!(words.contains(said) && !words.contains("hunter2"), "{setting}: {words}");
+        let (_, _, checked) = run(&["--set", &setting, "--check-config"].map(std::ffi::OsStr::new));
+        assert_eq!(checked, words, "what is checked is what the start says");
     }
 }

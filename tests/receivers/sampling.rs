@@ -334,7 +334,7 @@ fn the_program_does_not_start_with_a_file_that_makes_no_sense() {
             "use",
             "service 'shop': the probability 80 is not from 0 to 1",
         ),
-        (&" ".repeat((1 << 20) + 1), "read", "it has more than 1 MiB"),
+        (&" ".repeat((1 << 20) + 1), "read", "it has more than 1024 KiB"),
     ];
     for (strategies, verb, why) in cases {
         fs::write(&path, strategies).unwrap();
