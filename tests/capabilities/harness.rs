@@ -275,6 +275,19 @@ impl Client {
     }
 }
 
+/// Bytes in a coding of HTTP's; as they are in any other.
+pub(crate) fn packed(coding: &str, bytes: &[u8]) -> Bytes {
+    let level = flate2::Compression::fast();
+    let mut packed = Vec::new();
+    match coding {
+        "gzip" => drop(flate2::read::GzEncoder::new(bytes, level).read_to_end(&mut packed).unwrap()),
+        "deflate" => drop(flate2::read::ZlibEncoder::new(bytes, level).read_to_end(&mut packed).unwrap()),
+        "zstd" => packed = zstd::encode_all(bytes, 1).unwrap(),
+        _ => packed.extend(bytes),
+    }
+    packed.into()
+}
+
 fn request(method: Method, url: String, headers: &[(&str, &str)], body: Bytes) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(method).uri(url);
     for (name, value) in headers {

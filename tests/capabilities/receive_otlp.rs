@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use prost::Message as _;
 
-use crate::harness::{Client, Server};
+use crate::harness::{Client, Server, packed};
 use crate::wire::{self, Facts};
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -59,18 +59,6 @@ fn inflate(encoding: &str, bytes: &[u8]) -> Vec<u8> {
         _ => inflated.extend(bytes),
     }
     inflated
-}
-
-fn compress(encoding: &str, bytes: &[u8]) -> Bytes {
-    let level = flate2::Compression::fast();
-    let mut packed = Vec::new();
-    match encoding {
-        "gzip" => drop(flate2::read::GzEncoder::new(bytes, level).read_to_end(&mut packed).unwrap()),
-        "deflate" => drop(flate2::read::ZlibEncoder::new(bytes, level).read_to_end(&mut packed).unwrap()),
-        "zstd" => packed = zstd::encode_all(bytes, 1).unwrap(),
-        _ => packed.extend(bytes),
-    }
-    packed.into()
 }
 
 /// What a captured request says, read by another decoder.
@@ -153,8 +141,8 @@ async fn both_ports_take_every_transport_encoding_and_compression() {
                 number += 1;
                 wire::trace("all", number, 2)
             };
-            let packed = compress(&coding.to_lowercase(), &message());
-            let answer = client.grpc(format!("http://{port}{TRACES}"), coding, &packed).await.unwrap();
+            let sent = packed(&coding.to_lowercase(), &message());
+            let answer = client.grpc(format!("http://{port}{TRACES}"), coding, &sent).await.unwrap();
             assert_eq!(answer.grpc_status(), (0, String::new()), "gRPC {coding} on {port}");
             for media_type in ["application/x-protobuf", "application/json; charset=utf-8"] {
                 let mut body = || {
@@ -162,7 +150,7 @@ async fn both_ports_take_every_transport_encoding_and_compression() {
                     let request = ExportTraceServiceRequest::decode(&message[..]).unwrap();
                     let json = media_type.contains("json");
                     let body = if json { serde_json::to_vec(&request).unwrap() } else { message.to_vec() };
-                    compress(&coding.to_lowercase(), &body)
+                    packed(&coding.to_lowercase(), &body)
                 };
                 let headers = [("content-type", media_type), ("content-encoding", coding)];
                 let url = format!("http://{port}/v1/traces");

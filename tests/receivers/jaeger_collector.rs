@@ -1,6 +1,5 @@
 //! Jaeger's collector: batches over gRPC and over HTTP, and what each is answered.
 
-use std::io::Write as _;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use tonic::transport::Endpoint;
 use tracelodge::proto::jaeger::api_v2::collector_service_client::CollectorServiceClient;
 use tracelodge::proto::jaeger::api_v2::{Batch, KeyValue, PostSpansRequest, Process, Span};
 
-use crate::harness::{Answer, Client, Server};
+use crate::harness::{Answer, Client, Server, packed};
 use crate::jaeger_agent::{metric, spans_once};
 use crate::jaeger_thrift::{self as thrift, Value, alone, batch, text, trace_id, with};
 
@@ -132,10 +131,8 @@ async fn a_batch_that_would_take_too_much_memory_is_refused_before_it_is_read() 
     let many_spans =
         PostSpansRequest { batch: Some(Batch { spans: vec![Span::default(); 300_000], process: None }) };
     for (what, request) in [("tags", posted(vec![many_tags])), ("spans", many_spans)] {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(&request.encode_to_vec()).unwrap();
         let url = format!("http://{}/jaeger.api_v2.CollectorService/PostSpans", server.door(GRPC));
-        let answer = client.grpc(url, "gzip", &packed.finish().unwrap()).await.unwrap();
+        let answer = client.grpc(url, "gzip", &packed("gzip", &request.encode_to_vec())).await.unwrap();
         let (code, message) = answer.grpc_status();
         assert_eq!(code, Code::ResourceExhausted as u32, "{what}: {message}");
         assert!(message.contains("receive.in_flight_bytes"), "{what}: {message}");
@@ -149,24 +146,6 @@ async fn a_batch_that_would_take_too_much_memory_is_refused_before_it_is_read() 
 
 fn said(answer: &Answer) -> String {
     String::from_utf8(answer.body.to_vec()).unwrap()
-}
-
-fn packed(coding: &str, bytes: &[u8]) -> Vec<u8> {
-    let level = flate2::Compression::fast();
-    match coding {
-        "gzip" => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
-        "deflate" => {
-            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
-        "zstd" => zstd::encode_all(bytes, 1).unwrap(),
-        _ => bytes.to_vec(),
-    }
 }
 
 /// Method, path, content type, coding, body, and the code and the words of the answer.
@@ -215,7 +194,7 @@ async fn every_request_over_http_has_its_status() {
         headers.retain(|(_, value)| !value.is_empty());
         let method: Method = method.parse().unwrap();
         let url = format!("http://{}{path}", server.door(HTTP));
-        let answer = client.send(method, url, &headers, packed(coding, body).into()).await.unwrap();
+        let answer = client.send(method, url, &headers, packed(coding, body)).await.unwrap();
         let what = format!("{path} {media_type} {coding} {} bytes: {answer:?}", body.len());
         assert_eq!(answer.status, status, "{what}");
         assert!(said(&answer).contains(words), "{what}");

@@ -1,7 +1,6 @@
 //! Zipkin's port: every form of a list in, the same out, and what is not taken.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tracelodge::ingest::{Buffers, Ingest, Settings};
 use tracelodge::receive::Counts;
 use tracelodge::receive::zipkin::router;
 
-use crate::harness::{Answer, Client, PATIENCE, Server};
+use crate::harness::{Answer, Client, PATIENCE, Server, packed};
 use crate::zipkin_lists::{BASE, List, every_form};
 
 /// Headers of a request.
@@ -25,18 +24,6 @@ type Posted<'a> = (&'a str, Headers<'a>, &'a [u8]);
 
 fn at(server: &Server, path: &str) -> String {
     format!("http://{}{path}", server.door("Zipkin"))
-}
-
-fn packed(coding: &str, bytes: &[u8]) -> Bytes {
-    let level = flate2::Compression::fast();
-    let mut packed = Vec::new();
-    match coding {
-        "gzip" => drop(flate2::read::GzEncoder::new(bytes, level).read_to_end(&mut packed).unwrap()),
-        "deflate" => drop(flate2::read::ZlibEncoder::new(bytes, level).read_to_end(&mut packed).unwrap()),
-        "zstd" => packed = zstd::encode_all(bytes, 1).unwrap(),
-        _ => packed.extend(bytes),
-    }
-    packed.into()
 }
 
 async fn send(client: &Client, server: &Server, list: &List, coding: &str) -> Answer {
