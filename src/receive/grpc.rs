@@ -38,6 +38,11 @@ pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, String> {
     Coding::from_name(name).ok_or_else(|| format!("grpc-encoding '{name}' is none of {}", Coding::NAMES))
 }
 
+/// The same of what must be a call; `otherwise` is the error if it is none.
+pub(super) fn coding_of_call(headers: &HeaderMap, otherwise: &str) -> Result<Coding, String> {
+    if is_call(headers) { coding(headers) } else { Err(otherwise.to_owned()) }
+}
+
 /// The one message of a call, inflated.
 pub(super) async fn message(body: &mut Body, coding: Coding, door: &Door) -> Result<Received, Refused> {
     let limit = door.ingest.settings().max_request_bytes;

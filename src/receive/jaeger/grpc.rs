@@ -12,7 +12,7 @@ use prost::Message as _;
 use super::{Collector, LEFT_OUT, Read, export, room};
 use crate::ingest::{Ingest, Refused};
 use crate::proto::jaeger::api_v2::PostSpansRequest;
-use crate::receive::grpc::{coding, is_call, message, refusal, success, unimplemented};
+use crate::receive::grpc::{coding_of_call, message, refusal, success, unimplemented};
 use crate::receive::{Counts, Received, Transport};
 
 const POST_SPANS: &str = "/jaeger.api_v2.CollectorService/PostSpans";
@@ -24,10 +24,7 @@ pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>) -> Router {
 
 async fn post_spans(State(collector): State<Arc<Collector>>, request: Request<Body>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
-    if !is_call(&head.headers) {
-        return unimplemented("spans are posted by gRPC".to_owned());
-    }
-    let coding = match coding(&head.headers) {
+    let coding = match coding_of_call(&head.headers, "spans are posted by gRPC") {
         Ok(coding) => coding,
         Err(why) => return unimplemented(why),
     };

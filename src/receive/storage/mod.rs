@@ -26,7 +26,7 @@ use axum::http::{Request, Response};
 use axum::routing::any;
 use tokio::sync::{Mutex, watch};
 
-use super::grpc::{coding, is_call, message, refusal, success, unimplemented};
+use super::grpc::{coding_of_call, message, refusal, success, unimplemented};
 use super::hand_over::{Door, Sent, Terms};
 use super::{Counts, Transport, otlp};
 use crate::ingest::{Ingest, RETRY_AFTER, Refused, Signal};
@@ -82,10 +82,7 @@ pub fn router(
 
 async fn write_span(State(writer): State<Arc<Writer>>, request: Request<Body>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
-    if !is_call(&head.headers) {
-        return unimplemented("spans are written by gRPC".to_owned());
-    }
-    let coding = match coding(&head.headers) {
+    let coding = match coding_of_call(&head.headers, "spans are written by gRPC") {
         Ok(coding) => coding,
         Err(why) => return unimplemented(why),
     };
@@ -117,10 +114,7 @@ async fn close(State(writer): State<Arc<Writer>>) -> Response<Body> {
 
 async fn write_span_stream(State(writer): State<Arc<Writer>>, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    if !is_call(&head.headers) {
-        return unimplemented("spans are written by gRPC".to_owned());
-    }
-    let coding = match coding(&head.headers) {
+    let coding = match coding_of_call(&head.headers, "spans are written by gRPC") {
         Ok(coding) => coding,
         Err(why) => return unimplemented(why),
     };
