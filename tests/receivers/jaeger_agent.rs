@@ -44,19 +44,18 @@ pub(crate) async fn spans_once(server: &Server, trace: i64, count: usize) -> Vec
 
 /// A number of `/metrics`, 0 if it is not there.
 pub(crate) async fn metric(server: &Server, name: &str) -> u64 {
-    let text = Client::new().get(server.admin("/metrics")).await.body;
-    let text = String::from_utf8(text.to_vec()).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0, |number| number.parse().unwrap())
+    number(&Client::new().get(server.admin("/metrics")).await, name)
+}
+
+fn number(metrics: &Answer, name: &str) -> u64 {
+    let text = String::from_utf8_lossy(&metrics.body);
+    let number = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    number.map_or(0, |number| number.parse().unwrap())
 }
 
 /// Comes back when a number of `/metrics` is at least this.
 pub(crate) async fn metric_reaches(server: &Server, name: &str, least: u64) {
-    let is_there = |answer: &Answer| {
-        let text = String::from_utf8_lossy(&answer.body);
-        let number = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        number.is_some_and(|number| number.parse::<u64>().unwrap() >= least)
-    };
+    let is_there = |metrics: &Answer| number(metrics, name) >= least;
     Client::new().until(&server.admin("/metrics"), is_there).await;
 }
 
