@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 
 use super::Received;
 use super::hand_over::Door;
+use super::unpack::unpack;
 use crate::ingest::{Ingest, RETRY_AFTER, Refused, Reservation};
 
 /// The setting that limits a request.
@@ -29,9 +30,6 @@ const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a body is inflated by at a time.
 const INFLATE_STEP: usize = 64 << 10;
-
-/// 8 MiB, what every decoder of RFC 8878 must accept (section 3.1.1.1.2) and the most that this one does.
-const MAX_ZSTD_WINDOW_LOG: u32 = 23;
 
 /// How a body is compressed (RFC 9110, section 8.4.1; RFC 8878).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,22 +172,7 @@ enum Stopped {
 
 fn inflate_now(coding: Coding, received: Received, limit: usize) -> Result<Received, Stopped> {
     let Received { bytes, mut reservation } = received;
-    let packed = &bytes[..];
-    let inflated = match coding {
-        Coding::Identity => return Ok(Received { bytes, reservation }),
-        // Clients join gzip members when they flush in between (RFC 1952, section 2.2).
-        Coding::Gzip => {
-            inflate_from(flate2::read::MultiGzDecoder::new(packed), packed.len(), limit, &mut reservation)?
-        }
-        Coding::Deflate => {
-            inflate_from(flate2::read::ZlibDecoder::new(packed), packed.len(), limit, &mut reservation)?
-        }
-        Coding::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(packed)?;
-            decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
-            inflate_from(decoder, packed.len(), limit, &mut reservation)?
-        }
-    };
+    let inflated = inflate_from(unpack(coding, &bytes)?, bytes.len(), limit, &mut reservation)?;
     drop(bytes);
     Ok(fitted(inflated, reservation))
 }

@@ -20,6 +20,7 @@ mod pages;
 mod plain;
 pub(crate) mod seldom;
 pub mod storage;
+mod unpack;
 pub mod zipkin;
 
 use axum::http::{HeaderMap, HeaderName, header};
