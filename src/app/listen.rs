@@ -313,7 +313,7 @@ pub(super) struct Serving {
 pub struct Limits {
     /// Of all peers.
     pub connections: usize,
-    /// Of one address that is not this machine's own.
+    /// Of one address that is not this machine's own; of IPv6 all those of its network.
     pub connections_per_address: usize,
 }
 
@@ -455,7 +455,7 @@ impl Connections {
 
     /// Takes a place until it is dropped; an error says why there is none.
     fn enter(connections: &Arc<Self>, peer: IpAddr) -> Result<Place, Full> {
-        let peer = peer.to_canonical();
+        let peer = counted_as(peer);
         let (limits, mut open) = (connections.limits, connections.open.lock());
         if open.all >= limits.connections {
             return Err(Full::Door);
@@ -469,6 +469,17 @@ impl Connections {
         }
         open.all += 1;
         Ok(Place { connections: Arc::clone(connections), peer })
+    }
+}
+
+/// Whose connections those of an address are: one machine may have all the 2⁶⁴ that an IPv6 network is (RFC 4291,
+/// section 2.5.1).
+fn counted_as(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()
+        }
+        address => address,
     }
 }
 
@@ -590,5 +601,26 @@ mod tests {
             assert_eq!((open.all, open.of.len()), (0, 0));
         }
         let _as_many_as_there_are: Vec<_> = (0..4).map(|_| enter("127.0.0.1").unwrap()).collect();
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one() {
+        let cases = [
+            ("2001:db8:1:2::1", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+            ("::1", "::1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.2", "192.0.2.2"),
+        ];
+        for (peer, expected) in cases {
+            assert_eq!(counted_as(peer.parse().unwrap()), expected.parse::<IpAddr>().unwrap(), "{peer}");
+        }
+        let limits = Limits { connections: 4, connections_per_address: 1 };
+        let connections = Arc::new(Connections::new(limits));
+        let _place = Connections::enter(&connections, "2001:db8::1".parse().unwrap()).unwrap();
+        let beside = Connections::enter(&connections, "2001:db8::2".parse().unwrap());
+        assert_eq!(beside.unwrap_err(), Full::Address);
     }
 }
