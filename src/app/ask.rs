@@ -47,12 +47,37 @@ pub(super) struct Door {
 
 /// What a server is shown.
 #[derive(Debug)]
-enum Token {
-    /// This command has none.
-    Missing,
+pub(super) enum Token {
+    /// This command has none of this right.
+    Missing(Right),
     Shown(HeaderValue),
     /// Everybody on the way could read it.
     Withheld,
+}
+
+impl Token {
+    /// The first one of this right, for a server at an address with its scheme: without TLS only if it is on this machine.
+    pub(super) fn first(right: Right, config: &Config, address: &str) -> anyhow::Result<Self> {
+        Ok(match config.tokens.first(right)? {
+            None => Self::Missing(right),
+            Some(token) if known_only_to_both(address) => Self::Shown(token),
+            Some(_) => Self::Withheld,
+        })
+    }
+
+    /// What to do when the server wants one.
+    pub(super) fn advice(&self) -> String {
+        match self {
+            Self::Missing(right) => {
+                format!("; this command shows the first one of its own {}", right.key())
+            }
+            Self::Withheld => {
+                "; this command shows its token only to this machine or within TLS: write https:// before the address"
+                    .to_owned()
+            }
+            Self::Shown(_) => String::new(),
+        }
+    }
 }
 
 impl Door {
@@ -62,11 +87,7 @@ impl Door {
         let address = address.trim_end_matches('/');
         let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let known = config.tls.as_ref().filter(|_| address.starts_with("https://"));
-        let token = match config.tokens.first(Right::Admin)? {
-            None => Token::Missing,
-            Some(token) if known_only_to_both(&address) => Token::Shown(token),
-            Some(_) => Token::Withheld,
-        };
+        let token = Token::first(Right::Admin, config, &address)?;
         Ok(Self { tls: trusting(known)?, token, address })
     }
 
@@ -93,7 +114,8 @@ impl Door {
         let said = Limited::new(answer.into_body(), MAX_SAID).collect().await;
         let said = said.map(|said| said.to_bytes()).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
-        bail!("have it done by {address}: HTTP {}: {}{}", status.as_u16(), said.trim(), self.advice(status));
+        let advice = if status == StatusCode::UNAUTHORIZED { self.token.advice() } else { String::new() };
+        bail!("have it done by {address}: HTTP {}: {}{advice}", status.as_u16(), said.trim());
     }
 
     fn client(&self) -> Client<HttpsConnector<HttpConnector>, Empty<Bytes>> {
@@ -107,18 +129,6 @@ impl Door {
     /// Its address as people give it.
     pub(super) fn shown(&self) -> &str {
         self.address.strip_prefix("http://").unwrap_or(&self.address)
-    }
-
-    fn advice(&self, status: StatusCode) -> &'static str {
-        match (status, &self.token) {
-            (StatusCode::UNAUTHORIZED, Token::Missing) => {
-                "; this command shows the first one of its own tokens.admin_file"
-            }
-            (StatusCode::UNAUTHORIZED, Token::Withheld) => {
-                "; this command shows its token only to this machine or within TLS: write https:// before the address"
-            }
-            _ => "",
-        }
     }
 
     fn in_words(&self, error: hyper_util::client::legacy::Error) -> anyhow::Error {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use http::header::AUTHORIZATION;
 
+use super::ask::Token;
 use super::clock::SystemClock;
 use super::tokens::Right;
 use super::{Config, say};
@@ -44,7 +45,7 @@ pub struct Import {
     /// A folder of OpenTelemetry Java's disk buffer, or of tracelodge's own; it stays as it is
     pub folder: PathBuf,
 
-    /// The server's OTLP/HTTP door; it is shown the first token of the setting tokens.ingest_file
+    /// The server's OTLP/HTTP door; on this machine or with https:// it is shown the first token of tokens.ingest_file
     #[arg(long, value_name = "URL", default_value = "http://localhost:4318")]
     pub to: String,
 
@@ -87,8 +88,9 @@ pub(super) fn run(import: &Import, config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     reach(&endpoint)?;
-    let client = client(endpoint, config).context("send anything")?;
-    let way = Way { upstream: &client, signal, pause: std::thread::sleep };
+    let token = Token::first(Right::Ingest, config, &import.to)?;
+    let client = client(endpoint, &token).context("send anything")?;
+    let way = Way { upstream: &client, signal, token, pause: std::thread::sleep };
     let (tally, ended) = carry(reader, &way, &mut |line| say(&mut std::io::stderr(), line));
     say(&mut std::io::stdout(), &format!("requests of {}: {tally}", signal.name()));
     ended.with_context(|| match signal {
@@ -153,12 +155,14 @@ fn reach(endpoint: &Endpoint) -> anyhow::Result<()> {
     Err(failed.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into())).with_context(advice)
 }
 
-/// Shows the token that a server of the same settings wants.
-fn client(endpoint: Endpoint, config: &Config) -> anyhow::Result<Client> {
-    let token = config.tokens.first(Right::Ingest)?;
+fn client(endpoint: Endpoint, token: &Token) -> anyhow::Result<Client> {
+    let shown = match token {
+        Token::Shown(token) => Some((AUTHORIZATION, token.clone())),
+        Token::Missing(_) | Token::Withheld => None,
+    };
     let settings = Settings {
         endpoint,
-        headers: token.map(|token| (AUTHORIZATION, token)).into_iter().collect(),
+        headers: shown.into_iter().collect(),
         compression: Compression::None,
         timeout: ANSWER_WITHIN,
         ca_file: None,
@@ -192,6 +196,8 @@ impl fmt::Display for Tally {
 struct Way<'a> {
     upstream: &'a dyn Upstream,
     signal: Signal,
+    /// What it is shown.
+    token: Token,
     pause: fn(Duration),
 }
 
@@ -254,6 +260,9 @@ impl Way<'_> {
             let (why, after) = match self.upstream.export(self.signal, request.clone()) {
                 Outcome::Accepted { rejected, message } => return Ok(Sent::Taken { rejected, message }),
                 Outcome::Refused { why, .. } => return Ok(Sent::Refused { why }),
+                Outcome::Blocked { why } if why.starts_with("HTTP 401") => {
+                    bail!("{why}{}", self.token.advice())
+                }
                 Outcome::Blocked { why } => bail!(why),
                 Outcome::Retry { why, after } => (why, after),
             };
@@ -305,7 +314,7 @@ mod tests {
     fn carried(found: Vec<Found>, mut answers: Vec<Outcome>) -> (Tally, Vec<String>, Option<String>, usize) {
         answers.reverse();
         let upstream = Answering { answers: Mutex::new(answers), ..Answering::default() };
-        let way = Way { upstream: &upstream, signal: Signal::Logs, pause: |_| {} };
+        let way = Way { upstream: &upstream, signal: Signal::Logs, token: Token::Withheld, pause: |_| {} };
         let mut said = Vec::new();
         let (tally, ended) = carry(found.into_iter(), &way, &mut |line| said.push(line.to_owned()));
         let seen = upstream.seen.lock();
@@ -368,6 +377,15 @@ mod tests {
         let blocked = Outcome::Blocked { why: "HTTP 404".to_owned() };
         let (_, _, ended, seen) = carried(vec![request(b"a"), request(b"b")], vec![blocked]);
         assert_eq!((ended.as_deref(), seen), (Some("HTTP 404"), 1));
+    }
+
+    #[test]
+    fn who_wants_a_token_that_is_not_shown_is_told_of_with_what_to_do() {
+        let blocked = Outcome::Blocked { why: "HTTP 401: a token".to_owned() };
+        let (_, _, ended, _) = carried(vec![request(b"a")], vec![blocked]);
+        let said = "HTTP 401: a token; this command shows its token only to this machine or within TLS: write https:// \
+                    before the address";
+        assert_eq!(ended.as_deref(), Some(said));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A folder that a Java program has left behind, imported into the running program and read back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -222,4 +223,35 @@ async fn a_server_that_is_not_there_is_said_with_what_to_do() {
     let output = import(&[nothing.path().to_str().unwrap()]);
     assert!(output.status.success());
     assert!(Bytes::from(output.stdout).starts_with(b"there is nothing to import in "));
+}
+
+/// A name that is not `localhost` may be anybody's.
+#[tokio::test]
+async fn a_token_is_sent_to_this_machine_or_within_tls_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let spans = folder.path().join("spans");
+    fs::create_dir(&spans).unwrap();
+    fs::write(spans.join("1700000000000"), file(&[1])).unwrap();
+    let tokens = folder.path().join("tokens");
+    fs::write(&tokens, "ingest-token-0123456789").unwrap();
+    fs::set_permissions(&tokens, fs::Permissions::from_mode(0o600)).unwrap();
+    let server = Server::start_with(
+        &folder.path().join("data"),
+        &[&format!("tokens.ingest_file={}", tokens.display())],
+    );
+    let settings = folder.path().join("settings.toml");
+    fs::write(&settings, format!("[tokens]\ningest_file = {tokens:?}\n")).unwrap();
+    let import_to = |host: &str| {
+        let port = server.otlp[1].rsplit(':').next().unwrap();
+        let to = format!("http://{host}:{port}");
+        import(&["--config", settings.to_str().unwrap(), spans.to_str().unwrap(), "--to", &to])
+    };
+    // What the system's resolver takes for 127.0.0.1.
+    let output = import_to("127.1");
+    let troubles = String::from_utf8_lossy(&output.stderr);
+    assert!(troubles.contains("only to this machine or within TLS: write https://"), "{troubles}");
+    assert_eq!(output.status.code(), Some(1));
+    let output = import_to("127.0.0.1");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(has_trace(&Client::new(), &server, 1).await);
 }
