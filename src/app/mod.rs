@@ -644,7 +644,7 @@ fn serve_all(
     let closed = |router, needed| serve::grpc::closed(router, |router| tokens.guard(router, needed));
     let doors = [
         (doors.jaeger_grpc, closed(jaeger_grpc, needed::by_jaeger_grpc)),
-        (doors.jaeger_http, named(tokens.guard(jaeger_http, needed::by_jaeger_http))),
+        (doors.jaeger_http, tokens.guard(jaeger_http, needed::by_jaeger_http)),
         (doors.sampling_http, sampling_http),
         (doors.sampling_grpc, serve::grpc::closed(sampling_grpc, identity)),
         (doors.zipkin, named(tokens.guard(zipkin, needed::by_zipkin))),
@@ -689,7 +689,7 @@ struct Receivers {
 fn receivers(config: &Config, incoming: &Incoming<'_>, source: Source, is_serving: IsServing) -> Receivers {
     let Incoming { ingest, received, sampling, .. } = incoming;
     let (ingest, origins) = (|| Arc::clone(ingest), || config.allowed_origins.clone());
-    let (current, hosts) = (|| sampling.current(), || config.allowed_hosts.clone());
+    let (current, hosts) = (|| sampling.current(), config.allowed_hosts.clone());
     let collector = receive::jaeger::grpc(ingest(), Arc::clone(&received.jaeger));
     let collector_sampling = serve::sampling::collector_grpc(current(), Arc::clone(&is_serving));
     let thrift = receive::jaeger::http(ingest(), Arc::clone(&received.jaeger), origins());
@@ -697,9 +697,9 @@ fn receivers(config: &Config, incoming: &Incoming<'_>, source: Source, is_servin
     Receivers {
         otlp: receive::otlp::router(ingest(), Arc::clone(&received.otlp), origins()),
         jaeger_grpc: collector_sampling.merge(collector),
-        jaeger_http: thrift.merge(serve::sampling::collector_http(current(), hosts())),
-        sampling_http: serve::sampling::http(current(), hosts()),
+        jaeger_http: thrift.merge(serve::sampling::collector_http(current())),
+        sampling_http: serve::sampling::http(current()),
         sampling_grpc: serve::sampling::grpc(current(), Arc::clone(&is_serving)),
-        zipkin: zipkin.merge(serve::zipkin::router(source, is_serving, hosts())),
+        zipkin: zipkin.merge(serve::zipkin::router(source, is_serving, hosts)),
     }
 }

@@ -114,6 +114,25 @@ async fn refuse_strange_readers(State(hosts): State<AllowedHosts>, request: Requ
     next.run(request).await
 }
 
+/// For what only programs ask, and anybody may know: asked by any name, and not by pages. One that has pointed a name of its
+/// own here is not told from a program, and learns what it asks for.
+pub fn for_programs(router: Router) -> Router {
+    router
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| answer_panic(&*panic)))
+        .layer(middleware::from_fn(refuse_pages))
+        .layer(middleware::map_response(add_headers))
+}
+
+async fn refuse_pages(request: Request, next: Next) -> Response {
+    let site = request.headers().get("sec-fetch-site");
+    // Who types an address comes from no page.
+    let is_of_a_page = site.is_some_and(|site| site != "none");
+    if is_of_a_page || request.headers().contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "this is not for web pages\n").into_response();
+    }
+    next.run(request).await
+}
+
 fn answer_panic(panic: &(dyn std::any::Any + Send)) -> Response {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     let message = owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");

@@ -2,16 +2,13 @@
 //! some miss them, and what does not hold is left out.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
-use axum::middleware::{self, Next};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::header::{self, HeaderMap};
+use http::header::HeaderMap;
 use http::{StatusCode, Uri};
-use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 
 use super::Current;
@@ -19,74 +16,31 @@ use crate::proto::jaeger::api_v2::{
     OperationSamplingStrategy, PerOperationSamplingStrategies, SamplingStrategyResponse, SamplingStrategyType,
 };
 use crate::serve::grpc::{is_grpc, unimplemented};
-use crate::serve::guard::{self, AllowedHosts};
+use crate::serve::guard;
 
 /// In the agent's own words.
 const ONE_SERVICE: &str = "'service' parameter must be provided once\n";
 
-/// Characters of a name in the log.
-const MAX_SHOWN_NAME: usize = 128;
-
-/// The least time between two warnings.
-const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
-
 /// Port 5778: any path but two is a question for strategies, as in Jaeger's version 2. `/` is asked by the oldest clients,
 /// which know types by number.
-pub fn http(current: Arc<Current>, hosts: AllowedHosts) -> Router {
+pub fn http(current: Arc<Current>) -> Router {
     let routes = Router::new()
         .route("/", get(numbered).fallback(refuse))
         .route("/{*path}", get(named).fallback(refuse))
         .route("/baggageRestrictions", get(no_restrictions).fallback(refuse))
         .with_state(current);
-    protect(routes, hosts)
+    guard::for_programs(routes)
 }
 
 /// What the collector answers over HTTP beside taking spans (port 14268): `/api/sampling` and `/api/baggageRestrictions`.
 /// OpenTelemetry's sampler for Node says of itself that it is given the former, and adds `/sampling` to what it is given.
-pub fn collector_http(current: Arc<Current>, hosts: AllowedHosts) -> Router {
+pub fn collector_http(current: Arc<Current>) -> Router {
     let routes = Router::new()
         .route("/api/sampling", get(named))
         .route("/api/sampling/sampling", get(named))
         .route("/api/baggageRestrictions", get(no_restrictions))
         .with_state(current);
-    protect(routes, hosts)
-}
-
-/// Who is refused goes on sampling next to nothing, which nobody sees: it is said, if seldom.
-fn protect(routes: Router, hosts: AllowedHosts) -> Router {
-    let said = Arc::new(Mutex::new(None));
-    guard::protect(routes, hosts).layer(middleware::from_fn_with_state(said, tell_of_a_refusal))
-}
-
-/// When it was said last.
-type Said = Arc<Mutex<Option<Instant>>>;
-
-async fn tell_of_a_refusal(State(said): State<Said>, request: Request, next: Next) -> Response {
-    let host = asked_name(&request);
-    let response = next.run(request).await;
-    if response.status() == StatusCode::FORBIDDEN && is_due(&said, Instant::now()) {
-        tracing::warn!(
-            ?host,
-            "who asked by this name how much to sample was refused; if it is yours, add it to doors.allowed_hosts"
-        );
-    }
-    response
-}
-
-/// HTTP/2 says it in the target.
-fn asked_name(request: &Request) -> String {
-    let host = || request.headers().get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    let name = request.uri().authority().map(|authority| authority.as_str().into()).or_else(host);
-    name.unwrap_or_default().chars().take(MAX_SHOWN_NAME).collect()
-}
-
-fn is_due(said: &Mutex<Option<Instant>>, now: Instant) -> bool {
-    let mut said = said.lock();
-    let is_due = said.is_none_or(|said| now.saturating_duration_since(said) >= SAID_AGAIN_AFTER);
-    if is_due {
-        *said = Some(now);
-    }
-    is_due
+    guard::for_programs(routes)
 }
 
 async fn named(State(current): State<Arc<Current>>, uri: Uri) -> Response {
