@@ -11,7 +11,6 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -20,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::config;
+use super::offered::Offers;
 use super::patient::Patient;
 use super::tls::Identity;
 use crate::ingest::Counter;
@@ -31,8 +31,7 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// A connection may be silent between two requests for this long, the next one's head included.
 const IDLE_WITHIN: Duration = Duration::from_secs(60);
 
-/// A peer has this long to take something more of an answer. Of HTTP/2 that holds for what all streams of a connection
-/// wait for, not for one that is given no window.
+/// A peer has this long to take something more of each answer.
 const TAKE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Between two looks at a beginning that could still be either version.
@@ -542,8 +541,9 @@ async fn serve_within_tls(
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let server = server.clone();
     let server = if is_http2 { server.http2_only() } else { server.http1_only() };
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    watcher.watch(connection.into_owned()).await
+    let offers = Offers::new(TAKE_WITHIN);
+    let connection = server.serve_connection(TokioIo::new(stream), offers.of(router));
+    offers.serve(watcher.watch(connection.into_owned())).await
 }
 
 async fn serve(
@@ -556,9 +556,9 @@ async fn serve(
     stream.set_nodelay(true)?;
     // Which version is spoken is told by the first bytes, and hyper waits for them without an end.
     tokio::time::timeout(HEAD_WITHIN, said_version(&stream)).await??;
-    let stream = TokioIo::new(Patient::new(stream, TAKE_WITHIN));
-    let connection = server.serve_connection(stream, TowerToHyperService::new(router));
-    watcher.watch(connection).await
+    let (stream, offers) = (TokioIo::new(Patient::new(stream, TAKE_WITHIN)), Offers::new(TAKE_WITHIN));
+    let connection = server.serve_connection(stream, offers.of(router));
+    offers.serve(watcher.watch(connection)).await
 }
 
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4).

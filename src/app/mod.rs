@@ -19,6 +19,7 @@ mod import;
 mod listen;
 mod named_file;
 mod neighbor;
+mod offered;
 mod open_doors;
 mod over_udp;
 mod patient;
