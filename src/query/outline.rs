@@ -242,10 +242,12 @@ impl<'a> Ids<'a> {
     }
 }
 
+/// Whether this is the asking side of a call or a message.
 fn asks(span: &Span) -> bool {
     matches!(span.kind, SpanKind::Client | SpanKind::Producer)
 }
 
-fn answers(span: &Span) -> bool {
+/// Whether this is the answering side of one.
+pub(super) fn answers(span: &Span) -> bool {
     matches!(span.kind, SpanKind::Server | SpanKind::Consumer)
 }

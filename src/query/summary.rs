@@ -5,10 +5,14 @@ use std::sync::Once;
 
 use crate::model::{Span, SpanId, StatusCode, Timestamp};
 use crate::otlp::SpanView;
+use crate::query::outline::answers;
 use crate::query::{Trace, shortened};
 
 /// Services of a trace that are told; the spans of others are counted in the trace only.
 const MAX_SERVICES: usize = 10_000;
+
+/// Spans without a parent that are kept in mind until it is known which of them was first.
+const MAX_ROOTS: usize = 64;
 
 /// Ids that are kept in mind to count orphans by, of spans and of parents that were not seen: 10 to 20 MiB.
 const MAX_IDS: usize = 1 << 19;
@@ -16,7 +20,8 @@ const MAX_IDS: usize = 1 << 19;
 /// What a list of traces says of each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// The earliest of the spans that name no parent, if there is one.
+    /// The earliest of the spans that name no parent, if there is one. Of two sides of a call that have one id it is the
+    /// one that asks.
     pub root: Option<Root>,
     /// The earliest start.
     pub start: Timestamp,
@@ -36,9 +41,9 @@ pub struct Summary {
 /// Where a trace began.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Root {
-    /// The service; empty when the span names none.
+    /// The service, [`shortened`]; empty when the span names none.
     pub service: String,
-    /// The span's name.
+    /// The span's name, [`shortened`].
     pub name: String,
 }
 
@@ -56,7 +61,10 @@ pub struct ServiceCount {
 impl Root {
     /// A span as the beginning.
     pub fn of(span: &Span) -> Self {
-        Self { service: span.resource.service.clone(), name: SpanView::name_of(&span.body).into_owned() }
+        Self {
+            service: shortened(&span.resource.service).into_owned(),
+            name: shortened(&SpanView::name_of(&span.body)).into_owned(),
+        }
     }
 }
 
@@ -72,8 +80,7 @@ impl Summary {
 /// Sums a trace of any size up span by span, in any order. It takes some thirty bytes for a span, some 30 MiB at most.
 #[derive(Debug, Default)]
 pub struct Count {
-    /// The root, and when and who it is.
-    root: Option<((Timestamp, SpanId, u64), Root)>,
+    roots: Roots,
     start: Option<Timestamp>,
     end: Timestamp,
     spans: u32,
@@ -88,9 +95,8 @@ impl Count {
     pub fn add(&mut self, span: &Span) {
         self.start = Some(self.start.map_or(span.start, |start| start.min(span.start)));
         self.end = self.end.max(span.end).max(span.start);
-        let order = (span.start, span.span_id, span.content_hash);
-        if span.parent_id.is_none() && self.root.as_ref().is_none_or(|(first, _)| order < *first) {
-            self.root = Some((order, Root::of(span)));
+        if span.parent_id.is_none() {
+            self.roots.add(span);
         }
         self.parents.add(span);
         let is_error = u32::from(span.status == StatusCode::Error);
@@ -127,7 +133,7 @@ impl Count {
         }
         let named = |(name, (spans, errors))| ServiceCount { name, spans, errors };
         Summary {
-            root: self.root.map(|(_order, root)| root),
+            root: self.roots.first(),
             start: self.start.unwrap_or_default(),
             end: self.end,
             spans: self.spans,
@@ -135,6 +141,49 @@ impl Count {
             orphans: self.parents.waiting.into_values().sum(),
             services: self.services.into_iter().map(named).collect(),
         }
+    }
+}
+
+/// The earliest spans that name no parent, one of each id: of two sides of a call the one that asks, though by its clock the
+/// other may have been first.
+#[derive(Debug, Default)]
+struct Roots {
+    of: HashMap<SpanId, Beginning>,
+}
+
+#[derive(Debug)]
+struct Beginning {
+    /// Whether it is known from the side that answers only.
+    answers: bool,
+    start: Timestamp,
+    content_hash: u64,
+    root: Root,
+}
+
+impl Roots {
+    fn add(&mut self, span: &Span) {
+        let (answers, start, content_hash) = (answers(span), span.start, span.content_hash);
+        match self.of.get(&span.span_id) {
+            Some(known)
+                if (known.answers, known.start, known.content_hash) <= (answers, start, content_hash) =>
+            {
+                return;
+            }
+            None if self.of.len() >= MAX_ROOTS => {
+                let last = self.of.iter().map(|(id, known)| (known.start, *id)).max().unwrap_or_default();
+                if last < (start, span.span_id) {
+                    return;
+                }
+                self.of.remove(&last.1);
+            }
+            _ => {}
+        }
+        self.of.insert(span.span_id, Beginning { answers, start, content_hash, root: Root::of(span) });
+    }
+
+    fn first(self) -> Option<Root> {
+        let first = self.of.into_iter().min_by_key(|(id, known)| (known.start, *id));
+        first.map(|(_id, known)| known.root)
     }
 }
 
@@ -196,6 +245,42 @@ mod tests {
         assert_eq!(summary.services.len(), MAX_SERVICES);
         let seventh = ServiceCount { name: "7".to_owned(), spans: 2, errors: 2 };
         assert!(summary.services.contains(&seventh));
+    }
+
+    #[test]
+    fn the_side_of_a_call_that_asks_is_the_root_whatever_came_first() {
+        let cases = [
+            ("web | call | client | 5-9 | #5\nshop | serve | server | 4-8 | #5", "call"),
+            ("web | send | producer | 5-6 | #5\nshop | take | consumer | 4-8 | #5", "send"),
+            ("web | call | client | 5-9 | #5\nshop | serve | server | 4-8 | #6", "serve"),
+            ("shop | serve | server | 4-8 | #5\nweb | page | server | 3-9 | #6", "page"),
+            (
+                "web | call | client | 5-9 | #5\nshop | serve | server | 2-8 | #5\nx | y | internal | 3-4 | #6",
+                "y",
+            ),
+        ];
+        for (sketch, expected) in cases {
+            let mut spans = trace(1, sketch);
+            for _ in 0..spans.len() {
+                spans.rotate_left(1);
+                for spans in [spans.clone(), spans.iter().rev().cloned().collect()] {
+                    let mut count = Count::default();
+                    spans.iter().for_each(|span| count.add(span));
+                    assert_eq!(count.finish().root.unwrap().name, expected, "{sketch}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_too_many_roots_the_first_are_kept_in_mind() {
+        let mut count = Count::default();
+        for number in (0..200).rev() {
+            let drawing = format!("a | {number} | server | {number}-1000 | #{}", 300 - number);
+            count.add(&trace(1, &drawing)[0]);
+            assert!(count.roots.of.len() <= MAX_ROOTS);
+        }
+        assert_eq!(count.finish().root.unwrap().name, "0");
     }
 
     #[test]
