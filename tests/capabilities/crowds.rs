@@ -120,8 +120,8 @@ async fn one_address_takes_no_more_than_its_share() {
     until_there_is_a_place(&others).await;
 }
 
-/// Sends a little, again and again, for as long as it is listened to.
-async fn drips(address: &str, start: &[u8]) -> (Duration, String) {
+/// Sends a little, again and again, for as long as it is listened to; how long that is.
+async fn drips(address: &str, start: &[u8]) -> Duration {
     let started = Instant::now();
     let (mut hears, mut says) = TcpStream::connect(address).await.unwrap().into_split();
     says.write_all(start).await.unwrap();
@@ -137,10 +137,11 @@ async fn drips(address: &str, start: &[u8]) -> (Duration, String) {
     let cut = async {
         tokio::select! { () = dripping => {}, () = heard => {} }
     };
-    tokio::time::timeout(3 * PATIENCE, cut).await.expect("it is cut");
-    (started.elapsed(), String::from_utf8_lossy(&said).into_owned())
+    tokio::time::timeout(2 * PATIENCE, cut).await.expect("it is cut");
+    started.elapsed()
 }
 
+/// The real times; bodies have the longer one of `receive::body`, which is tested there.
 #[tokio::test]
 async fn who_says_nothing_or_hardly_anything_is_cut_and_others_are_served() {
     let data = tempfile::tempdir().unwrap();
@@ -154,21 +155,20 @@ async fn who_says_nothing_or_hardly_anything_is_cut_and_others_are_served() {
     };
     // This could still become either version of HTTP.
     let undecided = drips(address, b"PRI * HTTP/2.0\r\n");
-    let body = b"POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n{";
-    let slow = drips(address, body);
     let others = async {
-        for second in 0..25 {
-            is_served(&server, second).await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        for trace in 0.. {
+            is_served(&server, trace).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
     };
-    let (silent, (undecided, _), (slow, said), ()) = tokio::join!(silent, undecided, slow, others);
-    let around = |seconds: u64| Duration::from_secs(seconds)..Duration::from_secs(seconds) + AT_ONCE;
-    assert!(around(10).contains(&silent), "{silent:?}");
-    assert!(undecided < Duration::from_secs(15), "{undecided:?}");
-    // What more of it comes is read for a while, so that the refusal is.
-    assert!(around(30).contains(&slow) || around(35).contains(&slow), "{slow:?}");
-    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("within 30 s"), "{said}");
+    let cut = async { tokio::join!(silent, undecided) };
+    let (silent, undecided) = tokio::select! {
+        cut = cut => cut,
+        () = others => unreachable!("they go on"),
+    };
+    let soon = Duration::from_secs(10)..Duration::from_secs(10) + AT_ONCE;
+    assert!(soon.contains(&silent), "{silent:?}");
+    assert!(undecided < soon.end, "{undecided:?}");
 }
 
 /// One frame of HTTP/2 (RFC 9113, section 4.1).
