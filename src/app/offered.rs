@@ -4,6 +4,7 @@
 //! peer may never open, while the connection lives and takes what else there is.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,12 +33,21 @@ pub(super) struct Offers {
     open: Arc<Mutex<Open>>,
 }
 
-/// Pieces of answers that are not yet taken.
+/// Answers of which something is not yet taken.
 #[derive(Debug, Default)]
 struct Open {
-    /// Since when nothing was taken of each.
-    since: HashMap<u64, Instant>,
+    /// By their numbers.
+    answers: HashMap<u64, Waiting>,
     next: u64,
+}
+
+/// An answer that waits to be taken.
+#[derive(Debug)]
+struct Waiting {
+    /// Of it, as they were made.
+    pieces: usize,
+    /// When something of it was taken last.
+    since: Instant,
 }
 
 impl Offers {
@@ -64,7 +74,8 @@ impl Offers {
 
     async fn until_one_lies(&self) {
         loop {
-            let longest = self.open.lock().since.values().min().map_or(Duration::ZERO, Instant::elapsed);
+            let first = self.open.lock().answers.values().map(|waiting| waiting.since).min();
+            let longest = first.map_or(Duration::ZERO, |since| since.elapsed());
             match self.within.checked_sub(longest) {
                 Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
                 _ => return,
@@ -72,12 +83,10 @@ impl Offers {
         }
     }
 
-    fn piece(&self, bytes: Bytes) -> Piece {
+    fn answer(&self, body: Body) -> Offered {
         let mut open = self.open.lock();
-        let number = open.next;
         open.next += 1;
-        open.since.insert(number, Instant::now());
-        Piece { bytes, number, open: Arc::clone(&self.open) }
+        Offered { body, number: open.next, open: Arc::clone(&self.open) }
     }
 }
 
@@ -95,7 +104,7 @@ impl Service<Request<Incoming>> for Offering {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (answer, offers) = (self.answers.call(request), self.offers.clone());
-        Box::pin(async move { Ok(answer.await?.map(|body| Offered { body, offers })) })
+        Box::pin(async move { Ok(answer.await?.map(|body| offers.answer(body))) })
     }
 }
 
@@ -103,7 +112,16 @@ impl Service<Request<Incoming>> for Offering {
 #[derive(Debug)]
 pub(super) struct Offered {
     body: Body,
-    offers: Offers,
+    number: u64,
+    open: Arc<Mutex<Open>>,
+}
+
+impl Offered {
+    fn piece(&self, bytes: Bytes) -> Piece {
+        let new = Waiting { pieces: 0, since: Instant::now() };
+        self.open.lock().answers.entry(self.number).or_insert(new).pieces += 1;
+        Piece { bytes, number: self.number, open: Arc::clone(&self.open) }
+    }
 }
 
 impl http_body::Body for Offered {
@@ -115,7 +133,7 @@ impl http_body::Body for Offered {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| self.offers.piece(bytes)))))
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| self.piece(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -146,13 +164,21 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        self.open.lock().since.insert(self.number, Instant::now());
+        if let Some(waiting) = self.open.lock().answers.get_mut(&self.number) {
+            waiting.since = Instant::now();
+        }
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.open.lock().since.remove(&self.number);
+        let mut open = self.open.lock();
+        if let Entry::Occupied(mut waiting) = open.answers.entry(self.number) {
+            waiting.get_mut().pieces -= 1;
+            if waiting.get().pieces == 0 {
+                waiting.remove();
+            }
+        }
     }
 }
 
@@ -232,17 +258,20 @@ mod tests {
     #[tokio::test]
     async fn who_takes_a_little_now_and_then_is_waited_for() {
         let offers = Offers::new(LONG);
-        let (mut piece, _other) =
-            (offers.piece(Bytes::from_static(b"an answer")), offers.piece(Bytes::from_static(b"another")));
+        let (answer, another) = (offers.answer(Body::empty()), offers.answer(Body::empty()));
+        let piece = || answer.piece(Bytes::from_static(b"some of it"));
+        let (mut first, second, _other) = (piece(), piece(), another.piece(Bytes::from_static(b"other")));
         let long_ago = Instant::now().checked_sub(LONG).unwrap();
+        let forget = || offers.open.lock().answers.get_mut(&answer.number).unwrap().since = long_ago;
         let lies = || tokio::time::timeout(MOMENT, offers.until_one_lies());
-        let forget = |piece: &Piece| offers.open.lock().since.insert(piece.number, long_ago);
-        forget(&piece);
+        forget();
         lies().await.unwrap();
-        piece.advance(1);
+        first.advance(1);
         lies().await.unwrap_err();
-        forget(&piece);
-        drop(piece);
+        drop(first);
+        forget();
+        lies().await.unwrap();
+        drop(second);
         lies().await.unwrap_err();
     }
 
