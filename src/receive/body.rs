@@ -4,6 +4,8 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::http::header;
+use axum::http::request::Parts;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
@@ -124,7 +126,11 @@ fn fitted(mut bytes: Vec<u8>, mut reservation: Reservation) -> Received {
 /// Reads on behind a refusal, keeping nothing: a client that is cut off while it writes never sees why it was
 /// refused, and sends the same again. The refusal does not wait for that: who has announced much and sends nothing is
 /// answered at once. Gives up after as much as a request may have, or five seconds.
-pub(super) fn discard(body: Body, ingest: &Ingest) {
+pub(super) fn discard(head: &Parts, body: Body, ingest: &Ingest) {
+    // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
+    if head.headers.contains_key(header::EXPECT) {
+        return;
+    }
     let mut left = ingest.settings().max_request_bytes;
     let mut body = body;
     let rest = async move {

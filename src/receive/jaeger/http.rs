@@ -37,9 +37,8 @@ pub fn router(ingest: Arc<Ingest>, counts: Arc<Counts>, allowed_origins: Vec<Str
 async fn post(State(collector): State<Arc<Collector>>, request: Request<Body>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     let response = answer(&collector, &head, &mut body).await;
-    // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
-    if !response.status().is_success() && !head.headers.contains_key(header::EXPECT) {
-        body::discard(body, &collector.door.ingest);
+    if !response.status().is_success() {
+        body::discard(&head, body, &collector.door.ingest);
     }
     response
 }

@@ -22,9 +22,8 @@ const JSON: &str = "application/json";
 pub(super) async fn export(State(door): State<Arc<Door>>, request: Request<Body>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     let response = answer(&door, &head, &mut body).await;
-    // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
-    if !response.status().is_success() && !head.headers.contains_key(header::EXPECT) {
-        body::discard(body, &door.ingest);
+    if !response.status().is_success() {
+        body::discard(&head, body, &door.ingest);
     }
     response
 }

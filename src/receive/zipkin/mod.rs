@@ -60,9 +60,8 @@ async fn take(
 ) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     let response = answer(version, &collector, &head, &mut body).await;
-    // Who asked before sending (RFC 9110, section 10.1.1) has sent nothing yet.
-    if !response.status().is_success() && !head.headers.contains_key(header::EXPECT) {
-        body::discard(body, &collector.door.ingest);
+    if !response.status().is_success() {
+        body::discard(&head, body, &collector.door.ingest);
     }
     response
 }
