@@ -1,8 +1,4 @@
 //! What is sent: the same spans in the words of every protocol.
-//!
-//! Of the service's attributes Zipkin's spans have its name alone, as its own reporters send them.
-
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -11,19 +7,17 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as OtlpSpan};
 use prost::Message as _;
 use prost_types::{Duration, Timestamp};
-use serde_json::json;
-use thrift::protocol::{
-    TBinaryOutputProtocol, TCompactOutputProtocol, TMessageIdentifier, TMessageType, TType,
-};
+use thrift::protocol::{TBinaryOutputProtocol, TCompactOutputProtocol};
 use tracelodge::proto::jaeger::api_v2;
 
-use super::jaeger_thrift::{Out, Value, field, integer, list, structure, tag, text};
+use super::thrift_fields::Out;
+use super::{zipkin, zipkin_v1};
 
 /// Spans of one generated trace.
 pub(crate) const SPANS_PER_TRACE: u64 = 8;
 
 /// What the service says of itself, its name first.
-const SERVICE: [(&str, &str); 7] = [
+pub(crate) const SERVICE: [(&str, &str); 7] = [
     ("service.name", "load"),
     ("service.version", "1.4.2"),
     ("host.name", "worker-17"),
@@ -42,17 +36,18 @@ pub(crate) fn trace_id(trace: u64) -> u128 {
 }
 
 /// A span before it is said in anybody's words.
-struct Span {
-    trace_id: u128,
-    id: u64,
+#[derive(Debug)]
+pub(crate) struct Span {
+    pub(crate) trace_id: u128,
+    pub(crate) id: u64,
     /// 0 is none.
-    parent_id: u64,
-    name: String,
+    pub(crate) parent_id: u64,
+    pub(crate) name: String,
     /// Nanoseconds; whole microseconds, because some protocols have no more.
-    start: u64,
-    duration: u64,
-    path: String,
-    number: i64,
+    pub(crate) start: u64,
+    pub(crate) duration: u64,
+    pub(crate) path: String,
+    pub(crate) number: i64,
 }
 
 impl Span {
@@ -70,7 +65,7 @@ impl Span {
         }
     }
 
-    fn texts(&self) -> [(&'static str, &str); 7] {
+    pub(crate) fn texts(&self) -> [(&'static str, &str); 7] {
         [
             ("http.request.method", "GET"),
             ("url.path", &self.path),
@@ -82,7 +77,7 @@ impl Span {
         ]
     }
 
-    fn numbers(&self) -> [(&'static str, i64); 2] {
+    pub(crate) fn numbers(&self) -> [(&'static str, i64); 2] {
         [("http.response.status_code", 200), ("item.id", self.number)]
     }
 }
@@ -178,38 +173,32 @@ impl Template {
         Self::new(api_v2::PostSpansRequest { batch }.encode_to_vec(), IdForm::Bytes, count)
     }
 
-    /// A `Batch` alone, binary.
-    pub(crate) fn jaeger_thrift(spans: u64) -> Self {
+    /// What is written in thrift's binary protocol.
+    pub(crate) fn binary(count: u64, write: impl FnOnce(Out<'_>, &[Span]) -> thrift::Result<()>) -> Self {
         let mut bytes = Vec::new();
-        let written = jaeger_batch(&mut TBinaryOutputProtocol::new(&mut bytes, true), spans);
+        let written = write(&mut TBinaryOutputProtocol::new(&mut bytes, true), &spans(count));
         written.expect("a vector takes everything");
-        Self::new(bytes, IdForm::LowHalf, spans)
+        Self::new(bytes, IdForm::LowHalf, count)
     }
 
-    /// A datagram of the compact protocol.
-    pub(crate) fn agent_compact(spans: u64) -> Self {
+    /// What is written in its compact one.
+    pub(crate) fn compact(count: u64, write: impl FnOnce(Out<'_>, &[Span]) -> thrift::Result<()>) -> Self {
         let mut bytes = Vec::new();
-        emit_batch(&mut TCompactOutputProtocol::new(&mut bytes), spans).expect("a vector takes everything");
-        Self::new(bytes, IdForm::LowHalfVarint, spans)
-    }
-
-    /// A datagram of the binary protocol.
-    pub(crate) fn agent_binary(spans: u64) -> Self {
-        let mut bytes = Vec::new();
-        emit_batch(&mut TBinaryOutputProtocol::new(&mut bytes, true), spans)
-            .expect("a vector takes everything");
-        Self::new(bytes, IdForm::LowHalf, spans)
+        let written = write(&mut TCompactOutputProtocol::new(&mut bytes), &spans(count));
+        written.expect("a vector takes everything");
+        Self::new(bytes, IdForm::LowHalfVarint, count)
     }
 
     pub(crate) fn zipkin_json(count: u64) -> Self {
-        let spans: Vec<_> = spans(count).iter().map(zipkin_json_span).collect();
-        let list = serde_json::to_vec(&spans).expect("it is JSON");
-        Self::new(list, IdForm::Hex, count)
+        Self::new(zipkin::json(&spans(count)).to_string().into(), IdForm::Hex, count)
+    }
+
+    pub(crate) fn zipkin_json_v1(count: u64) -> Self {
+        Self::new(zipkin_v1::json(&spans(count)).to_string().into(), IdForm::Hex, count)
     }
 
     pub(crate) fn zipkin_protobuf(count: u64) -> Self {
-        let list = ZipkinList { spans: spans(count).iter().map(zipkin_span).collect() };
-        Self::new(list.encode_to_vec(), IdForm::Bytes, count)
+        Self::new(zipkin::protobuf(&spans(count)), IdForm::Bytes, count)
     }
 
     pub(crate) fn spans(&self) -> u64 {
@@ -306,121 +295,4 @@ fn jaeger_span(span: &Span) -> api_v2::Span {
 fn text_tag(key: &str, value: &str) -> api_v2::KeyValue {
     let [key, v_str] = [key, value].map(|text| Bytes::copy_from_slice(text.as_bytes()));
     api_v2::KeyValue { key, v_str, ..api_v2::KeyValue::default() }
-}
-
-fn emit_batch(out: Out<'_>, count: u64) -> thrift::Result<()> {
-    out.write_message_begin(&TMessageIdentifier::new("emitBatch", TMessageType::OneWay, 1))?;
-    structure(out, |out| field(out, 1, TType::Struct, |out| jaeger_batch(out, count)))?;
-    out.write_message_end()
-}
-
-fn jaeger_batch(out: Out<'_>, count: u64) -> thrift::Result<()> {
-    structure(out, |out| {
-        field(out, 1, TType::Struct, |out| {
-            structure(out, |out| {
-                text(out, 1, SERVICE[0].1)?;
-                list(out, 2, &SERVICE[1..], |out, (key, value)| tag(out, (key, Value::Text(value))))
-            })
-        })?;
-        list(out, 2, &spans(count), thrift_span)
-    })
-}
-
-fn thrift_span(out: Out<'_>, span: &Span) -> thrift::Result<()> {
-    let texts = span.texts().map(|(key, value)| (key, Value::Text(value)));
-    let numbers = span.numbers().map(|(key, value)| (key, Value::Integer(value)));
-    let kind = ("span.kind", Value::Text("server"));
-    let tags: Vec<_> = [kind].into_iter().chain(texts).chain(numbers).collect();
-    structure(out, |out| {
-        integer(out, 1, span.trace_id as i64)?;
-        integer(out, 2, (span.trace_id >> 64) as i64)?;
-        integer(out, 3, span.id as i64)?;
-        integer(out, 4, span.parent_id as i64)?;
-        text(out, 5, &span.name)?;
-        field(out, 7, TType::I32, |out| out.write_i32(1))?;
-        integer(out, 8, (span.start / 1_000) as i64)?;
-        integer(out, 9, (span.duration / 1_000) as i64)?;
-        list(out, 10, &tags, |out, each| tag(out, *each))
-    })
-}
-
-fn zipkin_tags(span: &Span) -> BTreeMap<String, String> {
-    let texts = span.texts().map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let numbers = span.numbers().map(|(key, value)| (key.to_owned(), value.to_string()));
-    texts.into_iter().chain(numbers).collect()
-}
-
-fn zipkin_json_span(span: &Span) -> serde_json::Value {
-    let mut said = json!({
-        "traceId": format!("{:032x}", span.trace_id),
-        "id": format!("{:016x}", span.id),
-        "kind": "SERVER",
-        "name": span.name,
-        "timestamp": span.start / 1_000,
-        "duration": span.duration / 1_000,
-        "localEndpoint": {"serviceName": SERVICE[0].1, "ipv4": "10.0.0.5", "port": 8080},
-        "tags": zipkin_tags(span),
-    });
-    if span.parent_id != 0 {
-        said["parentId"] = format!("{:016x}", span.parent_id).into();
-    }
-    said
-}
-
-/// `zipkin.proto3.ListOfSpans`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct ZipkinList {
-    #[prost(message, repeated, tag = "1")]
-    spans: Vec<ZipkinSpan>,
-}
-
-/// `zipkin.proto3.Span`, as far as it is used here.
-#[derive(Clone, PartialEq, prost::Message)]
-struct ZipkinSpan {
-    #[prost(bytes = "vec", tag = "1")]
-    trace_id: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    parent_id: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    id: Vec<u8>,
-    #[prost(int32, tag = "4")]
-    kind: i32,
-    #[prost(string, tag = "5")]
-    name: String,
-    #[prost(fixed64, tag = "6")]
-    timestamp: u64,
-    #[prost(uint64, tag = "7")]
-    duration: u64,
-    #[prost(message, optional, tag = "8")]
-    local_endpoint: Option<ZipkinEndpoint>,
-    #[prost(btree_map = "string, string", tag = "11")]
-    tags: BTreeMap<String, String>,
-}
-
-/// `zipkin.proto3.Endpoint`, as far as it is used here.
-#[derive(Clone, PartialEq, prost::Message)]
-struct ZipkinEndpoint {
-    #[prost(string, tag = "1")]
-    service_name: String,
-    #[prost(bytes = "vec", tag = "2")]
-    ipv4: Vec<u8>,
-    #[prost(int32, tag = "4")]
-    port: i32,
-}
-
-fn zipkin_span(span: &Span) -> ZipkinSpan {
-    let endpoint =
-        ZipkinEndpoint { service_name: SERVICE[0].1.to_owned(), ipv4: vec![10, 0, 0, 5], port: 8080 };
-    let parent = span.parent_id.to_be_bytes();
-    ZipkinSpan {
-        trace_id: span.trace_id.to_be_bytes().to_vec(),
-        parent_id: if span.parent_id == 0 { Vec::new() } else { parent.to_vec() },
-        id: span.id.to_be_bytes().to_vec(),
-        kind: 2,
-        name: span.name.clone(),
-        timestamp: span.start / 1_000,
-        duration: span.duration / 1_000,
-        local_endpoint: Some(endpoint),
-        tags: zipkin_tags(span),
-    }
 }

@@ -1,61 +1,55 @@
-//! Jaeger's thrift, written a field at a time.
+//! Jaeger's words in thrift.
 
-use thrift::protocol::{TFieldIdentifier, TListIdentifier, TOutputProtocol, TStructIdentifier, TType};
+use thrift::protocol::TType;
 
-pub(crate) type Out<'a> = &'a mut dyn TOutputProtocol;
+use super::batch::{SERVICE, Span};
+use super::thrift_fields::{Out, call, field, integer, list, structure, text};
 
-pub(crate) fn structure(
-    out: Out<'_>,
-    fields: impl FnOnce(Out<'_>) -> thrift::Result<()>,
-) -> thrift::Result<()> {
-    out.write_struct_begin(&TStructIdentifier::new("struct"))?;
-    fields(out)?;
-    out.write_field_stop()?;
-    out.write_struct_end()
+/// `Agent.emitBatch`.
+pub(crate) fn emit_batch(out: Out<'_>, spans: &[Span]) -> thrift::Result<()> {
+    call(out, "emitBatch", TType::Struct, |out| batch(out, spans))
 }
 
-pub(crate) fn field(
-    out: Out<'_>,
-    id: i16,
-    kind: TType,
-    value: impl FnOnce(Out<'_>) -> thrift::Result<()>,
-) -> thrift::Result<()> {
-    out.write_field_begin(&TFieldIdentifier::new("field", kind, id))?;
-    value(out)?;
-    out.write_field_end()
+/// `Batch`.
+pub(crate) fn batch(out: Out<'_>, spans: &[Span]) -> thrift::Result<()> {
+    structure(out, |out| {
+        field(out, 1, TType::Struct, |out| {
+            structure(out, |out| {
+                text(out, 1, SERVICE[0].1)?;
+                list(out, 2, &SERVICE[1..], |out, (key, value)| tag(out, (key, Value::Text(value))))
+            })
+        })?;
+        list(out, 2, spans, span)
+    })
 }
 
-pub(crate) fn text(out: Out<'_>, id: i16, text: &str) -> thrift::Result<()> {
-    field(out, id, TType::String, |out| out.write_string(text))
-}
-
-pub(crate) fn integer(out: Out<'_>, id: i16, number: i64) -> thrift::Result<()> {
-    field(out, id, TType::I64, |out| out.write_i64(number))
-}
-
-/// A field with a list of structs.
-pub(crate) fn list<T>(
-    out: Out<'_>,
-    id: i16,
-    elements: &[T],
-    mut element: impl FnMut(Out<'_>, &T) -> thrift::Result<()>,
-) -> thrift::Result<()> {
-    field(out, id, TType::List, |out| {
-        out.write_list_begin(&TListIdentifier::new(TType::Struct, elements.len() as i32))?;
-        elements.iter().try_for_each(|each| element(out, each))?;
-        out.write_list_end()
+fn span(out: Out<'_>, span: &Span) -> thrift::Result<()> {
+    let texts = span.texts().map(|(key, value)| (key, Value::Text(value)));
+    let numbers = span.numbers().map(|(key, value)| (key, Value::Integer(value)));
+    let kind = ("span.kind", Value::Text("server"));
+    let tags: Vec<_> = [kind].into_iter().chain(texts).chain(numbers).collect();
+    structure(out, |out| {
+        integer(out, 1, span.trace_id as i64)?;
+        integer(out, 2, (span.trace_id >> 64) as i64)?;
+        integer(out, 3, span.id as i64)?;
+        integer(out, 4, span.parent_id as i64)?;
+        text(out, 5, &span.name)?;
+        field(out, 7, TType::I32, |out| out.write_i32(1))?;
+        integer(out, 8, (span.start / 1_000) as i64)?;
+        integer(out, 9, (span.duration / 1_000) as i64)?;
+        list(out, 10, &tags, |out, each| tag(out, *each))
     })
 }
 
 /// A value of a `Tag`, which names its type.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Value<'a> {
+enum Value<'a> {
     Text(&'a str),
     Integer(i64),
 }
 
 /// A `Tag` of `jaeger.thrift`.
-pub(crate) fn tag(out: Out<'_>, (key, value): (&str, Value<'_>)) -> thrift::Result<()> {
+fn tag(out: Out<'_>, (key, value): (&str, Value<'_>)) -> thrift::Result<()> {
     let tag_type = match value {
         Value::Text(_) => 0,
         Value::Integer(_) => 3,

@@ -11,7 +11,10 @@ mod batch;
 mod jaeger_thrift;
 mod read_back;
 mod server;
+mod thrift_fields;
 mod transport;
+mod zipkin;
+mod zipkin_v1;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

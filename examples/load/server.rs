@@ -16,18 +16,19 @@ use hyper_util::rt::TokioExecutor;
 pub(crate) const SERVER: &str = "--as-server";
 
 /// Doors that are open, each at a port of the system's choice.
-const OPEN: [&str; 9] = [
+const OPEN: [&str; 10] = [
     "otlp_grpc",
     "otlp_http",
     "jaeger_grpc",
     "jaeger_http",
     "agent_compact",
     "agent_binary",
+    "agent_zipkin",
     "zipkin",
     "ui",
     "admin",
 ];
-const CLOSED: [&str; 6] = ["agent_zipkin", "sampling_http", "sampling_grpc", "storage", "archive", "query"];
+const CLOSED: [&str; 5] = ["sampling_http", "sampling_grpc", "storage", "archive", "query"];
 
 pub(crate) type HttpClient = Client<HttpConnector, Full<Bytes>>;
 

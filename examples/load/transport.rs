@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 
 use super::batch::{SPANS_PER_TRACE, Template};
 use super::server::{Server, client};
+use super::{jaeger_thrift, zipkin_v1};
 
 /// Jaeger's clients send no longer datagrams.
 const MAX_DATAGRAM: usize = 65_000;
@@ -25,8 +26,13 @@ pub(crate) enum Transport {
     JaegerHttp,
     AgentCompact,
     AgentBinary,
+    AgentZipkin,
+    AgentZipkinCompact,
+    AgentZipkinBinary,
     ZipkinJson,
     ZipkinProto,
+    ZipkinJsonV1,
+    ZipkinThrift,
     /// One after the other
     All,
 }
@@ -47,15 +53,27 @@ impl Transport {
             Self::JaegerHttp => "Jaeger HTTP thrift",
             Self::AgentCompact => "Jaeger UDP compact",
             Self::AgentBinary => "Jaeger UDP binary",
+            Self::AgentZipkin => "Zipkin UDP, old agent",
+            Self::AgentZipkinCompact => "Zipkin UDP compact",
+            Self::AgentZipkinBinary => "Zipkin UDP binary",
             Self::ZipkinJson => "Zipkin v2 JSON",
             Self::ZipkinProto => "Zipkin v2 protobuf",
+            Self::ZipkinJsonV1 => "Zipkin v1 JSON",
+            Self::ZipkinThrift => "Zipkin v1 thrift",
             Self::All => "all",
         }
     }
 
     /// Whether nobody answers.
     pub(crate) fn is_datagrams(self) -> bool {
-        matches!(self, Self::AgentCompact | Self::AgentBinary)
+        matches!(
+            self,
+            Self::AgentCompact
+                | Self::AgentBinary
+                | Self::AgentZipkin
+                | Self::AgentZipkinCompact
+                | Self::AgentZipkinBinary
+        )
     }
 
     fn is_grpc(self) -> bool {
@@ -68,11 +86,15 @@ impl Transport {
             Self::OtlpGrpc | Self::OtlpHttp | Self::All => Template::otlp(spans),
             Self::OtlpJson => Template::otlp_json(spans),
             Self::JaegerGrpc => Template::jaeger(spans),
-            Self::JaegerHttp => Template::jaeger_thrift(spans),
-            Self::AgentCompact => Template::agent_compact(spans),
-            Self::AgentBinary => Template::agent_binary(spans),
+            Self::JaegerHttp => Template::binary(spans, jaeger_thrift::batch),
+            Self::AgentCompact => Template::compact(spans, jaeger_thrift::emit_batch),
+            Self::AgentBinary => Template::binary(spans, jaeger_thrift::emit_batch),
+            Self::AgentZipkin | Self::AgentZipkinCompact => Template::compact(spans, zipkin_v1::emit_batch),
+            Self::AgentZipkinBinary => Template::binary(spans, zipkin_v1::emit_batch),
             Self::ZipkinJson => Template::zipkin_json(spans),
             Self::ZipkinProto => Template::zipkin_protobuf(spans),
+            Self::ZipkinJsonV1 => Template::zipkin_json_v1(spans),
+            Self::ZipkinThrift => Template::binary(spans, zipkin_v1::thrift),
         };
         let (mut spans, mut template) = (spans, of(spans));
         while self.is_datagrams() && template.length() > MAX_DATAGRAM {
@@ -91,9 +113,11 @@ impl Transport {
             Self::OtlpHttp | Self::OtlpJson => ("OTLP", 1, "/v1/traces"),
             Self::JaegerGrpc => ("Jaeger gRPC", 0, "/jaeger.api_v2.CollectorService/PostSpans"),
             Self::JaegerHttp => ("Jaeger thrift", 0, "/api/traces"),
-            Self::AgentCompact => ("agent, compact", 0, ""),
-            Self::AgentBinary => ("agent, binary", 0, ""),
+            Self::AgentCompact | Self::AgentZipkinCompact => ("agent, compact", 0, ""),
+            Self::AgentBinary | Self::AgentZipkinBinary => ("agent, binary", 0, ""),
+            Self::AgentZipkin => ("agent, old Zipkin", 0, ""),
             Self::ZipkinJson | Self::ZipkinProto => ("Zipkin", 0, "/api/v2/spans"),
+            Self::ZipkinJsonV1 | Self::ZipkinThrift => ("Zipkin", 0, "/api/v1/spans"),
         };
         let scheme = if self.is_datagrams() { "" } else { "http://" };
         Ok(format!("{scheme}{}{path}", server.door(door, place)?))
@@ -102,8 +126,8 @@ impl Transport {
     fn content_type(self) -> &'static str {
         match self {
             Self::OtlpGrpc | Self::JaegerGrpc => "application/grpc",
-            Self::OtlpJson | Self::ZipkinJson => "application/json",
-            Self::JaegerHttp => "application/x-thrift",
+            Self::OtlpJson | Self::ZipkinJson | Self::ZipkinJsonV1 => "application/json",
+            Self::JaegerHttp | Self::ZipkinThrift => "application/x-thrift",
             _ => "application/x-protobuf",
         }
     }
