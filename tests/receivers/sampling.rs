@@ -129,9 +129,9 @@ async fn every_http_door_tells_what_the_file_says() {
     let asked = Asked::with(STRATEGIES);
     let shop = concat!(
         r#"{"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":0.8},"operationSampling":{"#,
-        r#""defaultSamplingProbability":0.8,"defaultLowerBoundTracesPerSecond":0,"perOperationStrategies":["#,
+        r#""defaultSamplingProbability":0.8,"defaultLowerBoundTracesPerSecond":0.0,"perOperationStrategies":["#,
         r#"{"operation":"GET /cart","probabilisticSampling":{"samplingRate":0.2}}],"#,
-        r#""defaultUpperBoundTracesPerSecond":0}}"#
+        r#""defaultUpperBoundTracesPerSecond":0.0}}"#
     );
     let stock = r#"{"strategyType":"RATE_LIMITING","rateLimitingSampling":{"maxTracesPerSecond":5}}"#;
     let others = r#"{"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":0.5}}"#;
@@ -192,7 +192,7 @@ async fn every_grpc_door_tells_what_the_file_says() {
 #[tokio::test]
 async fn without_a_file_everything_is_sampled_and_carried() {
     let asked = Asked::without_a_file();
-    let everything = r#"{"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":1}}"#;
+    let everything = r#"{"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":1.0}}"#;
     assert_eq!(asked.told(HTTP, "/sampling?service=shop").await, everything);
     assert_eq!(asked.told(COLLECTOR_HTTP, "/api/sampling?service=shop").await, everything);
     for door in [GRPC, COLLECTOR_GRPC] {

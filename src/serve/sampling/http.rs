@@ -1,5 +1,6 @@
 //! Strategies in JSON (ports 5778 and 14268), as Jaeger's clients read them: whatever holds is written, zeros too, because
-//! some miss them, and what does not hold is left out.
+//! some miss them, and what does not hold is left out. A rate of 1 is `1.0`, because Jaeger's first client for Java takes no
+//! whole number for one.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::header::HeaderMap;
 use http::{StatusCode, Uri};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::Current;
 use crate::proto::jaeger::api_v2::{
@@ -103,7 +104,6 @@ enum StrategyType {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Probabilistic {
-    #[serde(serialize_with = "as_go_does")]
     sampling_rate: f64,
 }
 
@@ -116,12 +116,9 @@ struct RateLimiting {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Operations<'a> {
-    #[serde(serialize_with = "as_go_does")]
     default_sampling_probability: f64,
-    #[serde(serialize_with = "as_go_does")]
     default_lower_bound_traces_per_second: f64,
     per_operation_strategies: Vec<Operation<'a>>,
-    #[serde(serialize_with = "as_go_does")]
     default_upper_bound_traces_per_second: f64,
 }
 
@@ -162,10 +159,4 @@ impl<'a> Operations<'a> {
             default_upper_bound_traces_per_second: told.default_upper_bound_traces_per_second,
         }
     }
-}
-
-/// Whole numbers without a point.
-fn as_go_does<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    let whole = *number as i64;
-    if whole as f64 == *number { serializer.serialize_i64(whole) } else { serializer.serialize_f64(*number) }
 }

@@ -40,8 +40,7 @@ def sampled(tracer):
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         span = tracer.start_span("checkout")
-        # A rate of 1 was whole in the answer's JSON, and so it is in the tag.
-        param = next((tag.vLong for tag in span.tags or [] if tag.key == "sampler.param"), None)
+        param = next((tag.vDouble for tag in span.tags or [] if tag.key == "sampler.param"), None)
         if span.is_sampled() and param == 1:
             return span
         time.sleep(0.02)
