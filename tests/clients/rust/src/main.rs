@@ -1,5 +1,6 @@
 //! OpenTelemetry for Rust with its exporters' defaults; tells what it sent as lines of JSON.
 
+mod remote_sampler;
 mod shop;
 mod told;
 mod zipkin;
@@ -20,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     otlp("rust otlp/grpc", SpanExporter::builder().with_tonic().build()?)?;
     let gzip = SpanExporter::builder().with_tonic().with_compression(Compression::Gzip);
     otlp("rust otlp/grpc gzip", gzip.build()?)?;
+    remote_sampler::send()?;
     drop(entered);
 
     for (format, protocol) in [("protobuf", Protocol::HttpBinary), ("json", Protocol::HttpJson)] {
