@@ -32,21 +32,25 @@ func refreshInterval() time.Duration {
 }
 
 func jaegerClient(context.Context) error {
-	collectors := map[string]string{"go jaeger-client/udp": "", "go jaeger-client/http": "http://localhost:14268/api/traces"}
+	reporters := map[string]config.ReporterConfig{
+		"go jaeger-client/udp":      {},
+		"go jaeger-client/udp 5775": {LocalAgentHostPort: "localhost:5775"},
+		"go jaeger-client/http":     {CollectorEndpoint: "http://localhost:14268/api/traces"},
+	}
 	var failures []error
-	for client, collector := range collectors {
-		if err := jaegerShop(client, collector); err != nil {
+	for client, reporter := range reporters {
+		if err := jaegerShop(client, reporter); err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", client, err))
 		}
 	}
 	return errors.Join(failures...)
 }
 
-func jaegerShop(client, collector string) error {
+func jaegerShop(client string, reporter config.ReporterConfig) error {
 	settings := config.Configuration{
 		ServiceName: serviceOf(client),
 		Sampler:     &config.SamplerConfig{SamplingRefreshInterval: refreshInterval()},
-		Reporter:    &config.ReporterConfig{CollectorEndpoint: collector},
+		Reporter:    &reporter,
 		Tags:        []opentracing.Tag{{Key: "shop.version", Value: "1.2.3"}},
 		Gen128Bit:   true,
 	}
