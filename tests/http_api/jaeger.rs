@@ -10,6 +10,7 @@ use tracelodge::query::Limits;
 
 use crate::lodge::{Answer, Lodge, trace_ids};
 use crate::sketch::{attribute, drawn};
+use crate::zipkin::session;
 
 const CART: &str = "463ac35c9f6413ad";
 const LATER: &str = "00000000000000070000000000000007";
@@ -236,6 +237,25 @@ async fn grafana_gets_all_it_asks_for() {
 }
 
 #[tokio::test]
+async fn grafana_is_answered_as_it_always_was() {
+    let lodge = Lodge::furnished();
+    // As its data source writes them, parameters in the order of their names.
+    let asked = [
+        "/api/services",
+        "/api/services/stock/operations",
+        "/api/services/na%C3%AFve/shop%20one/operations",
+        "/api/traces?end=1700003600000000&limit=20&maxDuration=1s&minDuration=100ms&operation=POST+%2Freserve\
+         &service=stock&start=1700000000000000&tags=%7B%22error%22%3A%22true%22%7D",
+        "/api/traces?end=1700003600000000&limit=20&service=nobody&start=1700000000000000",
+        "/api/traces/463ac35c9f6413ad",
+        "/api/traces/463ac35c9f6413ad?end=1700003600000&start=1699996400000",
+        "/api/traces/ffff",
+        "/api/dependencies?endTs=1700003600000&lookback=7200000",
+    ];
+    golden("jaeger_grafana", &session(&lodge.router, &asked).await);
+}
+
+#[tokio::test]
 async fn times_beside_an_id_never_hide_its_trace() {
     let lodge = Lodge::furnished();
     for hints in
@@ -291,8 +311,13 @@ async fn every_condition_is_asked_of_one_span() {
 #[tokio::test]
 async fn names_with_slashes_spaces_and_letters_of_any_script_are_found() {
     let lodge = Lodge::furnished();
-    let answer = lodge.get("/api/services/na%C3%AFve%2Fshop%20one/operations").await;
-    assert_eq!(answer.json()["data"], json!(["GET /a b/ü"]));
+    for path in ["na%C3%AFve%2Fshop%20one/operations", "na%C3%AFve/shop%20one/operations"] {
+        let answer = lodge.get(&format!("/api/services/{path}")).await;
+        assert_eq!(answer.json()["data"], json!(["GET /a b/ü"]), "{path}");
+    }
+    for path in ["shop", "shop/", "operations", "/operations", "shop/operations/"] {
+        assert_eq!(lodge.get(&format!("/api/services/{path}")).await.status, 404, "{path}");
+    }
     let search = "/api/traces?service=na%C3%AFve/shop+one&operation=GET%20%2Fa%20b%2F%C3%BC";
     assert_eq!(trace_ids(&lodge.get(search).await), [NAMES]);
 }

@@ -103,12 +103,13 @@ async fn get(router: &Router, uri: &str) -> Answer {
 }
 
 /// What was asked and answered, one span a line.
-async fn session(router: &Router, asked: &[&str]) -> Answer {
+pub(crate) async fn session(router: &Router, asked: &[&str]) -> Answer {
     let mut said = String::new();
     let mut last = None;
     for uri in asked {
         let answer = get(router, uri).await;
-        let text = answer.text().replace("{\"traceId\"", "\n  {\"traceId\"").replace("\n]", "]");
+        let spans = answer.text().replace("{\"traceId\"", "\n  {\"traceId\"");
+        let text = spans.replace("{\"traceID\"", "\n  {\"traceID\"").replace("\n]", "]");
         said.push_str(&format!("GET {uri}\n{} {}\n{text}\n\n", answer.status, answer.header("content-type")));
         last = Some(answer);
     }

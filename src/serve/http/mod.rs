@@ -93,7 +93,7 @@ pub fn router(answers: Arc<Answers>) -> Router {
     let routes = Router::new()
         // Jaeger's API, v1.
         .route("/api/services", get(services::services))
-        .route("/api/services/{service}/operations", get(services::operation_names))
+        .route("/api/services/{*path}", get(services::operation_names))
         .route("/api/operations", get(services::operations))
         .route("/api/traces", get(traces::search))
         .route("/api/traces/{id}", get(traces::by_id))
@@ -132,7 +132,11 @@ async fn fallback(uri: Uri, headers: HeaderMap) -> Response {
         return grpc::unimplemented("no gRPC service on this port");
     }
     if uri.path() == "/api" || uri.path().starts_with("/api/") {
-        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+        return no_such_route();
     }
     ui::file_or_not_found(&uri, &headers)
+}
+
+fn no_such_route() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
 }

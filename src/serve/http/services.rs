@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use super::answer::{Envelope, Reply};
 use super::desk::Desk;
 use super::error::JaegerError;
+use super::no_such_route;
 use super::parameters::{self, Asked};
 use crate::model::SpanKind;
 use crate::serve::services;
@@ -29,18 +31,21 @@ pub(super) async fn services(State(desk): State<Desk>, asked: Asked) -> Result<R
     Ok(reply.await?)
 }
 
-/// `GET /api/services/{service}/operations`: names only, each once.
+/// `GET /api/services/{service}/operations`: names only, each once. A slash in the service's name may stand as it is: that is
+/// how Grafana asks.
 pub(super) async fn operation_names(
     State(desk): State<Desk>,
-    Path(service): Path<String>,
+    Path(path): Path<String>,
     asked: Asked,
-) -> Result<Reply, JaegerError> {
+) -> Result<Response, JaegerError> {
+    let service = path.strip_suffix("/operations").filter(|service| !service.is_empty());
+    let Some(service) = service.map(str::to_owned) else { return Ok(no_such_route()) };
     let reply = desk.ask(move |answers| {
         let operations = services::operations(&answers.query, &service, None)?;
         let names: BTreeSet<String> = operations.into_iter().map(|operation| operation.name).collect();
         Reply::json(&Envelope::of(&names, names.len()), asked.form)
     });
-    Ok(reply.await?)
+    Ok(reply.await?.into_response())
 }
 
 /// `GET /api/operations?service=…&spanKind=…`: names with their kinds.
