@@ -1,4 +1,4 @@
-// Jaeger's client for Java of early 2017 with its defaults: Zipkin's Thrift to the agent's first port, and strategies
+// Jaeger's client for Java of 2016 with its defaults: Zipkin's Thrift to the agent's first port, and strategies
 // whose types are numbers.
 
 import com.google.gson.Gson;
