@@ -4,19 +4,19 @@
 //! `cargo bench --bench thrift`. Machines differ, so the ratio is what counts: to read a datagram at most half as long again
 //! as prost takes for the same in protobuf. Most of either is counting who shares the bytes received.
 
-#[path = "../examples/load/jaeger_thrift.rs"]
-mod jaeger_thrift;
+#[path = "../examples/load/thrift_fields.rs"]
+mod thrift_fields;
 
 use std::hint::black_box;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jaeger_thrift::{Out, Value, field, integer, list, structure, tag, text};
 use prost::Message as _;
 use thrift::protocol::{
     TBinaryOutputProtocol, TCompactOutputProtocol, TMessageIdentifier, TMessageType, TType,
 };
+use thrift_fields::{Out, Value, field, integer, list, structure, tag, text};
 use tracelodge::proto::jaeger::api_v2::Batch;
 use tracelodge::translate::agent::{self, Message};
 use tracelodge::translate::jaeger;

@@ -1,9 +1,9 @@
 //! Jaeger's words in thrift.
 
-use thrift::protocol::TType;
+use thrift::protocol::{TMessageIdentifier, TMessageType, TType};
 
 use super::batch::{SERVICE, Span};
-use super::thrift_fields::{Out, call, field, integer, list, structure, text};
+use super::thrift_fields::{Out, Value, field, integer, list, structure, tag, text};
 
 /// `Agent.emitBatch`.
 pub(crate) fn emit_batch(out: Out<'_>, spans: &[Span]) -> thrift::Result<()> {
@@ -41,25 +41,14 @@ fn span(out: Out<'_>, span: &Span) -> thrift::Result<()> {
     })
 }
 
-/// A value of a `Tag`, which names its type.
-#[derive(Debug, Clone, Copy)]
-enum Value<'a> {
-    Text(&'a str),
-    Integer(i64),
-}
-
-/// A `Tag` of `jaeger.thrift`.
-fn tag(out: Out<'_>, (key, value): (&str, Value<'_>)) -> thrift::Result<()> {
-    let tag_type = match value {
-        Value::Text(_) => 0,
-        Value::Integer(_) => 3,
-    };
-    structure(out, |out| {
-        text(out, 1, key)?;
-        field(out, 2, TType::I32, |out| out.write_i32(tag_type))?;
-        match value {
-            Value::Text(value) => text(out, 3, value),
-            Value::Integer(value) => integer(out, 6, value),
-        }
-    })
+/// A call of an agent's method, which has one argument and waits for no answer.
+pub(crate) fn call(
+    out: Out<'_>,
+    method: &str,
+    kind: TType,
+    argument: impl FnOnce(Out<'_>) -> thrift::Result<()>,
+) -> thrift::Result<()> {
+    out.write_message_begin(&TMessageIdentifier::new(method, TMessageType::OneWay, 1))?;
+    structure(out, |out| field(out, 1, kind, argument))?;
+    out.write_message_end()
 }

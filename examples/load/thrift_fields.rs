@@ -1,9 +1,6 @@
 //! Thrift, written a field at a time.
 
-use thrift::protocol::{
-    TFieldIdentifier, TListIdentifier, TMessageIdentifier, TMessageType, TOutputProtocol, TStructIdentifier,
-    TType,
-};
+use thrift::protocol::{TFieldIdentifier, TListIdentifier, TOutputProtocol, TStructIdentifier, TType};
 
 pub(crate) type Out<'a> = &'a mut dyn TOutputProtocol;
 
@@ -57,14 +54,25 @@ pub(crate) fn structures<T>(
     out.write_list_end()
 }
 
-/// A call of a method with one argument, which waits for no answer.
-pub(crate) fn call(
-    out: Out<'_>,
-    method: &str,
-    kind: TType,
-    argument: impl FnOnce(Out<'_>) -> thrift::Result<()>,
-) -> thrift::Result<()> {
-    out.write_message_begin(&TMessageIdentifier::new(method, TMessageType::OneWay, 1))?;
-    structure(out, |out| field(out, 1, kind, argument))?;
-    out.write_message_end()
+/// A value of a `Tag`, which names its type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Text(&'a str),
+    Integer(i64),
+}
+
+/// A `Tag` of `jaeger.thrift`.
+pub(crate) fn tag(out: Out<'_>, (key, value): (&str, Value<'_>)) -> thrift::Result<()> {
+    let tag_type = match value {
+        Value::Text(_) => 0,
+        Value::Integer(_) => 3,
+    };
+    structure(out, |out| {
+        text(out, 1, key)?;
+        field(out, 2, TType::I32, |out| out.write_i32(tag_type))?;
+        match value {
+            Value::Text(value) => text(out, 3, value),
+            Value::Integer(value) => integer(out, 6, value),
+        }
+    })
 }

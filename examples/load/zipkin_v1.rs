@@ -4,7 +4,8 @@ use serde_json::json;
 use thrift::protocol::TType;
 
 use super::batch::{SERVICE, Span};
-use super::thrift_fields::{Out, call, field, integer, list, structure, structures, text};
+use super::jaeger_thrift::call;
+use super::thrift_fields::{Out, field, integer, list, structure, structures, text};
 use super::zipkin::{ADDRESS, PORT, json_endpoint, tags};
 
 /// `AnnotationType.STRING`.
