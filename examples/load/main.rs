@@ -40,9 +40,9 @@ struct Knobs {
     /// How long to send over each protocol
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Connections, each with one request in flight; datagrams come from one sender
-    #[arg(long, default_value_t = 8)]
-    connections: u64,
+    /// Connections, each with one request in flight, one run for each number; datagrams come from one sender
+    #[arg(long, value_delimiter = ',', default_values_t = [8])]
+    connections: Vec<u64>,
     /// Spans per request, a multiple of 8; SDKs send 512. As many as fit into a datagram, if those are fewer
     #[arg(long, default_value_t = 512)]
     batch: u64,
@@ -52,7 +52,7 @@ struct Knobs {
     /// Spans per second over UDP, one run for each rate: one that is kept up with, and one that is not
     #[arg(long, value_delimiter = ',', default_values_t = [20_000, 1_000_000])]
     rate: Vec<u64>,
-    /// Where the server keeps its data, with one protocol and one rate; a folder of the system's choice if not given
+    /// Where the server keeps its data, if there is one run only; a folder of the system's choice if not given
     #[arg(long)]
     data_dir: Option<PathBuf>,
 }
@@ -78,30 +78,63 @@ async fn run(knobs: Knobs) -> anyhow::Result<()> {
         knobs.batch.is_multiple_of(SPANS_PER_TRACE) && knobs.batch > 0,
         "--batch must be a multiple of {SPANS_PER_TRACE}"
     );
-    ensure!(!knobs.rate.contains(&0), "--rate must not be 0");
-    let rates = |transport: Transport| -> Vec<Option<u64>> {
-        let rates = knobs.rate.iter().copied().map(Some);
-        if transport.is_datagrams() { rates.collect() } else { vec![None] }
+    ensure!(
+        !knobs.rate.contains(&0) && !knobs.connections.contains(&0),
+        "--rate and --connections are 1 or more"
+    );
+    let loads = |transport: Transport| -> Vec<Load> {
+        if transport.is_datagrams() {
+            return knobs.rate.iter().copied().map(Load::Rate).collect();
+        }
+        knobs.connections.iter().copied().map(Load::Connections).collect()
     };
-    let runs = knobs.transport.each().flat_map(|each| rates(each).into_iter().map(move |rate| (each, rate)));
+    let runs = knobs.transport.each().flat_map(|each| loads(each).into_iter().map(move |load| (each, load)));
     let runs: Vec<_> = runs.collect();
-    ensure!(runs.len() == 1 || knobs.data_dir.is_none(), "--data-dir is for one protocol and one --rate");
+    ensure!(
+        runs.len() == 1 || knobs.data_dir.is_none(),
+        "--data-dir is for one run, and these are {}",
+        runs.len()
+    );
     let mut rows = Vec::new();
-    for (transport, rate) in runs {
-        rows.push(measure(&knobs, transport, rate).await?);
+    for (transport, load) in runs {
+        rows.push(measure(&knobs, transport, load).await?);
     }
     table(&rows);
+    if knobs.connections.len() > 1 {
+        compare(&rows);
+    }
     Ok(())
+}
+
+/// How much is sent at once.
+#[derive(Debug, Clone, Copy)]
+enum Load {
+    /// As much as so many senders have acknowledged, one request after the other.
+    Connections(u64),
+    /// Spans per second, whatever becomes of them.
+    Rate(u64),
+}
+
+impl Load {
+    fn of(self, transport: Transport) -> String {
+        match self {
+            Self::Connections(count) => format!("{}, {count} senders", transport.name()),
+            Self::Rate(rate) => format!("{}, {rate}/s", transport.name()),
+        }
+    }
 }
 
 /// What a run came to.
 #[derive(Debug)]
 struct Row {
     name: String,
+    transport: Transport,
     bytes_per_span: usize,
     /// Spans that were sent, and those of them that are on disk.
     spans: u64,
     acknowledged: u64,
+    /// Requests that were asked to come again.
+    refused: u64,
     times: Times,
     /// The server's, and the client's.
     used: [Usage; 2],
@@ -115,22 +148,21 @@ struct Times {
     stored: Duration,
 }
 
-async fn measure(knobs: &Knobs, transport: Transport, rate: Option<u64>) -> anyhow::Result<Row> {
+async fn measure(knobs: &Knobs, transport: Transport, load: Load) -> anyhow::Result<Row> {
     let temporary = tempfile::tempdir()?;
     let data = knobs.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     let template = Arc::new(transport.template(knobs.batch));
-    let name =
-        rate.map_or_else(|| transport.name().to_owned(), |rate| format!("{}, {rate}/s", transport.name()));
+    let name = load.of(transport);
     println!("{name}: {} spans a request, {} s", template.spans(), knobs.seconds);
     let server = Server::start(&data)?;
     let before = [server.usage(), Usage::of("self")];
     let started = Instant::now();
     let watch = tokio::spawn(tell_every_second(server.admin()?.to_owned(), started));
-    let sent = send(knobs, (transport, rate), &server, &template, started).await?;
+    let sent = send(knobs, (transport, load), &server, &template, started).await?;
     let spans = sent.numbers.len() as u64 * template.spans();
-    let acknowledged = match rate {
-        Some(_) => settled(&server, &sent, template.spans()).await?,
-        None => spans,
+    let acknowledged = match load {
+        Load::Rate(_) => settled(&server, &sent, template.spans()).await?,
+        Load::Connections(_) => spans,
     };
     ensure!(acknowledged > 0, "nothing was taken: {}", sent.first_refusal.as_deref().unwrap_or_default());
     let acknowledged_after = started.elapsed();
@@ -139,7 +171,9 @@ async fn measure(knobs: &Knobs, transport: Transport, rate: Option<u64>) -> anyh
     watch.abort();
     let used = [server.usage().since(&before[0]), Usage::of("self").since(&before[1])];
     let bytes_per_span = template.length() / template.spans() as usize;
-    let mut row = Row { name, bytes_per_span, spans, acknowledged, times, used, read_back: 0 };
+    let refused = sent.refused;
+    let mut row =
+        Row { name, transport, bytes_per_span, spans, acknowledged, refused, times, used, read_back: 0 };
     report(&row, &sent);
     row.read_back = read_back::read_back(&server, &template, &sent.numbers, acknowledged).await?;
     println!("  {:<25} {} MiB at most, reading included\n", "server's memory", server.usage().peak >> 20);
@@ -148,7 +182,7 @@ async fn measure(knobs: &Knobs, transport: Transport, rate: Option<u64>) -> anyh
 
 async fn send(
     knobs: &Knobs,
-    (transport, rate): (Transport, Option<u64>),
+    (transport, load): (Transport, Load),
     server: &Server,
     template: &Arc<Template>,
     started: Instant,
@@ -156,14 +190,16 @@ async fn send(
     let until = started + Duration::from_secs(knobs.seconds);
     let address = transport.address(server)?;
     let sender = || Sender { transport, address: address.clone(), template: Arc::clone(template) };
-    if let Some(rate) = rate {
-        let sender = sender();
-        return tokio::task::spawn_blocking(move || sender.pour(started, until, rate)).await?;
-    }
+    let connections = match load {
+        Load::Connections(count) => count,
+        Load::Rate(rate) => {
+            let sender = sender();
+            return tokio::task::spawn_blocking(move || sender.pour(started, until, rate)).await?;
+        }
+    };
     let numbers = Arc::new(AtomicU64::new(1));
-    let senders: Vec<_> = (0..knobs.connections)
-        .map(|_| tokio::spawn(sender().send_until(until, Arc::clone(&numbers))))
-        .collect();
+    let senders: Vec<_> =
+        (0..connections).map(|_| tokio::spawn(sender().send_until(until, Arc::clone(&numbers)))).collect();
     let mut sent = Sent::default();
     for sender in senders {
         sent.add(sender.await??);
@@ -300,24 +336,43 @@ fn report_latencies(sent: &Sent) {
 
 /// All runs side by side.
 fn table(rows: &[Row]) {
-    println!(
-        "{:<30}{:>7}{:>12}{:>11}{:>11}{:>11}{:>11}{:>12}",
-        "", "bytes", "on disk", "sustained", "server's", "client's", "read", ""
-    );
-    println!(
-        "{:<30}{:>7}{:>12}{:>11}{:>11}{:>11}{:>11}{:>12}",
-        "protocol", "/span", "spans/s", "spans/s", "µs/span", "µs/span", "back", "lost"
-    );
+    let line = |cells: [&str; 10]| {
+        let [name, rest @ ..] = cells;
+        let rest: String = rest.iter().map(|cell| format!("{cell:>11}")).collect();
+        println!("{name:<36}{rest}");
+    };
+    line(["", "bytes", "on disk", "sustained", "server's", "client's", "server's", "refused", "read", ""]);
+    line(["", "/span", "spans/s", "spans/s", "µs/span", "µs/span", "MiB", "requests", "back", "lost"]);
     for row in rows {
         let [server, client] = row.per_span();
-        println!(
-            "{:<30}{:>7}{:>12.0}{:>11.0}{server:>11.2}{client:>11.2}{:>11}{:>12}",
-            row.name,
-            row.bytes_per_span,
-            row.per_second(row.times.acknowledged),
-            row.per_second(row.times.stored),
-            row.read_back,
-            row.spans - row.acknowledged,
-        );
+        line([
+            &row.name,
+            &row.bytes_per_span.to_string(),
+            &format!("{:.0}", row.per_second(row.times.acknowledged)),
+            &format!("{:.0}", row.per_second(row.times.stored)),
+            &format!("{server:.2}"),
+            &format!("{client:.2}"),
+            &(row.used[0].peak >> 20).to_string(),
+            &row.refused.to_string(),
+            &row.read_back.to_string(),
+            &(row.spans - row.acknowledged).to_string(),
+        ]);
+    }
+}
+
+/// What becomes of a server when more and more send to it.
+fn compare(rows: &[Row]) {
+    println!();
+    for of_transport in rows.chunk_by(|a, b| a.transport == b.transport) {
+        let [first, others @ ..] = of_transport else { continue };
+        for other in others.iter().filter(|_| !first.transport.is_datagrams()) {
+            let of = |of: fn(&Row) -> f64| of(other) / of(first) * 100.0;
+            println!(
+                "{}: {:.0} % of the spans/s of the first, at {:.0} % of the processor's time for each",
+                other.name,
+                of(|row| row.per_second(row.times.acknowledged)),
+                of(|row| row.per_span()[0]),
+            );
+        }
     }
 }
