@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::config;
-use super::offered::Offers;
+use super::offered::{Offers, Stalled};
 use super::patient::Patient;
 use super::tls::Identity;
 use crate::ingest::Counter;
@@ -394,6 +394,7 @@ impl Door {
     async fn accept(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         let server = Arc::new(server(self.max_streams));
         let unaccepted = Seldom::new("connections could not be accepted");
+        let stalled = Arc::new(Seldom::new("connections were closed because answers were not taken"));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -418,14 +419,20 @@ impl Door {
             let (server, router, watcher) =
                 (Arc::clone(&server), self.router.clone(), self.graceful.watcher());
             let tls = self.tls.as_ref().map(|identity| TlsAcceptor::from(identity.now()));
+            let (stalled, name) = (Arc::clone(&stalled), self.name);
             tokio::spawn(async move {
                 let served = match tls {
                     None => serve(&server, stream, router, watcher).await,
                     Some(tls) => serve_within_tls(&tls, &server, stream, router, watcher).await,
                 };
-                if let Err(error) = served {
+                match served {
+                    Ok(()) => {}
+                    Err(error) if error.is::<Stalled>() => {
+                        let peer = peer.ip().to_canonical();
+                        stalled.happened(1, &format_args!("{error}, of {peer} at the door for {name}"));
+                    }
                     // A client that breaks off, or breaks the protocol, is answered by closing.
-                    tracing::debug!(%error, "a connection ended early");
+                    Err(error) => tracing::debug!(%error, "a connection ended early"),
                 }
                 drop(place);
             });

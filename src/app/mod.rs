@@ -76,9 +76,9 @@ use tokens::{Right, Tokens, needed};
 /// Of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Threads for work that would hold up connections: less than half of them for questions (`serve::turns`), so that requests
-/// always have the others.
-const MAX_BLOCKING_THREADS: usize = 64;
+/// Threads for work that would hold up connections. Questions have 50 of them at most (`serve::turns`, and a backup), so that
+/// requests always have the others.
+const MAX_BLOCKING_THREADS: usize = 96;
 
 /// Requests in flight are answered within this time after the program was asked to end …
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_000);
@@ -159,13 +159,17 @@ fn forget_upstream(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve_until_asked_to_end(config: &Config) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// What serves doors.
+fn threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("doors")
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
-        .context("start its threads")?;
+}
+
+fn serve_until_asked_to_end(config: &Config) -> anyhow::Result<()> {
+    let runtime = threads().context("start its threads")?;
     let ended = runtime.block_on(async {
         let asked_to_end = ending().context("listen to signals")?;
         outlive_file_limits().context("listen to signals")?;

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 /// A peer let an answer lie.
 #[derive(Debug, thiserror::Error)]
 #[error("the peer took nothing of an answer for {} s", .0.as_secs())]
-pub(super) struct LetLie(Duration);
+pub(super) struct Stalled(Duration);
 
 /// What one connection offers its peer.
 #[derive(Debug, Clone)]
@@ -62,17 +62,17 @@ impl Offers {
     }
 
     /// Serves a connection, at most until an answer was let lie for too long.
-    pub(super) async fn serve<E: From<LetLie>>(
+    pub(super) async fn serve<E: From<Stalled>>(
         &self,
         connection: impl Future<Output = Result<(), E>>,
     ) -> Result<(), E> {
         tokio::select! {
             served = connection => served,
-            () = self.until_one_lies() => Err(LetLie(self.within).into()),
+            () = self.until_one_stalls() => Err(Stalled(self.within).into()),
         }
     }
 
-    async fn until_one_lies(&self) {
+    async fn until_one_stalls(&self) {
         loop {
             let first = self.open.lock().answers.values().map(|waiting| waiting.since).min();
             let longest = first.map_or(Duration::ZERO, |since| since.elapsed());
@@ -244,7 +244,7 @@ mod tests {
             let (mut peer, held, serving) = served(MOMENT);
             peer.write_all(&questions(window)).await.unwrap();
             let why = tokio::time::timeout(LONG, serving).await.unwrap().unwrap().unwrap_err();
-            assert!(why.is::<LetLie>(), "{why}");
+            assert!(why.is::<Stalled>(), "{why}");
             tokio::time::timeout(LONG, peer.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
             let deadline = Instant::now() + LONG;
             // The router has one, and this.
@@ -263,7 +263,7 @@ mod tests {
         let (mut first, second, _other) = (piece(), piece(), another.piece(Bytes::from_static(b"other")));
         let long_ago = Instant::now().checked_sub(LONG).unwrap();
         let forget = || offers.open.lock().answers.get_mut(&answer.number).unwrap().since = long_ago;
-        let lies = || tokio::time::timeout(MOMENT, offers.until_one_lies());
+        let lies = || tokio::time::timeout(MOMENT, offers.until_one_stalls());
         forget();
         lies().await.unwrap();
         first.advance(1);
@@ -273,6 +273,40 @@ mod tests {
         lies().await.unwrap();
         drop(second);
         lies().await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_pauses_is_waited_for() {
+        use http_body_util::{BodyExt as _, Empty, StreamBody};
+        use hyper_util::client::legacy::Client;
+        use hyper_util::client::legacy::connect::HttpConnector;
+        use tokio_stream::StreamExt as _;
+
+        let answer = async || {
+            let pieces = tokio_stream::iter([b'a', b'b']).then(|letter| async move {
+                tokio::time::sleep(3 * MOMENT).await;
+                Ok::<_, Infallible>(Frame::data(Bytes::from(vec![letter])))
+            });
+            Body::new(StreamBody::new(pieces))
+        };
+        let router = Router::new().route("/", get(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: http::Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        for http2 in [false, true] {
+            let client = Client::builder(TokioExecutor::new()).http2_only(http2).build(HttpConnector::new());
+            let asking =
+                tokio::spawn(client.request(Request::get(url.clone()).body(Empty::<Bytes>::new()).unwrap()));
+            let (stream, _) = listener.accept().await.unwrap();
+            let (offers, router) = (Offers::new(MOMENT), router.clone());
+            tokio::spawn(async move {
+                let server = auto::Builder::new(TokioExecutor::new());
+                offers
+                    .serve::<Failure>(server.serve_connection(TokioIo::new(stream), offers.of(router)))
+                    .await
+            });
+            let answer = asking.await.unwrap().unwrap().into_body().collect().await.unwrap();
+            assert_eq!(answer.to_bytes(), "ab", "HTTP/2: {http2}");
+        }
     }
 
     #[tokio::test]

@@ -40,9 +40,9 @@ impl Budget {
         let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
         taken.map(drop).map_err(|free| Refused::Later {
             why: format!(
-                "{} more bytes of requests would exceed receive.in_flight_bytes = {} ({free} are free)",
+                "{free} bytes of receive.in_flight_bytes = {} are free, this request can go on when {} are",
+                self.total,
                 bytes + left,
-                self.total
             ),
             retry_after: RETRY_AFTER,
         })
@@ -93,14 +93,14 @@ mod tests {
         let refused = Budget::reserve(&budget, 41).unwrap_err().to_string();
         assert_eq!(
             refused,
-            "41 more bytes of requests would exceed receive.in_flight_bytes = 100 (40 are free); send it again in 1 s"
+            "40 bytes of receive.in_flight_bytes = 100 are free, this request can go on when 41 are; send it again in 1 s"
         );
         drop(first);
         assert!(Budget::reserve(&budget, 100).is_ok());
         let (first, second) =
             (Budget::admit(&budget, 40, 50).unwrap(), Budget::admit(&budget, 20, 50).unwrap());
         let refused = Budget::admit(&budget, 1, 50).unwrap_err().to_string();
-        assert!(refused.starts_with("50 more bytes"), "{refused}");
+        assert!(refused.contains("go on when 50 are"), "{refused}");
         assert!(Budget::reserve(&budget, 40).is_ok());
         drop((first, second));
         assert!(Budget::admit(&budget, 100, 50).is_ok());

@@ -77,7 +77,8 @@ impl Summary {
     }
 }
 
-/// Sums a trace of any size up span by span, in any order. It takes some thirty bytes for a span, some 30 MiB at most.
+/// Sums a trace of any size up span by span, in any order; of more than 64 beginnings, those that come later may not be found
+/// to be two sides of one. It takes some thirty bytes for a span, some 30 MiB at most.
 #[derive(Debug, Default)]
 pub struct Count {
     roots: Roots,

@@ -82,7 +82,7 @@ pub(super) async fn read(
         if length > limit {
             return Err(too_large(length as u64, ingest));
         }
-        let capacity = enough(&read, length, announced);
+        let capacity = enough(&read, length, announced, limit);
         door.patiently(|| reservation.grow(capacity)).await?;
         read.reserve_exact(capacity - read.len());
         read.extend_from_slice(&data);
@@ -90,14 +90,14 @@ pub(super) async fn read(
     Ok(fitted(read, reservation))
 }
 
-/// Room for so many bytes: what there is, or twice that, but not beyond what was announced. To announce much costs
-/// nothing, so it is not taken at once.
-fn enough(read: &Vec<u8>, length: usize, announced: usize) -> usize {
+/// Room for so many bytes: what there is, or twice that, but not beyond what was announced or can come. To announce much
+/// costs nothing, so it is not taken at once.
+fn enough(read: &Vec<u8>, length: usize, announced: usize, limit: usize) -> usize {
     if length <= read.capacity() {
         return read.capacity();
     }
-    let doubled = (2 * read.capacity()).max(LEAST_CAPACITY);
-    length.max(if announced < length { doubled } else { doubled.min(announced) })
+    let most = if announced < length { limit } else { announced };
+    (2 * read.capacity()).max(LEAST_CAPACITY).min(most).max(length)
 }
 
 /// What comes next, unless it comes too late after so many bytes.

@@ -53,7 +53,7 @@ impl Collector {
             let left_out = LeftOut { spans: left_out, first, warning };
             Ok(Translated { request, left_out: Some(left_out) })
         };
-        let sent = Sent { transport, signal: Signal::Traces };
+        let sent = Sent { transport, signal: Signal::Traces, is_request: false };
         self.door.take(sent, std::future::ready(received), translate).await.map(drop)
     }
 }

@@ -10,8 +10,12 @@ use super::seldom::{Seldom, loggable};
 use super::{Counts, Received, Transport};
 use crate::ingest::{Accepted, DoorCounts, Ingest, Refused, Reservation, Signal};
 
-/// Bodies larger than this are checked off the threads that serve connections.
-const INLINE_BYTES: usize = 256 << 10;
+/// What is larger is made a request and checked off the threads that serve connections …
+const INLINE_BYTES: usize = 64 << 10;
+
+/// … and this if it is a request already: a full batch of an SDK is checked in 0.15 ms, and to hand it over would cost as
+/// much and spread memory over many threads.
+const INLINE_REQUEST_BYTES: usize = 256 << 10;
 
 /// Taken before anything is read; the rest is taken as it arrives, because a length costs nothing to announce.
 const FIRST_BYTES: usize = 16 << 10;
@@ -50,6 +54,8 @@ impl Terms {
 pub(super) struct Sent {
     pub(super) transport: Transport,
     pub(super) signal: Signal,
+    /// Whether it is an export request as it stands.
+    pub(super) is_request: bool,
 }
 
 /// Where requests are handed over.
@@ -129,7 +135,8 @@ impl Door {
         loop {
             let (answer, answered) = oneshot::channel();
             let (door, convert, is_last) = (Arc::clone(self), convert.take(), waiting.is_over());
-            let large = received.request.bytes.len() > INLINE_BYTES;
+            let inline = if sent.is_request { INLINE_REQUEST_BYTES } else { INLINE_BYTES };
+            let large = received.request.bytes.len() > inline;
             let work = move || {
                 let converted = match convert {
                     Some(convert) => convert(received.request).map(Into::into),

@@ -1,5 +1,6 @@
 //! More at once than there is room for: who is refused is asked to come again, and all that was acknowledged is there.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
@@ -13,7 +14,7 @@ use crate::wire;
 const SENDERS: u64 = 16;
 /// Each sends so many traces of so many spans, some 300 kB at a time.
 const TRACES: u64 = 3;
-const SPANS: u64 = 1_000;
+const SPANS: u64 = 2_000;
 
 /// What a sender that was refused waits: less than it is asked to, for the test's sake.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -24,7 +25,7 @@ async fn a_crowd_is_refused_until_there_is_room_and_loses_nothing() {
     let settings = ["receive.max_request_bytes=1MiB", "receive.in_flight_bytes=3MiB"];
     let server = Server::start_with(data.path(), &settings);
     let half_sent = take_all_room(&server).await;
-    let (refused, mut refusals) = watch::channel(0);
+    let (refused, mut refusals) = watch::channel(BTreeSet::new());
     let senders: Vec<_> = (0..2 * SENDERS)
         .map(|number| {
             let urls = (server.otlp_http("/v1/traces"), format!("{}{EXPORT}", server.otlp_grpc()));
@@ -32,7 +33,7 @@ async fn a_crowd_is_refused_until_there_is_room_and_loses_nothing() {
         })
         .collect();
     // Each of them, for there is no room; then there is.
-    let all = refusals.wait_for(|refusals| *refusals >= 2 * SENDERS);
+    let all = refusals.wait_for(|refused| refused.len() as u64 == 2 * SENDERS);
     tokio::time::timeout(PATIENCE, all).await.expect("all are refused").unwrap();
     drop(half_sent);
     for sender in senders {
@@ -48,22 +49,46 @@ async fn a_crowd_is_refused_until_there_is_room_and_loses_nothing() {
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/// Bodies that never end hold what they sent.
+/// Three bodies that never end hold what they sent: there is no room for anything else.
 async fn take_all_room(server: &Server) -> Vec<TcpStream> {
     let mut half_sent = Vec::new();
     for _ in 0..3 {
-        let mut stream = TcpStream::connect(&server.otlp[1]).await.unwrap();
-        let head = "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-            content-length: 1000000\r\n\r\n";
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&vec![b' '; 999_999]).await.unwrap();
-        half_sent.push(stream);
+        half_sent.push(half_send(server).await);
+    }
+    let probe = || async {
+        let headers = [("content-type", "application/x-protobuf")];
+        Client::new()
+            .post(server.otlp_http("/v1/traces"), &headers, wire::trace("probe", u64::MAX, SPANS))
+            .await
+    };
+    // What is written is not yet read, and a probe may have been before it.
+    let deadline = Instant::now() + PATIENCE;
+    while is_taken_over_http(&probe().await) {
+        assert!(Instant::now() < deadline, "three megabytes take no room");
+        for stream in &mut half_sent {
+            if stream.try_read(&mut [0]).is_ok() {
+                *stream = half_send(server).await;
+            }
+        }
     }
     half_sent
 }
 
+async fn half_send(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(&server.otlp[1]).await.unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+        content-length: 1000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; 999_999]).await.unwrap();
+    stream
+}
+
 /// One over HTTP, the next over gRPC, each on a connection of its own.
-async fn send_until_taken(number: u64, (http, grpc): (String, String), refused: watch::Sender<u64>) {
+async fn send_until_taken(
+    number: u64,
+    (http, grpc): (String, String),
+    refused: watch::Sender<BTreeSet<u64>>,
+) {
     let client = Client::new();
     let deadline = Instant::now() + 2 * PATIENCE;
     for trace in 0..TRACES {
@@ -79,7 +104,7 @@ async fn send_until_taken(number: u64, (http, grpc): (String, String), refused: 
             if is_taken {
                 break;
             }
-            refused.send_modify(|refusals| *refusals += 1);
+            refused.send_if_modified(|refused| refused.insert(number));
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -85,11 +85,7 @@ fn run(parent: Parent, arguments: impl IntoIterator<Item = OsString>) -> anyhow:
     hclog::start(&config.log_level).context("use its settings")?;
     // Spans may hold what is nobody else's business.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("doors")
-        .build()
-        .context("start its threads")?;
+    let runtime = super::threads().context("start its threads")?;
     let child = Child::new(config);
     let ended = runtime.block_on(child.live(parent, &host));
     // A call that still runs is nobody's any more.

@@ -41,7 +41,7 @@ pub(super) async fn export(
         Ok(coding) => coding,
         Err(why) => return unimplemented(why),
     };
-    let sent = Sent { transport: Transport::Grpc, signal };
+    let sent = Sent { transport: Transport::Grpc, signal, is_request: true };
     match door.take(sent, message(&mut body, coding, &door), Ok).await {
         Ok(accepted) => success(&Encoding::Protobuf.response(signal, &accepted)),
         Err(refused) => refusal(&refused),

@@ -53,7 +53,7 @@ async fn answer(door: &Arc<Door>, head: &Parts, body: &mut Body) -> Response<Bod
         let received = body::read(body, announced, limit, door).await?;
         body::inflate(coding, received, &door.ingest).await
     };
-    let sent = Sent { transport: Transport::Http, signal };
+    let sent = Sent { transport: Transport::Http, signal, is_request: encoding == Encoding::Protobuf };
     let convert = move |received| match encoding {
         Encoding::Protobuf => Ok(received),
         Encoding::Json => from_json(signal, received),

@@ -38,7 +38,7 @@ const WRITE_SPAN_STREAM: &str = "/jaeger.storage.v1.StreamingSpanWriterPlugin/Wr
 const WRITE_ARCHIVE_SPAN: &str = "/jaeger.storage.v1.ArchiveSpanWriterPlugin/WriteArchiveSpan";
 
 /// All that comes by these methods.
-const SPANS: Sent = Sent { transport: Transport::Grpc, signal: Signal::Traces };
+const SPANS: Sent = Sent { transport: Transport::Grpc, signal: Signal::Traces, is_request: true };
 
 /// What was written before it closes is waited for this long.
 const CLOSE_WITHIN: Duration = Duration::from_secs(15);
