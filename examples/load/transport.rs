@@ -14,6 +14,9 @@ use super::batch::{SPANS_PER_TRACE, Template};
 use super::server::{Server, client};
 use super::{jaeger_thrift, zipkin_v1};
 
+/// What a sender that is refused waits, as the server asks it to and SDKs do.
+const COME_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Jaeger's clients send no longer datagrams.
 const MAX_DATAGRAM: usize = 65_000;
 
@@ -195,7 +198,7 @@ impl Sender {
                     let said = String::from_utf8_lossy(&body.to_bytes()).into_owned();
                     format!("{} {:?} {said}", head.status, head.headers.get("grpc-message"))
                 });
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(COME_AGAIN_AFTER).await;
             }
         }
         Ok(sent)

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 
-use super::Received;
+use super::grpc::PREFIX_BYTES;
 use super::hand_over::Door;
 use super::unpack::unpack;
+use super::{Received, header_text};
 use crate::ingest::{Ingest, RETRY_AFTER, Refused, Reservation};
 
 /// The setting that limits a request.
@@ -59,19 +60,39 @@ impl Coding {
     }
 }
 
+/// Where a body says how long it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Announced {
+    /// In a header, if at all.
+    ByHeader(Option<u64>),
+    /// In its first five bytes, as gRPC's messages.
+    ByPrefix,
+}
+
+impl Announced {
+    /// By the header of an HTTP request.
+    pub(super) fn of(head: &Parts) -> Self {
+        Self::ByHeader(header_text(&head.headers, &header::CONTENT_LENGTH).parse().ok())
+    }
+}
+
 /// Reads a whole body of at most `limit` bytes.
 pub(super) async fn read(
     body: &mut Body,
-    announced: Option<u64>,
+    announced: Announced,
     limit: usize,
     door: &Door,
 ) -> Result<Received, Refused> {
     let ingest = &door.ingest;
-    if let Some(length) = announced.filter(|length| *length > limit as u64) {
-        return Err(too_large(length, ingest));
+    let (by_header, is_prefixed) = match announced {
+        Announced::ByHeader(length) => (length.unwrap_or_default(), false),
+        Announced::ByPrefix => (0, true),
+    };
+    if by_header > limit as u64 {
+        return Err(too_large(by_header, ingest));
     }
     // No more than the limit, which is a length in memory.
-    let announced = announced.unwrap_or_default() as usize;
+    let mut announced = by_header as usize;
     let mut reservation = door.admit(announced).await?;
     let mut read = Vec::new();
     let started = Instant::now();
@@ -82,12 +103,22 @@ pub(super) async fn read(
         if length > limit {
             return Err(too_large(length as u64, ingest));
         }
+        if is_prefixed && read.is_empty() {
+            announced = prefixed(&data).unwrap_or_default().min(limit);
+        }
         let capacity = enough(&read, length, announced, limit);
         door.patiently(|| reservation.grow(capacity)).await?;
         read.reserve_exact(capacity - read.len());
         read.extend_from_slice(&data);
     }
     Ok(fitted(read, reservation))
+}
+
+/// The length of a message of gRPC and its prefix, if the latter is there.
+fn prefixed(start: &[u8]) -> Option<usize> {
+    let (_compressed, start) = start.split_first()?;
+    let length = u32::from_be_bytes(*start.first_chunk()?);
+    Some((length as usize).saturating_add(PREFIX_BYTES))
 }
 
 /// Room for so many bytes: what there is, or twice that, but not beyond what was announced or can come. To announce much

@@ -12,7 +12,7 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 
 use super::answer::{Code, Encoding, Status};
-use super::body::{self, Coding};
+use super::body::{self, Announced, Coding};
 use super::hand_over::Door;
 use super::{Received, header_text, media_type};
 use crate::ingest::{Ingest, Refused};
@@ -46,7 +46,8 @@ pub(super) fn coding_of_call(headers: &HeaderMap, otherwise: &str) -> Result<Cod
 /// The one message of a call, inflated.
 pub(super) async fn message(body: &mut Body, coding: Coding, door: &Door) -> Result<Received, Refused> {
     let limit = door.ingest.settings().max_request_bytes;
-    let mut received = body::read(body, None, limit.saturating_add(PREFIX_BYTES), door).await?;
+    let mut received =
+        body::read(body, Announced::ByPrefix, limit.saturating_add(PREFIX_BYTES), door).await?;
     let malformed = |what: String| Err(Refused::Malformed(what));
     if received.bytes.len() < PREFIX_BYTES {
         return malformed(format!("a call of {} bytes holds no message", received.bytes.len()));

@@ -27,6 +27,13 @@ const FIRST_BYTES_OF_THE_PATIENT: usize = 64 << 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a body that is not yet read waits for room, at any door: its sender is held up by the network meanwhile, which
+/// costs nothing here, where to read it only to refuse it costs a quarter of what it does to keep it.
+const ADMITTED_WITHIN: Duration = Duration::from_millis(80);
+
+/// The pause of who is first in line for room.
+const LINE_PAUSE: Duration = Duration::from_millis(1);
+
 /// How a door deals with its senders.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
@@ -203,14 +210,12 @@ impl Door {
     /// Room for the beginning of a body, if there is room for as much as was announced: to read it until there is none
     /// would only keep others waiting.
     pub(super) async fn admit(&self, announced: usize) -> Result<Reservation, Refused> {
-        if self.terms.patience.is_zero() {
-            return self.ingest.admit(FIRST_BYTES, announced);
-        }
-        // Half of all stays for those who are there already, or all would wait for each other.
+        // Half of all stays for those who are there already: without it all would wait for each other.
         let free = announced.max(self.ingest.settings().in_flight_bytes / 2);
-        let waiting = Waiting::new(self.terms.patience);
+        let first = if self.terms.patience.is_zero() { FIRST_BYTES } else { FIRST_BYTES_OF_THE_PATIENT };
+        let waiting = Waiting::in_line(self.terms.patience.max(ADMITTED_WITHIN));
         let _first = tokio::time::timeout_at(waiting.until.into(), self.line.lock()).await;
-        self.patiently_until(waiting, || self.ingest.admit(FIRST_BYTES_OF_THE_PATIENT, free)).await
+        self.patiently_until(waiting, || self.ingest.admit(first, free)).await
     }
 
     /// Tries until it succeeds, is refused for good, or the door's patience is over.
@@ -240,11 +245,16 @@ impl Door {
 struct Waiting {
     until: Instant,
     pause: Duration,
+    longest: Duration,
 }
 
 impl Waiting {
     fn new(patience: Duration) -> Self {
-        Self { until: Instant::now() + patience, pause: FIRST_PAUSE }
+        Self { until: Instant::now() + patience, pause: FIRST_PAUSE, longest: LONGEST_PAUSE }
+    }
+
+    fn in_line(patience: Duration) -> Self {
+        Self { pause: LINE_PAUSE, longest: LINE_PAUSE, ..Self::new(patience) }
     }
 
     fn is_over(&self) -> bool {
@@ -253,7 +263,7 @@ impl Waiting {
 
     async fn pause(&mut self) {
         tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(self.longest);
     }
 }
 

@@ -11,7 +11,7 @@ use axum::routing::any;
 
 use super::{Collector, LEFT_OUT, Read, export, room};
 use crate::ingest::{Ingest, Refused};
-use crate::receive::body::{self, Coding};
+use crate::receive::body::{self, Announced, Coding};
 use crate::receive::plain::{accepted, plain, refusal, shortened, unsupported_coding, wrong_method};
 use crate::receive::{Counts, Received, Transport, header_text, media_type, pages};
 use crate::translate::jaeger::thrift;
@@ -56,7 +56,7 @@ async fn answer(collector: &Collector, head: &Parts, body: &mut Body) -> Respons
     }
     let coding = header_text(&head.headers, &header::CONTENT_ENCODING);
     let Some(coding) = Coding::from_name(coding) else { return unsupported_coding(coding) };
-    let announced = header_text(&head.headers, &header::CONTENT_LENGTH).parse().ok();
+    let announced = Announced::of(head);
     let door = &collector.door;
     let received = async {
         let limit = door.ingest.settings().max_request_bytes;

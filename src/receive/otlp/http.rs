@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{from_json, grpc};
 use crate::ingest::{Refused, Signal};
 use crate::receive::answer::{Code, Encoding, Status};
-use crate::receive::body::{self, Coding};
+use crate::receive::body::{self, Announced, Coding};
 use crate::receive::grpc::MEDIA_TYPES;
 use crate::receive::hand_over::{Door, Sent};
 use crate::receive::plain::{code, plain, shortened, wrong_method};
@@ -47,7 +47,7 @@ async fn answer(door: &Arc<Door>, head: &Parts, body: &mut Body) -> Response<Bod
     };
     let coding = header_text(&head.headers, &header::CONTENT_ENCODING);
     let Some(coding) = Coding::from_name(coding) else { return unsupported_coding(coding, encoding) };
-    let announced = header_text(&head.headers, &header::CONTENT_LENGTH).parse().ok();
+    let announced = Announced::of(head);
     let limit = door.ingest.settings().max_request_bytes;
     let received = async {
         let received = body::read(body, announced, limit, door).await?;

@@ -24,9 +24,10 @@ use axum::http::{Request, Response, StatusCode, header};
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 
+use super::body::{self, Announced};
 use super::collector::{Collector, Export, fitted};
 use super::plain::{accepted, plain, refusal, unsupported_coding, wrong_method};
-use super::{Counts, Received, Transport, body, header_text, pages};
+use super::{Counts, Received, Transport, header_text, pages};
 use crate::ingest::{Ingest, Refused, Reservation};
 use crate::translate::Batched;
 use crate::translate::zipkin::{Format, batch};
@@ -73,7 +74,7 @@ async fn answer(version: Version, collector: &Collector, head: &Parts, body: &mu
     };
     let named = header_text(&head.headers, &header::CONTENT_ENCODING);
     let Some(coding) = coding(named) else { return unsupported_coding(named) };
-    let announced = header_text(&head.headers, &header::CONTENT_LENGTH).parse().ok();
+    let announced = Announced::of(head);
     let door = &collector.door;
     let received = async {
         let limit = door.ingest.settings().max_request_bytes;
