@@ -198,6 +198,9 @@ impl Sender {
                     let said = String::from_utf8_lossy(&body.to_bytes()).into_owned();
                     format!("{} {:?} {said}", head.status, head.headers.get("grpc-message"))
                 });
+                if Instant::now() + COME_AGAIN_AFTER >= until {
+                    break;
+                }
                 tokio::time::sleep(COME_AGAIN_AFTER).await;
             }
         }
