@@ -210,9 +210,12 @@ impl Door {
     /// Room for the beginning of a body, if there is room for as much as was announced: to read it until there is none
     /// would only keep others waiting.
     pub(super) async fn admit(&self, announced: usize) -> Result<Reservation, Refused> {
-        // Half of all stays for those who are there already: without it all would wait for each other.
-        let free = announced.max(self.ingest.settings().in_flight_bytes / 2);
-        let first = if self.terms.patience.is_zero() { FIRST_BYTES } else { FIRST_BYTES_OF_THE_PATIENT };
+        let (first, free) = if self.terms.patience.is_zero() {
+            (FIRST_BYTES, announced)
+        } else {
+            // Half of all stays for those who are there already: without it all would wait for each other.
+            (FIRST_BYTES_OF_THE_PATIENT, announced.max(self.ingest.settings().in_flight_bytes / 2))
+        };
         let waiting = Waiting::in_line(self.terms.patience.max(ADMITTED_WITHIN));
         let _first = tokio::time::timeout_at(waiting.until.into(), self.line.lock()).await;
         self.patiently_until(waiting, || self.ingest.admit(first, free)).await
