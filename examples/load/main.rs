@@ -293,6 +293,9 @@ fn report(row: &Row, sent: &Sent) {
         row.acknowledged,
         sent.refused
     );
+    if let Some(refusal) = &sent.first_refusal {
+        println!("  refused                {refusal}");
+    }
     println!(
         "  stored, sustained      {:>12.0} spans/s (all of them {:.1} s after the start, {:.1} s after the last answer)",
         row.per_second(times.stored),
