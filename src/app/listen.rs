@@ -13,7 +13,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use parking_lot::Mutex;
 use tokio::io::AsyncBufReadExt as _;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -24,6 +24,10 @@ use super::patient::Patient;
 use super::tls::Identity;
 use crate::ingest::Counter;
 use crate::receive::seldom::Seldom;
+
+/// Connections that may wait to be accepted, if the system lets them (`net.core.somaxconn`): a crowd that comes at once. It
+/// lets those beyond believe that they are connected, and resets them when they speak.
+const MAX_UNACCEPTED: u32 = 4_096;
 
 /// The first bytes must arrive within this time.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -266,7 +270,11 @@ trait Socket: Sized {
 
 impl Socket for TcpListener {
     async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Self::bind(address).await
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // What is left of the connections of a server that has ended keeps nobody from its port.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(MAX_UNACCEPTED)
     }
 
     fn port(&self) -> io::Result<u16> {

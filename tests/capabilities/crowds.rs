@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -90,6 +90,25 @@ async fn a_thousand_silent_connections_keep_nobody_out_and_more_than_allowed_onl
     silent.drain(..500);
     until_there_is_a_place(address).await;
     is_served(&server, 2).await;
+}
+
+/// Those that the system has not handed over yet, because the server was busy or had no processor.
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_is_let_in() {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let send = |signal| {
+        let process = Pid::from_raw(server.process_id().cast_signed()).unwrap();
+        kill_process(process, signal).unwrap();
+    };
+    send(Signal::STOP);
+    let crowd = tokio::time::timeout(PATIENCE, connections(&server.otlp[1], 500.min(most))).await;
+    send(Signal::CONT);
+    for mut connection in crowd.expect("the system has room for all of them") {
+        connection.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        assert!(!until_closed(&mut connection).await.is_empty());
+    }
 }
 
 /// An address of this machine that others could use, if it has one. Nothing is sent: only the way is looked up.
