@@ -214,8 +214,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new() -> Self {
-        let http1 = HyperClient::builder(TokioExecutor::new()).build_http();
-        let http2 = HyperClient::builder(TokioExecutor::new()).http2_only(true).build_http();
+        // As clients do: or small frames wait 40 ms for each other's acknowledgement.
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let http1 = HyperClient::builder(TokioExecutor::new()).build(connector.clone());
+        let http2 = HyperClient::builder(TokioExecutor::new()).http2_only(true).build(connector);
         Self { http1, http2 }
     }
 
