@@ -3,7 +3,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use opentelemetry::logs::{AnyValue as LogValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
@@ -33,12 +34,20 @@ use prost::Message;
 use crate::buffer::{DelimitedStorage, FileStorageConfig, FolderReader, Found, HostDisk, SignalStorage};
 use crate::to_disk::{LogRecordToDiskExporter, MetricToDiskExporter, SpanToDiskExporter};
 
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What `export` has left in a storage, decoded.
 fn stored<M: Message + Default>(export: impl FnOnce(Arc<dyn SignalStorage>)) -> Vec<M> {
     let folder = tempfile::tempdir().unwrap();
     let storage = Arc::new(DelimitedStorage::create(folder.path(), FileStorageConfig::default()).unwrap());
     export(Arc::clone(&storage) as Arc<dyn SignalStorage>);
     storage.close().unwrap();
+    // A thread of the SDK may have it a moment longer, and with it the folder's lock.
+    let deadline = Instant::now() + PATIENCE;
+    while Arc::strong_count(&storage) > 1 {
+        assert!(Instant::now() < deadline, "the SDK goes on using what is shut down");
+        thread::yield_now();
+    }
     drop(storage);
     requests(folder.path()).into_iter().map(|request| M::decode(request).unwrap()).collect()
 }
