@@ -260,9 +260,7 @@ impl Way<'_> {
             let (why, after) = match self.upstream.export(self.signal, request.clone()) {
                 Outcome::Accepted { rejected, message } => return Ok(Sent::Taken { rejected, message }),
                 Outcome::Refused { why, .. } => return Ok(Sent::Refused { why }),
-                Outcome::Blocked { why } if why.starts_with("HTTP 401") => {
-                    bail!("{why}{}", self.token.advice())
-                }
+                Outcome::Unauthorized { why } => bail!("{why}{}", self.token.advice()),
                 Outcome::Blocked { why } => bail!(why),
                 Outcome::Retry { why, after } => (why, after),
             };
@@ -381,8 +379,8 @@ mod tests {
 
     #[test]
     fn who_wants_a_token_that_is_not_shown_is_told_of_with_what_to_do() {
-        let blocked = Outcome::Blocked { why: "HTTP 401: a token".to_owned() };
-        let (_, _, ended, _) = carried(vec![request(b"a")], vec![blocked]);
+        let unauthorized = Outcome::Unauthorized { why: "HTTP 401: a token".to_owned() };
+        let (_, _, ended, _) = carried(vec![request(b"a")], vec![unauthorized]);
         let said = "HTTP 401: a token; this command shows its token only to this machine or within TLS: write https:// \
                     before the address";
         assert_eq!(ended.as_deref(), Some(said));

@@ -114,11 +114,10 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         | code::OUT_OF_RANGE
         | code::UNAVAILABLE
         | code::DATA_LOSS => Outcome::Retry { why, after: status.retry_delay },
-        code::NOT_FOUND
-        | code::PERMISSION_DENIED
-        | code::FAILED_PRECONDITION
-        | code::UNIMPLEMENTED
-        | code::UNAUTHENTICATED => Outcome::Blocked { why },
+        code::NOT_FOUND | code::PERMISSION_DENIED | code::FAILED_PRECONDITION | code::UNIMPLEMENTED => {
+            Outcome::Blocked { why }
+        }
+        code::UNAUTHENTICATED => Outcome::Unauthorized { why },
         code::INVALID_ARGUMENT | code::ALREADY_EXISTS => refused(why, Refusal::Content),
         // The Collector says INTERNAL, with its reason, to what it will never take; a defect has no words. A code that
         // gRPC does not have is to be read as UNKNOWN.
@@ -220,7 +219,7 @@ mod tests {
         match outcome {
             Outcome::Accepted { .. } => "accepted",
             Outcome::Retry { .. } => "retry",
-            Outcome::Blocked { .. } => "blocked",
+            Outcome::Blocked { .. } | Outcome::Unauthorized { .. } => "blocked",
             Outcome::Refused { cause: Refusal::Content, .. } => "refused",
             Outcome::Refused { cause: Refusal::Size, .. } => "too large",
             Outcome::Refused { cause: Refusal::Exhausted, .. } => "exhausted",

@@ -48,8 +48,9 @@ pub(super) fn outcome(answer: &Answer, now: Timestamp) -> Outcome {
             Outcome::Retry { why: why(), after: retry_after(answer, now).or(status.retry_delay) }
         }
         413 => Outcome::Refused { why: why(), cause: Refusal::Size },
+        401 => Outcome::Unauthorized { why: why() },
         // 495 and 496 are nginx' words for a client's certificate.
-        100..=199 | 300..=399 | 401..=407 | 410 | 415 | 421 | 426 | 431 | 495 | 496 | 505 | 511 => {
+        100..=199 | 300..=399 | 402..=407 | 410 | 415 | 421 | 426 | 431 | 495 | 496 | 505 | 511 => {
             Outcome::Blocked { why: why() }
         }
         _ => Outcome::Refused { why: why(), cause: Refusal::Content },
@@ -114,7 +115,7 @@ mod tests {
         match outcome {
             Outcome::Accepted { rejected: 0, .. } => "accepted",
             Outcome::Retry { after: None, .. } => "retry",
-            Outcome::Blocked { .. } => "blocked",
+            Outcome::Blocked { .. } | Outcome::Unauthorized { .. } => "blocked",
             Outcome::Refused { cause: Refusal::Content, .. } => "refused",
             Outcome::Refused { cause: Refusal::Size, .. } => "too large",
             odd => panic!("{odd:?}"),

@@ -83,7 +83,7 @@ fn kind(outcome: &Outcome) -> &'static str {
         Outcome::Accepted { .. } => "accepted",
         Outcome::Retry { .. } => "retry",
         Outcome::Refused { .. } => "refused",
-        Outcome::Blocked { .. } => "blocked",
+        Outcome::Blocked { .. } | Outcome::Unauthorized { .. } => "blocked",
     }
 }
 

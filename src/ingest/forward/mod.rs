@@ -82,6 +82,11 @@ pub enum Outcome {
         /// What is wrong.
         why: String,
     },
+    /// The same where what is wrong is the token, or that there is none.
+    Unauthorized {
+        /// What was said.
+        why: String,
+    },
 }
 
 /// What it is about bytes that a server does not take.

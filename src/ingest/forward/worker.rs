@@ -356,7 +356,7 @@ impl Worker {
                 self.failed(&why);
                 self.backoff.after_failure(after)
             }
-            Outcome::Blocked { why } => {
+            Outcome::Blocked { why } | Outcome::Unauthorized { why } => {
                 self.blocked(&why, "see upstream.endpoint, its headers and certificates");
                 self.backoff.after_block()
             }
