@@ -98,13 +98,6 @@ impl DataFolder {
     }
 }
 
-impl Drop for DataFolder {
-    fn drop(&mut self) {
-        // Closed in any case; a program that is being started has the file as well.
-        let _unlocked = self.lock.unlock();
-    }
-}
-
 /// The folder's name must be as durable as what it will hold; a parent that this user may not read was not made now.
 fn sync_around(folder: &Path) {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -204,7 +204,7 @@ impl Disk for HostDisk {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(LockedFile(file))),
+            Ok(()) => Ok(Box::new(file)),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -275,41 +275,11 @@ impl DiskFile for File {
     }
 }
 
-/// A file that is locked until this is dropped. To close it would not do: a program that is being started by another thread
-/// has it as well, until that program runs.
-#[derive(Debug)]
-struct LockedFile(File);
-
-impl DiskFile for LockedFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        DiskFile::read_at(&self.0, bytes, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        DiskFile::write_at(&self.0, bytes, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        DiskFile::sync_data(&self.0)
-    }
-
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        DiskFile::set_len(&self.0, bytes)
-    }
-}
-
-impl Drop for LockedFile {
-    fn drop(&mut self) {
-        // Closed in any case.
-        let _unlocked = self.0.unlock();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{Disk, File, HostDisk, LockedFile};
+    use super::{Disk, HostDisk};
 
     #[test]
     fn folders_are_made_with_their_parents_and_again_without_harm() {
@@ -319,18 +289,6 @@ mod tests {
             HostDisk.create_folder(&folder).unwrap();
             assert!(folder.is_dir());
         }
-    }
-
-    #[test]
-    fn a_lock_is_given_up_even_where_another_has_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("LOCK");
-        let file = File::create(&path).unwrap();
-        file.try_lock().unwrap();
-        let started_meanwhile = file.try_clone().unwrap();
-        drop(LockedFile(file));
-        HostDisk.lock(&path).unwrap();
-        drop(started_meanwhile);
     }
 
     #[test]
