@@ -104,9 +104,12 @@ async fn a_crowd_that_comes_at_once_is_let_in() {
     };
     send(Signal::STOP);
     let crowd = tokio::time::timeout(PATIENCE, connections(&server.otlp[1], 500.min(most))).await;
-    send(Signal::CONT);
-    for mut connection in crowd.expect("the system has room for all of them") {
+    let mut crowd = crowd.expect("the system has room for all of them");
+    for connection in &mut crowd {
         connection.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    }
+    send(Signal::CONT);
+    for mut connection in crowd {
         assert!(!until_closed(&mut connection).await.is_empty());
     }
 }
